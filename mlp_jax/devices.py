@@ -1,0 +1,101 @@
+"""What this machine is: its back end, its description for records, and the user's own cache directory.
+
+Importing this starts no back end; `describe` does.
+"""
+
+import os
+import platform
+import stat
+import subprocess
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+
+def cache_directory() -> Path:
+    """Return the directory for caches, private to the user (mode 0700), making it when it is missing.
+
+    It is `$MLP_JAX_CACHE_DIR`, else `$XDG_CACHE_HOME/mlp_jax`, else `~/.cache/mlp_jax`.
+
+    Raises:
+        OSError: it can't be made, or others may write to it (what is cached there is trusted).
+    """
+    given = os.environ.get("MLP_JAX_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    directory = Path(given) if given else Path(base) / "mlp_jax"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"the cache directory {directory} can be written to by others; run chmod 700 {directory}")
+    return directory
+
+
+def enable_compilation_cache() -> None:
+    """Keep compiled programs on disk in the user's cache directory, so that a second run compiles in no time.
+
+    When that directory is not safe or can't be made, warn and go on without it.
+    """
+    try:
+        directory = cache_directory() / "compiled"
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        warnings.warn(f"compiled programs are not cached: {error}", stacklevel=2)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def describe() -> dict:
+    """Describe where a record was made: devices, cores, memory, versions, precision, flags, the code's commit."""
+    devices = jax.devices()
+    return {
+        "platform": devices[0].platform,
+        "device_kind": devices[0].device_kind,
+        "device_count": len(devices),
+        "process_count": jax.process_count(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
+        "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
+        "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # pyright: ignore[reportAttributeAccessIssue]
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        **_commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _commit() -> dict:
+    """The commit of the checkout that this code runs from; nothing for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}

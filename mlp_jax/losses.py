@@ -1,0 +1,172 @@
+"""The loss of one example for each task, and metrics as sums that merge.
+
+Invariant: a metric over a data set is one ratio of sums, never a mean of batch means, so neither the size of the
+pieces nor a ragged last piece changes it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Num
+
+from mlp_jax import model
+from mlp_jax.model import Network, Params
+
+
+def cross_entropy(
+    network: Network, z: Float[Array, " classes"], y: Num[Array, "*one_hot"], smoothing: Float[Array, ""] | float = 0.0
+) -> Float[Array, ""]:
+    """−Σ y_i log softmax(z)_i for a class id (integer scalar) or one-hot labels.
+
+    `smoothing` ε replaces the labels by (1 − ε)·y + ε/classes.
+    """
+    log_f = jax.nn.log_softmax(z)
+    of_label = -log_f[y] if jnp.ndim(y) == 0 else -jnp.dot(y.astype(log_f.dtype), log_f)
+    return (1 - smoothing) * of_label - smoothing * jnp.mean(log_f)
+
+
+def binary_cross_entropy(
+    network: Network, z: Float[Array, " 1"], y: Num[Array, ""], smoothing: Float[Array, ""] | float = 0.0
+) -> Float[Array, ""]:
+    """−log P(y): labels 0 and 1 with P(1) = sigmoid(z), or labels −1 and 1 with P(1) = (1 + tanh(z))/2.
+
+    Since (1 + tanh(z))/2 = sigmoid(2z), both are softplus of the margin; `smoothing` ε moves the label's
+    probability to 1 − ε/2.
+    """
+    sign = y if network.output == "tanh" else 2 * y - 1
+    margin = jnp.squeeze(z) * sign * (2 if network.output == "tanh" else 1)
+    return jax.nn.softplus(-margin) + smoothing / 2 * margin
+
+
+def squared(
+    network: Network, z: Float[Array, " outputs"], y: Num[Array, "*outputs"], smoothing: Float[Array, ""] | float = 0.0
+) -> Float[Array, ""]:
+    """Squared L2 loss ½‖f(x) − y‖², as in the slides."""
+    return 0.5 * jnp.sum((model.output(network, z) - jnp.reshape(y, z.shape)) ** 2)
+
+
+def absolute(
+    network: Network, z: Float[Array, " outputs"], y: Num[Array, "*outputs"], smoothing: Float[Array, ""] | float = 0.0
+) -> Float[Array, ""]:
+    """L1 loss ‖f(x) − y‖₁."""
+    return jnp.sum(jnp.abs(model.output(network, z) - jnp.reshape(y, z.shape)))
+
+
+LOSSES: dict[str, Callable[..., Float[Array, ""]]] = {
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "squared": squared,
+    "absolute": absolute,
+}
+FITTING = {  # the losses that fit each output function, the usual one first
+    "softmax": ("cross_entropy",),
+    "sigmoid": ("binary_cross_entropy",),
+    "tanh": ("binary_cross_entropy",),
+    "identity": ("squared", "absolute"),
+    "relu": ("squared", "absolute"),
+}
+
+
+def check(network: Network, loss: str) -> None:
+    """Raise a ValueError unless `loss` is defined for `network`'s output."""
+    model.choose("loss", loss, LOSSES)
+    if loss not in FITTING[network.output]:
+        allowed = " or ".join(FITTING[network.output])
+        raise ValueError(f"loss {loss!r} does not fit output {network.output!r}; use {allowed}, or another output")
+    if loss == "binary_cross_entropy" and network.outputs != 1:
+        raise ValueError(
+            f"loss 'binary_cross_entropy' needs 1 output, not {network.outputs}; "
+            "use output softmax for more than two classes"
+        )
+
+
+def labels(network: Network, y: Num[Array, " n"]) -> Num[Array, " n"]:
+    """Map class ids to what the loss expects: 0, 1 become −1, 1 for a tanh output; all else is unchanged."""
+    return 2 * y - 1 if network.output == "tanh" else y
+
+
+def penalty(params: Params) -> Float[Array, ""]:
+    """½ Σ ‖W^(k)‖², the L2 regularisation without its factor; biases are left out."""
+    return 0.5 * sum((jnp.sum(layer.W**2) for layer in params), start=jnp.zeros(()))
+
+
+class ClassificationSums(NamedTuple):
+    """Sums over examples; add two of them to merge two parts of a data set."""
+
+    n: Int[Array, ""]
+    loss: Float[Array, ""]
+    errors: Int[Array, ""]
+
+
+class RegressionSums(NamedTuple):
+    """Sums over examples and outputs of r = f(x) − y; `n` counts both, `y` and `y_squared` are for R²."""
+
+    n: Int[Array, ""]
+    loss: Float[Array, ""]
+    absolute: Float[Array, ""]
+    squared: Float[Array, ""]
+    y: Float[Array, ""]
+    y_squared: Float[Array, ""]
+
+
+Sums = ClassificationSums | RegressionSums
+
+
+def is_regression(loss: str) -> bool:
+    """Tell whether `loss` is summed into RegressionSums."""
+    return loss in ("squared", "absolute")
+
+
+def sums(
+    network: Network, loss: str, z: Float[Array, "n outputs"], y: Num[Array, "n *outputs"], mask: Bool[Array, " n"]
+) -> Sums:
+    """Sum loss and metrics over the rows of `z` whose `mask` is true."""
+    keep = mask.astype(z.dtype)
+    count = jnp.sum(mask, dtype=jnp.int32)
+    each = jax.vmap(lambda z, y: LOSSES[loss](network, z, y))(z, y)
+    total = jnp.sum(jnp.where(mask, each, 0))
+    if is_regression(loss):
+        y = jnp.reshape(y, z.shape) * keep[:, None]
+        residual = (model.output(network, z) - y) * keep[:, None]
+        return RegressionSums(
+            count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
+        )
+    wrong = predicted_class(network, z) != _class_ids(network, y)
+    return ClassificationSums(count, total, jnp.sum(wrong & mask, dtype=jnp.int32))
+
+
+def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Array, "*n"]:
+    """Return argmax z, or whether z > 0 for a single output."""
+    if network.outputs == 1:
+        return (z[..., 0] > 0).astype(jnp.int32)
+    return jnp.argmax(z, axis=-1).astype(jnp.int32)
+
+
+def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, float]:
+    """Turn sums into `loss` with `error` and `accuracy`, or with `rmse`, `mae` (in the target's unit) and `r2`.
+
+    An empty part has NaN for each of them.
+    """
+    count = float(sums.n)
+    if count == 0:
+        names = ("error", "accuracy") if isinstance(sums, ClassificationSums) else ("rmse", "mae", "r2")
+        return dict.fromkeys(("loss", *names), float("nan"))
+    if isinstance(sums, ClassificationSums):
+        error = float(sums.errors) / count
+        return {"loss": float(sums.loss) / count, "error": error, "accuracy": 1 - error}
+    mean_square = float(sums.squared) / count
+    variance = float(sums.y_squared) / count - (float(sums.y) / count) ** 2
+    return {
+        "loss": float(sums.loss) / count,
+        "rmse": target_scale * mean_square**0.5,
+        "mae": target_scale * float(sums.absolute) / count,
+        "r2": 1 - mean_square / variance if variance > 0 else float("nan"),
+    }
+
+
+def _class_ids(network: Network, y: Num[Array, " n"]) -> Int[Array, " n"]:
+    if y.ndim == 2:
+        return jnp.argmax(y, axis=-1)
+    return (y > 0).astype(jnp.int32) if network.output == "tanh" else y

@@ -1,0 +1,177 @@
+"""One trial as a pure function of (hyper-parameters, seed): start, step, advance, evaluate.
+
+Invariant: the state after t steps depends on the cell, the hyper-parameters, the seed and the data alone, bit for bit
+on one device, however the steps were divided between calls of `advance`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Num, UInt32
+
+from mlp_jax import losses, model, optimizers, sampling
+from mlp_jax.losses import Sums
+from mlp_jax.model import Network, Params
+from mlp_jax.optimizers import Hyper, Hyperparameter
+
+GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in the cache, and memory stays bounded
+EVALUATION_ROWS = 1000
+REGULARIZERS = {
+    "l2": Hyperparameter(None, "non-negative", "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
+    "label_smoothing": Hyperparameter(None, "fraction", "share of the label spread over all classes", "Szegedy 2016"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What decides a trial's program: everything shape-like or structural.
+
+    Raises:
+        ValueError: a name is unknown, or the loss does not fit the network's output.
+    """
+
+    network: Network
+    loss: str = "cross_entropy"
+    optimizer: str = "momentum"
+    schedule: str = "constant"
+    batch_size: int = 32
+    sampling: str = "epochs"
+
+    def __post_init__(self) -> None:
+        losses.check(self.network, self.loss)
+        model.choose("optimizer", self.optimizer, optimizers.OPTIMIZERS)
+        model.choose("schedule", self.schedule, optimizers.SCHEDULES)
+        model.choose("sampling", self.sampling, sampling.SAMPLINGS)
+
+
+class Data(NamedTuple):
+    """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row."""
+
+    x: Num[Array, "n inputs"]
+    y: Num[Array, " n"]
+    center: Float[Array, "*inputs"]
+    scale: Float[Array, "*inputs"]
+
+
+class TrialState(NamedTuple):
+    """A trial between two steps.
+
+    `step` counts updates; `loss` is the last mini-batch's, before its update; `failed` is the number of the step
+    whose loss was not finite, −1 while there is none. A failed trial takes no further step.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    opt_state: optax.OptState
+    loss: Float[Array, ""]
+    failed: Int[Array, ""]
+
+
+def complete(cell: Cell, **given: float | None) -> dict[str, float]:
+    """Return all hyper-parameters of a trial of `cell`: the table's defaults around `given`; None is not given.
+
+    Raises:
+        ValueError: as `optimizers.complete`.
+    """
+    regular = {key: value for key in REGULARIZERS if (value := given.pop(key, None)) is not None}
+    for key, value in regular.items():
+        optimizers.check_value(key, value, REGULARIZERS[key])
+    return optimizers.complete(cell.optimizer, cell.schedule, **given) | regular
+
+
+def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
+    """Return the state before the first step; every optimizer and learning rate starts from the seed's weights."""
+    params = model.init(jax.random.key(seed), cell.network)
+    opt_state = optimizers.build(cell.optimizer, cell.schedule, hyper).init(params)  # pyright: ignore[reportArgumentType]
+    return TrialState(jnp.int32(0), params, opt_state, jnp.zeros(()), jnp.int32(-1))
+
+
+def step(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState) -> TrialState:
+    """Take one iteration: sample a mini-batch, forward, backward, update."""
+    n = data.x.shape[0]
+    full = cell.batch_size == n and cell.sampling == "epochs"  # the full gradient needs no order
+    draw = partial(sampling.minibatch, n=n, batch_size=cell.batch_size, sampling=cell.sampling)
+    loss, grads = gradient(cell, hyper, data, state.params, None if full else draw(seed, state.step))
+    params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
+    return TrialState(state.step + 1, params, opt_state, loss, jnp.where(jnp.isfinite(loss), -1, state.step))
+
+
+def gradient(
+    cell: Cell, hyper: Hyper, data: Data, params: Params, index: Int[Array, " batch"] | None
+) -> tuple[Float[Array, ""], Params]:
+    """Return the mean loss over the rows `index` (None: all rows), plus its L2 regularisation, and the gradient.
+
+    More than GRADIENT_ROWS rows are differentiated piece by piece.
+    """
+    total = data.x.shape[0] if index is None else index.shape[0]
+
+    def of_rows(start, size: int):
+        if index is None:
+            x, y = (jax.lax.dynamic_slice_in_dim(array, start, size) for array in (data.x, data.y))
+        else:
+            rows = jax.lax.dynamic_slice_in_dim(index, start, size)
+            x, y = data.x[rows], data.y[rows]
+        return jax.value_and_grad(_summed_loss, argnums=2)(cell, hyper, params, normalize(data, x), y)
+
+    pieces, rest = divmod(total, GRADIENT_ROWS)
+    if pieces <= 2:
+        result = of_rows(0, total)
+    else:
+        zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+        add_piece = lambda i, so_far: jax.tree.map(jnp.add, so_far, of_rows(i * GRADIENT_ROWS, GRADIENT_ROWS))
+        rest_of_rows = of_rows(pieces * GRADIENT_ROWS, rest) if rest else zero
+        result = jax.lax.fori_loop(0, pieces, add_piece, rest_of_rows)
+    loss, grads = jax.tree.map(lambda value: value / total, result)
+    if "l2" in hyper:
+        penalty, pull = jax.value_and_grad(losses.penalty)(params)
+        loss, grads = jax.tree.map(lambda value, more: value + hyper["l2"] * more, (loss, grads), (penalty, pull))
+    return loss, grads
+
+
+def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
+    """Return (x − center) · scale in the default float type."""
+    return (x.astype(data.center.dtype) - data.center) * data.scale
+
+
+def steps(
+    cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState, num_steps: Int[Array, ""]
+) -> TrialState:
+    """Take `num_steps` (traced) iterations, fewer when the trial fails; the function that `advance` compiles."""
+    end = state.step + num_steps
+    return jax.lax.while_loop(
+        lambda state: (state.step < end) & (state.failed < 0), partial(step, cell, hyper, seed, data), state
+    )
+
+
+advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
+"""`steps`, compiled once per cell and shape of the data; donates `state`."""
+
+
+@partial(jax.jit, static_argnums=0)
+def evaluate(cell: Cell, params: Params, data: Data) -> Sums:
+    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time, with a mask so that none is dropped."""
+    n = data.x.shape[0]
+    size = min(n, EVALUATION_ROWS)
+
+    def piece(number, so_far: Sums | None) -> Sums:
+        begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour
+        x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
+        z = jax.vmap(partial(model.forward, cell.network, params))(normalize(data, x))
+        new = begin + jnp.arange(size) >= number * size
+        sums = losses.sums(cell.network, cell.loss, z, y, new)
+        return sums if so_far is None else jax.tree.map(jnp.add, so_far, sums)
+
+    return jax.lax.fori_loop(1, -(-n // size), piece, piece(0, None))
+
+
+def _summed_loss(cell: Cell, hyper: Mapping, params: Params, x: Float[Array, "n inputs"], y: Num[Array, " n"]):
+    def of_example(x, y):
+        z = model.forward(cell.network, params, x)
+        return losses.LOSSES[cell.loss](cell.network, z, y, hyper.get("label_smoothing", 0.0))
+
+    return jnp.sum(jax.vmap(of_example)(x, y))
