@@ -1,0 +1,19 @@
+"""A laboratory for batch size and optimizers: softmax classifiers and multi-layer perceptrons as pure JAX functions."""
+
+from mlp_jax.model import Network, forward, init, parameter_count, summary
+from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, start, step
+
+__all__ = [
+    "Cell", "Config", "Data", "Dataset", "Network", "Run", "TrialState", "advance", "complete", "evaluate", "forward",
+    "init", "load", "parameter_count", "predict", "start", "step", "summary", "train",
+]  # fmt: skip
+
+_LAZY = {"Config": "config", "Dataset": "data", "Run": "run", "load": "data", "predict": "predict", "train": "run"}
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mlp_jax' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"mlp_jax.{_LAZY[name]}"), name)

@@ -44,7 +44,7 @@ def check_size(batch_size: int, n: int) -> None:
         raise ValueError(f"{n} training examples are not allowed; give 1 to 2**31")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= n:
         raise ValueError(
-            f"batch size {batch_size!r} is not allowed; give a whole number from 1 to {n} (all training examples) or full"
+            f"batch size {batch_size!r} is not allowed; give a whole number from 1 to {n} (all that train) or full"
         )
 
 

@@ -1,0 +1,236 @@
+"""The command line: reads words, calls the library, prints what it returns. No logic of its own.
+
+Progress goes to stderr, results to stdout. Exit codes: 0 done; 2 bad input, one line `error: …`; 130 interrupted.
+"""
+
+import contextlib
+import functools
+import io
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import tyro
+from tyro.extras import subcommand_cli_from_dict
+
+import mlp_jax
+from mlp_jax import clocks, devices, records
+from mlp_jax.config import Config
+from mlp_jax.run import Progress
+
+PLAIN_SECONDS = 5.0
+
+
+def train(
+    *,
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    out: Path | None = None,
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Train one network and say how good it is.
+
+    Args:
+        out: Directory for the configuration, the metrics and the checkpoints.
+        resume: Go on with the run in --out from its newest checkpoint.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import run
+
+    devices.enable_compilation_cache()
+    clock = clocks.Clock(startup=clocks.process_age())
+    with _interrupts() as interrupted, _live_line(quiet=json) as show:
+        result = run.train(config, out=out, resume=resume, progress=show, interrupted=interrupted, clock=clock)
+    _print(result.summary() if json else result.table())
+    return _interrupted(out) if result.status == "INCOMPLETE" else 0
+
+
+def predict(
+    run: Path,
+    /,
+    *,
+    index: int | None = None,
+    file: Path | None = None,
+    invert: tyro.conf.FlagCreatePairsOff[bool] = False,
+    data_dir: str | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Print the label and the probabilities that a trained run gives to examples.
+
+    Args:
+        run: Directory that `mlp-jax train --out` wrote.
+        index: Number of an example in the data set's test part.
+        file: A .npy file with one example or several, or a PNG or JPEG image.
+        invert: The image has dark strokes on a light ground.
+        data_dir: Where the data set is now, if not where it was.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import predict as predictions
+
+    devices.enable_compilation_cache()
+    results = predictions.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
+    _print({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
+    return 0
+
+
+def data(
+    action: Literal["list", "prepare", "show"],
+    name: str | None = None,
+    /,
+    *,
+    data_dir: str | None = None,
+    target: str | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """List the data sets there are, prepare one (download it, once), or show one: shapes, splits, class counts.
+
+    Args:
+        action: What to do.
+        name: A name from the list, or a path; for prepare and show.
+        data_dir: Folder with the data set's IDX files, or the folder above it.
+        target: The column of a CSV file to predict.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import data
+
+    if action != "list" and name is None:
+        raise ValueError(f"data {action} needs the name of a data set; see mlp-jax data list")
+    if action == "list":
+        entries = data.catalogue()
+        _print({"datasets": entries} if json else "\n".join(map(_catalogue_line, entries)))
+    elif action == "prepare":
+        path = str(data.prepare(str(name)))
+        _print({"path": path} if json else path)
+    else:
+        description = data.describe(data.load(str(name), data_dir=data_dir, target=target))
+        _print(description if json else _table(description))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
+    try:
+        code = _parse(sys.argv[1:] if arguments is None else arguments)()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (ValueError, OSError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _parse(arguments: list[str]) -> Callable[[], int]:
+    """Return the command as a function of nothing; a parse error becomes a ValueError of one line."""
+    commands = {command.__name__: _deferred(command) for command in (train, predict, data)}
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return subcommand_cli_from_dict(
+                commands,
+                prog="mlp-jax",
+                description=mlp_jax.__doc__,
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+        raise ValueError(_unboxed(printed.getvalue())) from None
+
+
+def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    @functools.wraps(command)
+    def defer(*arguments: Any, **options: Any) -> Callable[[], int]:
+        return lambda: command(*arguments, **options)
+
+    return defer
+
+
+def _unboxed(text: str) -> str:
+    """Turn the parser's box into one line: its title is dropped, and so is what stands below its first rule."""
+    rows = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
+    above = itertools.takewhile(lambda row: not row.startswith("──"), rows)
+    return f"{_one_line(' '.join(above)).rstrip('.')}; see mlp-jax --help"
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into an answer to a question; a second one ends the program as usual."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        for signal_, handler in before.items():
+            signal.signal(signal_, handler)
+
+    before = {signal_: signal.signal(signal_, note) for signal_ in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for signal_, handler in before.items():
+            signal.signal(signal_, handler)
+
+
+@contextlib.contextmanager
+def _live_line(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Show progress on stderr: one line that changes on a terminal, a line every few seconds elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status("starting") as status:
+            yield lambda progress: status.update(_progress_line(progress))
+        return
+    last = [time.monotonic()]
+
+    def plain(progress: Progress) -> None:
+        if not quiet and time.monotonic() - last[0] >= PLAIN_SECONDS:
+            last[0] = time.monotonic()
+            print(_progress_line(progress), file=sys.stderr, flush=True)
+
+    yield plain
+
+
+def _progress_line(progress: Progress) -> str:
+    of = f"/{progress.total_steps:,}" if progress.total_steps else ""
+    left = f" · {progress.left:.0f} s left"
+    metrics = " · ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
+    return (
+        f"epoch {progress.epoch:.2f} · step {progress.step:,}{of} · loss {progress.batch_loss:.4f} · {metrics} · "
+        f"{progress.examples_per_second:,.0f} examples/s{left}"
+    )
+
+
+def _interrupted(out: Path | None) -> int:
+    saved = f"saved in {out}; add --resume to go on" if out else "nothing is kept without --out"
+    print(f"interrupted: {saved}", file=sys.stderr)
+    return 130
+
+
+def _print(result: dict | str) -> None:
+    print(result if isinstance(result, str) else json.dumps(records.finite(result), allow_nan=False))
+
+
+def _catalogue_line(entry: dict) -> str:
+    return "  ".join(f"{entry[key]!s:<{width}}" for key, width in (("name", 20), ("task", 11), ("source", 0)))
+
+
+def _table(description: dict) -> str:
+    width = max(map(len, description))
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in description.items())
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())

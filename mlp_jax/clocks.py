@@ -1,0 +1,52 @@
+"""Where a program's wall time went: named parts that do not overlap, and the total they add up to.
+
+Invariant: whoever times device work waits for it inside the part, so no part pays for another's work.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTS = ("startup", "io", "tracing", "compilation", "training", "evaluation")
+
+
+class Clock:
+    """Seconds by part. `startup` is what the process had spent before; `earlier` what an interrupted run had."""
+
+    def __init__(self, startup: float = 0.0, earlier: dict[str, float] | None = None) -> None:
+        self._begin = time.perf_counter() - startup
+        self._earlier = earlier or dict.fromkeys((*PARTS, "total"), 0.0)
+        self._parts = dict.fromkeys(PARTS, 0.0) | {"startup": startup}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Add the time inside the `with` block to `part`."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._parts[part] += time.perf_counter() - begin
+
+    def __getitem__(self, part: str) -> float:
+        return self._earlier[part] + self._parts[part]
+
+    def continue_from(self, earlier: dict[str, float]) -> None:
+        """Count the seconds of an interrupted run too."""
+        self._earlier = earlier
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """All parts and `total`, the wall time; what they leave of it is the loop around them."""
+        total = self._earlier["total"] + time.perf_counter() - self._begin
+        return {part: self[part] for part in PARTS} | {"total": total}
+
+
+def process_age() -> float:
+    """Return the seconds since this process began, or 0 where the system does not tell."""
+    try:
+        began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return 0.0

@@ -1,0 +1,228 @@
+"""What one run is asked to do: every choice of data, network, loss, optimizer and budget as a validated field.
+
+Invariant: a run is decided by its Config alone; two equal ones give the same numbers on the same machine.
+"""
+
+import dataclasses
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+from mlp_jax import losses, model, optimizers, sampling, trial
+from mlp_jax.data import Dataset, load
+from mlp_jax.model import Network, choose
+from mlp_jax.trial import Cell
+
+OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
+SPACINGS = ("linear", "log")
+SPLITS = ("train", "validation", "test")
+DEFAULT_EPOCHS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One training run. A value of `None` or `auto` is filled in from the data set or the optimizer's table."""
+
+    dataset: str = "digits"
+    """A name from `mlp-jax data list`, or a path: file.npz, file.csv, a folder with IDX files."""
+    data_dir: str | None = None
+    """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
+    target: str | None = None
+    """The column of a CSV file to predict."""
+    validation: float | int = 0.1
+    """Part of the training examples held out for validation: a fraction below 1, or a count."""
+    test: float | int = 0.2
+    """Part held out for testing, where the data set has no test part of its own."""
+    split_seed: int = 0
+    """Seed of the splits, apart from the trial's."""
+    scaling: Literal["auto", "unit", "standard", "none"] = "auto"
+    """How features are normalised; auto: unit for images, standard for tables."""
+
+    hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers; none at all is the softmax classifier."""
+    activation: str = "relu"
+    output: str = "auto"
+    bias: str = "all"
+    init: str = "he"
+    init_std: float = 0.03
+    """Standard deviation for init truncated_normal."""
+    loss: str = "auto"
+    l2: float | None = None
+    """Adds ½·l2·‖W‖² to the loss."""
+    label_smoothing: float | None = None
+
+    optimizer: str = "momentum"
+    learning_rate: float | None = None
+    momentum: float | None = None
+    decay: float | None = None
+    """Share of the running mean kept per step, for rmsprop and adadelta."""
+    beta1: float | None = None
+    beta2: float | None = None
+    epsilon: float | None = None
+    initial_accumulator: float | None = None
+    weight_decay: float | None = None
+    """Decoupled weight decay, of matrices only."""
+    clip: float | None = None
+    """Largest norm of the gradient."""
+    schedule: str = "constant"
+    warmup_steps: float | None = None
+    final_factor: float | None = None
+    """Share of the learning rate that a schedule ends with."""
+    stages: float | None = None
+    """Number of plateaus of schedule step."""
+
+    batch_size: int | Literal["full"] = 32
+    sampling: str = "epochs"
+    seed: int = 0
+    """Seed of the weights and of the order of the examples."""
+
+    epochs: float | None = None
+    """Budget in epochs (20 when no budget is given); with several budgets, the first to run out binds."""
+    steps: int | None = None
+    """Budget in steps."""
+    seconds: float | None = None
+    """Budget in seconds of training."""
+    stop_at: float | None = None
+    """Stop when the validation accuracy is at least this (regression: the RMSE at most this)."""
+    evaluations: int = 20
+    """Number of evaluations after the one at step 0."""
+    spacing: str = "linear"
+    """Distance between evaluations: linear or log."""
+    evaluate_on: tuple[Literal["train", "validation", "test"], ...] = ("validation",)
+    """Splits to evaluate on the way; all are evaluated at the end."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "evaluate_on", tuple(self.evaluate_on))
+        choose("activation", self.activation, model.ACTIVATIONS)
+        choose("output", self.output, ("auto", *model.OUTPUTS))
+        choose("loss", self.loss, ("auto", *losses.LOSSES))
+        choose("sampling", self.sampling, sampling.SAMPLINGS)
+        choose("spacing", self.spacing, SPACINGS)
+        for split in self.evaluate_on:
+            choose("split", split, SPLITS)
+        Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init=self.init, init_std=self.init_std)
+        _check_numbers(self)
+        schedule_steps = 0.0 if self.schedule != "constant" else None
+        optimizers.complete(self.optimizer, self.schedule, **_hyper(self), schedule_steps=schedule_steps)
+
+
+def load_data(config: Config) -> Dataset:
+    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised."""
+    return load(
+        config.dataset,
+        data_dir=config.data_dir,
+        target=config.target,
+        validation=config.validation,
+        test=config.test,
+        split_seed=config.split_seed,
+        scaling=config.scaling,
+        target_scaling="scale" if config.output == "relu" else "standard",
+    )
+
+
+def make_cell(config: Config, dataset: Dataset) -> Cell:
+    """Return the cell of this run on this data.
+
+    Raises:
+        ValueError: the output does not fit the task, or the batch size does not fit the data.
+    """
+    n = len(dataset.train.y)
+    output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
+    batch_size = n if config.batch_size == "full" else config.batch_size
+    sampling.check_size(batch_size, n)
+    network = Network(
+        inputs=dataset.inputs,
+        hidden=config.hidden,
+        outputs=_outputs(output, dataset),
+        activation=config.activation,
+        output=output,
+        bias=config.bias,
+        init=config.init,
+        init_std=config.init_std,
+    )
+    return Cell(
+        network=network,
+        loss=losses.FITTING[output][0] if config.loss == "auto" else config.loss,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        batch_size=batch_size,
+        sampling=config.sampling,
+    )
+
+
+def total_steps(config: Config, n: int, batch_size: int) -> int | None:
+    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind."""
+    epochs = DEFAULT_EPOCHS if (config.steps, config.epochs, config.seconds) == (None, None, None) else config.epochs
+    limits = [config.steps] if config.steps is not None else []
+    if epochs is not None:
+        limits.append(max(1, math.ceil(epochs * n / batch_size)))
+    return min(limits, default=None)
+
+
+def make_hyper(config: Config, cell: Cell, steps: int | None) -> dict[str, float]:
+    """Return all hyper-parameters of this run; a schedule ends with the budget.
+
+    Raises:
+        ValueError: as `trial.complete`, or a schedule has no end because the budget is in seconds.
+    """
+    if cell.schedule == "constant":
+        return trial.complete(cell, l2=config.l2, label_smoothing=config.label_smoothing, **_hyper(config))
+    if steps is None:
+        raise ValueError(f"schedule {cell.schedule!r} needs to know its end; give a budget in steps or epochs")
+    regularizers = {"l2": config.l2, "label_smoothing": config.label_smoothing}
+    return trial.complete(cell, schedule_steps=float(steps), **regularizers, **_hyper(config))
+
+
+def to_dict(config: Config) -> dict:
+    """Return `config` as what JSON can hold."""
+    return dataclasses.asdict(config) | {"hidden": list(config.hidden), "evaluate_on": list(config.evaluate_on)}
+
+
+def from_dict(fields: dict) -> Config:
+    """Undo `to_dict`.
+
+    Raises:
+        ValueError: a field is unknown, or its value is not allowed.
+    """
+    known = {field.name for field in dataclasses.fields(Config)}
+    if unknown := sorted(set(fields) - known):
+        raise ValueError(f"unknown field {unknown[0]!r} in the configuration; it has {', '.join(sorted(known))}")
+    return Config(**fields)
+
+
+def _hyper(config: Config) -> dict[str, float | None]:
+    names = {name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters} | set(optimizers.LINKS)
+    return {name: getattr(config, name) for name in sorted(names - {"schedule_steps"})}
+
+
+def _outputs(output: str, dataset: Dataset) -> int:
+    fits = {"softmax": ("multiclass", "binary"), "sigmoid": ("binary",), "tanh": ("binary",)}
+    tasks = fits.get(output, ("regression",))
+    if dataset.task not in tasks:
+        allowed = ", ".join(name for name in model.OUTPUTS if dataset.task in fits.get(name, ("regression",)))
+        what = f"{len(dataset.classes)} classes" if dataset.classes else "real targets"
+        raise ValueError(f"output {output!r} does not fit {dataset.name!r}, which has {what}; use {allowed}")
+    if output == "relu" and (lowest := float(dataset.train.y.min())) < 0:
+        lowest = lowest * dataset.target_scale + dataset.target_center
+        warnings.warn(f"output relu can't reach negative targets, and {dataset.name!r} has {lowest:g}", stacklevel=2)
+    return len(dataset.classes) if output == "softmax" else 1
+
+
+def _check_numbers(config: Config) -> None:
+    positive = {name: getattr(config, name) for name in ("epochs", "steps", "seconds")}
+    for name, value in positive.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} {value!r} is not allowed; give a positive number")
+    if config.batch_size != "full" and (not isinstance(config.batch_size, int) or config.batch_size < 1):
+        raise ValueError(f"batch size {config.batch_size!r} is not allowed; give a whole number of at least 1, or full")
+    if config.evaluations < 1:
+        raise ValueError(f"evaluations {config.evaluations!r} is not allowed; give a whole number of at least 1")
+    for name in ("seed", "split_seed"):
+        if not 0 <= getattr(config, name) < 2**32:
+            raise ValueError(
+                f"{name} {getattr(config, name)!r} is not allowed; give a whole number from 0 to 2**32 - 1"
+            )
+    if config.stop_at is not None and math.isnan(config.stop_at):
+        raise ValueError("stop_at nan is not allowed; give the metric to stop at")
