@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 from tyro.extras import subcommand_cli_from_dict
@@ -26,6 +26,7 @@ from mlp_jax.config import Config
 from mlp_jax.run import Progress
 
 PLAIN_SECONDS = 5.0
+Options = TypeVar("Options")
 
 
 def train(
@@ -115,10 +116,29 @@ def data(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run one command and exit with its code."""
+    """Run one command of `mlp-jax` and exit with its code."""
+    commands = {command.__name__: _deferred(command) for command in (train, predict, data)}
+    parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
+    sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
+
+
+def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
+    """Run a script's `function` on the options that its command line gives, and exit as `main` does."""
+    parse = functools.partial(tyro.cli, options, description=function.__doc__)
+
+    def run() -> int:
+        devices.enable_compilation_cache()
+        function(_parsed(parse, None, sys.argv[0]))
+        return 0
+
+    sys.exit(_code(run))
+
+
+def _code(run: Callable[[], int]) -> int:
+    """Call `run` and return the exit code; bad input becomes one line on stderr."""
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
     try:
-        code = _parse(sys.argv[1:] if arguments is None else arguments)()
+        code = run()
         sys.stdout.flush()
     except BrokenPipeError:  # who read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -129,26 +149,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
-    sys.exit(code)
+    return code
 
 
-def _parse(arguments: list[str]) -> Callable[[], int]:
-    """Return the command as a function of nothing; a parse error becomes a ValueError of one line."""
-    commands = {command.__name__: _deferred(command) for command in (train, predict, data)}
+def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
+    """Return what `parse` makes of `arguments`; its complaint becomes a ValueError of one line."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return subcommand_cli_from_dict(
-                commands,
-                prog="mlp-jax",
-                description=mlp_jax.__doc__,
-                args=arguments,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
+            return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code != 2:
             raise
-        raise ValueError(_unboxed(printed.getvalue())) from None
+        raise ValueError(f"{_unboxed(printed.getvalue())}; see {program} --help") from None
 
 
 def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
@@ -163,7 +176,7 @@ def _unboxed(text: str) -> str:
     """Turn the parser's box into one line: its title is dropped, and so is what stands below its first rule."""
     rows = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
     above = itertools.takewhile(lambda row: not row.startswith("──"), rows)
-    return f"{_one_line(' '.join(above)).rstrip('.')}; see mlp-jax --help"
+    return _one_line(" ".join(above)).rstrip(".")
 
 
 @contextlib.contextmanager

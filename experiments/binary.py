@@ -1,0 +1,50 @@
+"""Two ways to output one of two classes (L10 of the lecture): sigmoid with labels 0, 1 and tanh with labels −1, 1.
+
+    python experiments/binary.py
+
+breast_cancer (569 examples, 30 features), 30-16-1, binary cross-entropy, momentum. (1 + tanh z)/2 = sigmoid(2z), so
+the tanh output is the sigmoid output of a network whose last layer counts twice: the accuracies should agree.
+
+Measured: TODO
+"""
+
+import statistics
+from dataclasses import dataclass
+
+import tyro
+
+import mlp_jax
+from mlp_jax.cli import script
+
+
+@dataclass(frozen=True)
+class Options:
+    """What this experiment may be asked."""
+
+    seeds: int = 5
+    """Number of seeds, of the weights and of the split."""
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """One seed."""
+
+
+def main(options: Options) -> None:
+    """Train both outputs on the same splits and print their test accuracy."""
+    for output in ("sigmoid", "tanh"):
+        accuracies = [mlp_jax.train(configure(output, seed)).metrics["test_accuracy"] for seed in seeds(options)]
+        print(f"{output:<8} test accuracy {statistics.mean(accuracies):.2%} (lowest {min(accuracies):.2%})", flush=True)
+
+
+def seeds(options: Options) -> range:
+    """Return the seeds to run."""
+    return range(1 if options.quick else options.seeds)
+
+
+def configure(output: str, seed: int) -> mlp_jax.Config:
+    """Return the run for one output function and seed."""
+    return mlp_jax.Config(
+        dataset="breast_cancer", hidden=(16,), output=output, epochs=30, seed=seed, split_seed=seed, evaluations=1
+    )
+
+
+if __name__ == "__main__":
+    script(main, Options)

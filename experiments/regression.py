@@ -1,0 +1,63 @@
+"""Real labels (L10, L12 of the lecture): squared and absolute loss, identity and ReLU output, on diabetes.
+
+    python experiments/regression.py
+
+442 patients, 10 features, progression of the disease after a year (25 to 346, so positive: a ReLU output fits too);
+10-32-1, momentum, 5 seeds of weights and split. The absolute loss aims at the median, so it should win on MAE and
+lose on RMSE.
+
+Measured: TODO
+"""
+
+import statistics
+from dataclasses import dataclass
+
+import tyro
+
+import mlp_jax
+from mlp_jax.cli import script
+
+
+@dataclass(frozen=True)
+class Options:
+    """What this experiment may be asked."""
+
+    seeds: int = 5
+    """Number of seeds, of the weights and of the split."""
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """One seed."""
+
+
+def main(options: Options) -> None:
+    """Train each output with each loss on the same splits and print the test metrics, means over the seeds."""
+    print(f"{'output':<10}{'loss':<10}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
+    for output in ("identity", "relu"):
+        for loss in ("squared", "absolute"):
+            runs = [mlp_jax.train(configure(output, loss, seed)) for seed in seeds(options)]
+            means = [statistics.mean(run.metrics[f"test_{name}"] for run in runs) for name in ("rmse", "mae", "r2")]
+            print(f"{output:<10}{loss:<10}{means[0]:>8.2f}{means[1]:>8.2f}{means[2]:>8.3f}", flush=True)
+
+
+def seeds(options: Options) -> range:
+    """Return the seeds to run."""
+    return range(1 if options.quick else options.seeds)
+
+
+def configure(output: str, loss: str, seed: int) -> mlp_jax.Config:
+    """Return the run for one output function, loss and seed."""
+    return mlp_jax.Config(
+        dataset="diabetes",
+        hidden=(32,),
+        output=output,
+        loss=loss,
+        learning_rate=0.003,
+        weight_decay=0.01,
+        epochs=40,
+        seed=seed,
+        split_seed=seed,
+        evaluations=1,
+    )
+
+
+if __name__ == "__main__":
+    script(main, Options)
