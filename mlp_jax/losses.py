@@ -35,7 +35,7 @@ def binary_cross_entropy(
     Since (1 + tanh(z))/2 = sigmoid(2z), both are softplus of the margin; `smoothing` ε moves the label's
     probability to 1 − ε/2.
     """
-    sign = y if network.output == "tanh" else 2 * y - 1
+    sign = y if network.output == "tanh" else 2 * y.astype(z.dtype) - 1
     margin = jnp.squeeze(z) * sign * (2 if network.output == "tanh" else 1)
     return jax.nn.softplus(-margin) + smoothing / 2 * margin
 
@@ -84,7 +84,7 @@ def check(network: Network, loss: str) -> None:
 
 def labels(network: Network, y: Num[Array, " n"]) -> Num[Array, " n"]:
     """Map class ids to what the loss expects: 0, 1 become −1, 1 for a tanh output; all else is unchanged."""
-    return 2 * y - 1 if network.output == "tanh" else y
+    return 2 * y.astype(jnp.int32) - 1 if network.output == "tanh" else y
 
 
 def penalty(params: Params) -> Float[Array, ""]:
@@ -123,13 +123,12 @@ def sums(
     network: Network, loss: str, z: Float[Array, "n outputs"], y: Num[Array, "n *outputs"], mask: Bool[Array, " n"]
 ) -> Sums:
     """Sum loss and metrics over the rows of `z` whose `mask` is true."""
-    keep = mask.astype(z.dtype)
     count = jnp.sum(mask, dtype=jnp.int32)
     each = jax.vmap(lambda z, y: LOSSES[loss](network, z, y))(z, y)
     total = jnp.sum(jnp.where(mask, each, 0))
     if is_regression(loss):
-        y = jnp.reshape(y, z.shape) * keep[:, None]
-        residual = (model.output(network, z) - y) * keep[:, None]
+        y = jnp.where(mask[:, None], jnp.reshape(y, z.shape).astype(z.dtype), 0)
+        residual = jnp.where(mask[:, None], model.output(network, z) - y, 0)
         return RegressionSums(
             count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
         )

@@ -55,6 +55,7 @@ def remember(cell: Cell, hyper: dict[str, float], dataset: Dataset) -> dict:
         "data": {
             "shape": list(dataset.shape),
             "classes": list(dataset.classes),
+            "levels": dataset.levels,
             "center": np.asarray(dataset.center).tolist(),
             "scale": np.asarray(dataset.scale).tolist(),
             "target_center": float(dataset.target_center),
@@ -124,9 +125,9 @@ def _from_file(path: Path, trained: Trained, invert: bool) -> np.ndarray:
     if path.suffix.lower() in IMAGES:
         from mlp_jax.data.images import read_image
 
-        if len(trained.data["shape"]) != 2:
+        if not trained.data["levels"] or len(trained.data["shape"]) != 2:
             raise ValueError(f"{path} is an image, but this run's examples have {inputs} features; give a .npy file")
-        return read_image(path, tuple(trained.data["shape"]), invert)[None]
+        return read_image(path, tuple(trained.data["shape"]), levels=trained.data["levels"], invert=invert)[None]
     if path.suffix.lower() != ".npy":
         raise ValueError(f"{path} is not a file to predict from; give .npy, .png, .jpg or .jpeg")
     try:

@@ -34,7 +34,7 @@ def minibatch(
         return jax.random.randint(key, (batch_size,), 0, n, jnp.int32) if n < LARGEST else _any_31_bits(key, batch_size)
     epoch, start = position(step, n, batch_size)
     offset = start + jnp.arange(batch_size, dtype=jnp.uint32)
-    wraps = offset >= n
+    wraps = offset >= jnp.uint32(n)
     return permute(seed, epoch + wraps, jnp.where(wraps, offset - jnp.uint32(n), offset), n)
 
 
@@ -75,19 +75,24 @@ def permute(
     if n == 1:
         return jnp.zeros(jnp.shape(index), jnp.int32)
     keys = _mix(_mix(jnp.asarray(seed, jnp.uint32)) ^ jnp.asarray(epoch, jnp.uint32))
-    once = lambda value: _feistel(keys, value, (n - 1).bit_length())
-    value = jax.lax.while_loop(
-        lambda value: jnp.any(value >= n),
-        lambda value: jnp.where(value >= n, once(value), value),
-        once(jnp.asarray(index, jnp.uint32)),
-    )
-    return value.astype(jnp.int32)
+    return _walk(keys, jnp.asarray(index, jnp.uint32), jnp.uint32(n), (n - 1).bit_length()).astype(jnp.int32)
 
 
 def _carry(quotient, remainder, n):
     """Restore remainder < n, given remainder < 2n ≤ 2³²."""
     over = remainder >= n
     return quotient + over, jnp.where(over, remainder - n, remainder)
+
+
+def _walk(
+    keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], n: UInt32[Array, ""], bits: int
+) -> UInt32[Array, "*k"]:
+    """Apply the Feistel network until each image is below n, which may be traced."""
+    return jax.lax.while_loop(
+        lambda value: jnp.any(value >= n),
+        lambda value: jnp.where(value >= n, _feistel(keys, value, bits), value),
+        _feistel(keys, value, bits),
+    )
 
 
 def _feistel(keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], bits: int) -> UInt32[Array, "*k"]:

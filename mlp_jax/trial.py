@@ -135,7 +135,8 @@ def gradient(
 
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
     """Return (x − center) · scale in the default float type."""
-    return (x.astype(data.center.dtype) - data.center) * data.scale
+    center, scale = (jnp.broadcast_to(constant, x.shape) for constant in (data.center, data.scale))
+    return (x.astype(center.dtype) - center) * scale
 
 
 def steps(

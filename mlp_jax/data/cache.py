@@ -1,0 +1,60 @@
+"""Arrays kept as .npy in the user's cache directory and memory-mapped when they are wanted again.
+
+Invariant: a cached file is whole, since it is renamed into place; a cache that can't be written costs time, not a run.
+"""
+
+import contextlib
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mlp_jax import devices
+
+
+def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the arrays filed under `key`, memory-mapped; the first time `read` makes them.
+
+    `key` says all that decides the arrays. When they can't be filed, warn and return what `read` made.
+    """
+    try:
+        directory = devices.cache_directory() / "data" / hashlib.sha256(key.encode()).hexdigest()[:24]
+        with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
+            return _load(directory)
+    except OSError as error:
+        warnings.warn(f"data is not cached: {error}", stacklevel=2)
+        return read()
+    arrays = read()
+    try:
+        _save(directory, arrays)
+        return _load(directory)
+    except OSError as error:
+        warnings.warn(f"data is not cached: {error}", stacklevel=2)
+        return arrays
+
+
+def _load(directory: Path) -> dict[str, np.ndarray]:
+    names = (directory / "names").read_text().split()
+    return {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+
+
+def _save(directory: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write every array, then the list of their names, which makes them count."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        _write(directory / f"{name}.npy", lambda file, array=array: np.save(file, array, allow_pickle=False))
+    _write(directory / "names", lambda file: file.write(" ".join(arrays).encode()))
+
+
+def _write(path: Path, write: Callable) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
