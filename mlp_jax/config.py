@@ -65,7 +65,8 @@ class Config:
     """Decoupled weight decay, of matrices only."""
     clip: float | None = None
     """Largest norm of the gradient."""
-    schedule: str = "constant"
+    schedule: str = "auto"
+    """How the learning rate falls; auto: cosine to the end of a budget in steps or epochs, constant under seconds."""
     warmup_steps: float | None = None
     final_factor: float | None = None
     """Share of the learning rate that a schedule ends with."""
@@ -104,8 +105,16 @@ class Config:
             choose("split", split, SPLITS)
         Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init=self.init, init_std=self.init_std)
         _check_numbers(self)
-        schedule_steps = 0.0 if self.schedule != "constant" else None
-        optimizers.complete(self.optimizer, self.schedule, **_hyper(self), schedule_steps=schedule_steps)
+        schedule = self.resolved_schedule
+        schedule_steps = 0.0 if schedule != "constant" else None
+        optimizers.complete(self.optimizer, schedule, **_hyper(self), schedule_steps=schedule_steps)
+
+    @property
+    def resolved_schedule(self) -> str:
+        """The schedule that `auto` stands for."""
+        if self.schedule != "auto":
+            return self.schedule
+        return "constant" if self.seconds is not None and self.epochs is None and self.steps is None else "cosine"
 
 
 def load_data(config: Config) -> Dataset:
@@ -146,7 +155,7 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         network=network,
         loss=losses.FITTING[output][0] if config.loss == "auto" else config.loss,
         optimizer=config.optimizer,
-        schedule=config.schedule,
+        schedule=config.resolved_schedule,
         batch_size=batch_size,
         sampling=config.sampling,
     )

@@ -5,6 +5,7 @@ pieces nor a ragged last piece changes it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -128,7 +129,7 @@ def sums(
     total = jnp.sum(jnp.where(mask, each, 0))
     if is_regression(loss):
         y = jnp.where(mask[:, None], jnp.reshape(y, z.shape).astype(z.dtype), 0)
-        residual = jnp.where(mask[:, None], model.output(network, z) - y, 0)
+        residual = jnp.where(mask[:, None], jax.vmap(partial(model.output, network))(z) - y, 0)
         return RegressionSums(
             count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
         )
@@ -165,7 +166,7 @@ def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, float]:
     }
 
 
-def _class_ids(network: Network, y: Num[Array, " n"]) -> Int[Array, " n"]:
+def _class_ids(network: Network, y: Num[Array, "n *one_hot"]) -> Int[Array, " n"]:
     if y.ndim == 2:
         return jnp.argmax(y, axis=-1)
     return (y > 0).astype(jnp.int32) if network.output == "tanh" else y

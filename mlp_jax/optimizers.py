@@ -71,11 +71,11 @@ def _betas(hyper: Hyper) -> dict:
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": Optimizer(_rate(0.1, "Bengio 2012, within his range"), lambda h: ([], [])),
     "momentum": Optimizer(  # V ← βV + G; W ← W − αV, as in the slides (heavy ball)
-        _rate(0.01, "a tenth of sgd's, since V is up to 1/(1−β) times G") | _fraction("momentum", 0.9, "Ruder 2016"),
+        _rate(0.05, "half of sgd's: V is up to 1/(1−β) times G") | _fraction("momentum", 0.9, "Ruder 2016"),
         lambda h: ([optax.trace(decay=h["momentum"])], []),  # pyright: ignore[reportArgumentType]
     ),
     "nesterov": Optimizer(  # W ← W − α(G + βV)
-        _rate(0.01, "as momentum") | _fraction("momentum", 0.9, "Ruder 2016"),
+        _rate(0.05, "as momentum") | _fraction("momentum", 0.9, "Ruder 2016"),
         lambda h: ([optax.trace(decay=h["momentum"], nesterov=True)], []),  # pyright: ignore[reportArgumentType]
     ),
     "adagrad": Optimizer(  # G / √(a + ΣG² + ε)

@@ -8,7 +8,7 @@ as in the slides' "randomly pick j".
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Int, Integer, UInt32
 
 from mlp_jax.model import choose
 
@@ -17,7 +17,7 @@ LARGEST = 2**31
 
 
 def minibatch(
-    seed: UInt32[Array, ""], step: UInt32[Array, ""], *, n: int, batch_size: int, sampling: str = "epochs"
+    seed: UInt32[Array, ""], step: Integer[Array, ""], *, n: int, batch_size: int, sampling: str = "epochs"
 ) -> Int[Array, " batch_size"]:
     """Return the indices, in 0…n−1, of mini-batch number `step`.
 

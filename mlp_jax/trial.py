@@ -96,7 +96,7 @@ def step(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: T
     n = data.x.shape[0]
     full = cell.batch_size == n and cell.sampling == "epochs"  # the full gradient needs no order
     draw = partial(sampling.minibatch, n=n, batch_size=cell.batch_size, sampling=cell.sampling)
-    loss, grads = gradient(cell, hyper, data, state.params, None if full else draw(seed, state.step))
+    loss, grads = gradient(cell, hyper, data, state.params, None if full else draw(seed, state.step.astype(jnp.uint32)))
     params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
     return TrialState(state.step + 1, params, opt_state, loss, jnp.where(jnp.isfinite(loss), -1, state.step))
 
@@ -159,15 +159,16 @@ def evaluate(cell: Cell, params: Params, data: Data) -> Sums:
     n = data.x.shape[0]
     size = min(n, EVALUATION_ROWS)
 
-    def piece(number, so_far: Sums | None) -> Sums:
+    def piece(number) -> Sums:
         begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour
         x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
         z = jax.vmap(partial(model.forward, cell.network, params))(normalize(data, x))
         new = begin + jnp.arange(size) >= number * size
-        sums = losses.sums(cell.network, cell.loss, z, y, new)
-        return sums if so_far is None else jax.tree.map(jnp.add, so_far, sums)
+        return losses.sums(cell.network, cell.loss, z, y, new)
 
-    return jax.lax.fori_loop(1, -(-n // size), piece, piece(0, None))
+    zero = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), jax.eval_shape(piece, 0))
+    add = lambda number, so_far: jax.tree.map(jnp.add, so_far, piece(number))
+    return jax.lax.fori_loop(0, -(-n // size), add, zero)
 
 
 def _summed_loss(cell: Cell, hyper: Mapping, params: Params, x: Float[Array, "n inputs"], y: Num[Array, " n"]):

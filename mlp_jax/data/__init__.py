@@ -112,7 +112,7 @@ def _read(name: str, data_dir: Path | str | None, target: str | None) -> Source:
         raise DataError(f"{name} holds no IDX files; put train-images-idx3-ubyte and the other three there")
     if name in _catalogue.FAMILY:
         return _catalogue.read_family(name)
-    if path.suffix or os.sep in name and not name.split(os.sep)[0].isidentifier():
+    if path.suffix or (os.sep in name and not name.split(os.sep)[0].isidentifier()):
         raise DataError(
             f"{name} can't be read; give a name from mlp-jax data list, file.npz, file.csv or a folder with IDX files"
         )

@@ -24,6 +24,7 @@ from mlp_jax.data.dataset import DataError, Source, Split
 EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 HELP = "try again with a network, or name a folder that holds its IDX files with --data-dir"
 PATIENCE = 15.0  # seconds that a server may take to answer
+RETRIES = 3
 FAMILY = ("mnist", "fashion_mnist", "kmnist", *(f"emnist/{part}" for part in EMNIST))
 
 
@@ -73,14 +74,16 @@ def fetch(collection: str) -> dict[str, Path]:
     with _quiet():
         import requests
         import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.download import downloader
         from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+        downloader.MAX_RETRIES = RETRIES  # its own 10 keep a user waiting for minutes
         directory = devices.cache_directory() / "downloads"
         manager = tfds.download.DownloadManager(
             download_dir=directory, url_infos=table, dataset_name=collection, force_checksums_validation=True
         )
         try:
-            requests.head(next(iter(table)), timeout=PATIENCE).close()  # the manager itself would try for minutes
+            requests.head(next(iter(table)), timeout=PATIENCE).close()  # the manager itself waits for ever
             paths = manager.download({url.rsplit("/", 1)[1]: url for url in table})
             return {name: Path(path) for name, path in paths.items()}
         except NonMatchingChecksumError as error:
@@ -88,7 +91,7 @@ def fetch(collection: str) -> dict[str, Path]:
         except (requests.RequestException, tfds.download.DownloadError) as error:
             raise DataError(f"{collection} can't be downloaded ({_cause(error)}); {HELP}") from error
         finally:
-            for rest in directory.glob("*.tmp.*"):
+            for rest in directory.rglob("*.tmp.*"):
                 shutil.rmtree(rest, ignore_errors=True)
 
 

@@ -28,10 +28,10 @@ SHA256 = {  # of the uncompressed files, where they are known
         "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     }
 }
-FASHION = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle_boot".split()
+FASHION = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 CLASSES = {
     "mnist": tuple("0123456789"),
-    "fashion_mnist": tuple(name.replace("_", " ") for name in FASHION),
+    "fashion_mnist": tuple(FASHION.split(", ")),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
 
@@ -125,10 +125,8 @@ def _check_counts(arrays: dict[str, np.ndarray], names: dict) -> None:
     for x, y in (("x", "y"), ("x_test", "y_test")):
         if len(arrays[x]) != len(arrays[y]) or not len(arrays[y]):
             raise DataError(
-                f"{names[x]} has {len(arrays[x])} images and {names[y]} {len(arrays[y])} labels; give a label for each image"
+                f"{names[x]} has {len(arrays[x])} images, {names[y]} {len(arrays[y])} labels; give each image a label"
             )
     if arrays["x"].shape[1:] != arrays["x_test"].shape[1:]:
-        raise DataError(
-            f"images are {arrays['x'].shape[1:]} in {names['x']} and {arrays['x_test'].shape[1:]} in {names['x_test']}; "
-            "give one shape"
-        )
+        shapes = f"{arrays['x'].shape[1:]} in {names['x']} and {arrays['x_test'].shape[1:]} in {names['x_test']}"
+        raise DataError(f"images are {shapes}; give one shape")

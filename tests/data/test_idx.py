@@ -1,0 +1,160 @@
+"""IDX folders: what is read, what is refused, what is cached."""
+
+import gzip
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from mlp_jax.data import DataError, idx, load
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The format written out on its own, from its description."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def write_folder(folder: Path, n: int = 40, n_test: int = 10, compress: bool = True) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    made = {
+        "x": draw.integers(0, 256, (n, 4, 3)),
+        "y": np.arange(n) % 3,
+        "x_test": draw.integers(0, 256, (n_test, 4, 3)),
+        "y_test": np.arange(n_test) % 3,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, name in idx.FILES.items():
+        content = idx_bytes(made[part])
+        if compress:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+    return made
+
+
+@given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=6)))
+def test_parse_undoes_the_format(array):
+    np.testing.assert_array_equal(idx.parse(idx_bytes(array), array.ndim, "it"), array)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+def test_folder_or_the_folder_above(tmp_path, compress, inside):
+    made = write_folder(tmp_path / "here" / "things", compress=compress)
+    if inside:
+        dataset = load(str(tmp_path / "here" / "things"), validation=0)
+    else:
+        dataset = load("things", data_dir=tmp_path / "here", validation=0)
+    np.testing.assert_array_equal(dataset.train.x, made["x"].reshape(40, 12))
+    np.testing.assert_array_equal(dataset.test.y, made["y_test"])
+    assert dataset.shape == (4, 3)
+    assert dataset.classes == ("0", "1", "2")
+    assert dataset.train.x.dtype == np.uint8
+    assert float(dataset.scale) == pytest.approx(1 / 255)
+
+
+def test_second_time_comes_from_the_cache_until_a_file_changes(tmp_path, monkeypatch):
+    made = write_folder(tmp_path)
+    load(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(idx, "parse", lambda *_: pytest.fail("read again"))
+        again = load(str(tmp_path), validation=0)
+    np.testing.assert_array_equal(again.train.x, made["x"].reshape(40, 12))
+    labels = tmp_path / f"{idx.FILES['y']}.gz"
+    labels.write_bytes(gzip.compress(idx_bytes((made["y"] + 1) % 3)))
+    os.utime(labels, ns=(1, 1))
+    np.testing.assert_array_equal(load(str(tmp_path), validation=0).train.y, (made["y"] + 1) % 3)
+
+
+def test_unwritable_cache_costs_a_warning_only(tmp_path, monkeypatch):
+    made = write_folder(tmp_path / "set")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="data is not cached"):
+        dataset = load(str(tmp_path / "set"), validation=0)
+    np.testing.assert_array_equal(dataset.train.y, made["y"])
+
+
+def test_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
+    write_folder(tmp_path / "set")
+    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "cache"))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        load(str(tmp_path / "set"))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def damage(name: str, change):
+    def apply(folder: Path) -> None:
+        path = folder / f"{name}.gz"
+        path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+DAMAGES = {
+    "no whole gzip file": damage(idx.FILES["x"], lambda content: content[:-20]),
+    "magic number 2049, not 2051": damage(idx.FILES["x"], lambda content: gzip.compress(idx_bytes(np.zeros(4)))),
+    "its header says 40 x 4 x 3": damage(idx.FILES["x"], lambda content: gzip.compress(gzip.decompress(content)[:-5])),
+    "40 images.*39 labels": damage(idx.FILES["y"], lambda content: gzip.compress(idx_bytes(np.zeros(39)))),
+    "give one shape": damage(idx.FILES["x_test"], lambda content: gzip.compress(idx_bytes(np.zeros((10, 2, 2))))),
+    "three of four|has 3 of four": lambda folder: (folder / f"{idx.FILES['y']}.gz").unlink(),
+}
+
+
+@pytest.mark.parametrize("message", DAMAGES)
+def test_damaged_folder_is_refused(tmp_path, message):
+    write_folder(tmp_path)
+    DAMAGES[message](tmp_path)
+    with pytest.raises(DataError, match=message):
+        load(str(tmp_path))
+
+
+def test_labels_beyond_the_known_classes_are_refused(tmp_path):
+    write_folder(tmp_path / "kmnist")
+    damage(idx.FILES["y"], lambda _: gzip.compress(idx_bytes(np.full(40, 10))))(tmp_path / "kmnist")
+    with pytest.raises(DataError, match="label 10, outside 0…9"):
+        load("kmnist", data_dir=tmp_path)
+
+
+def test_other_content_under_the_name_of_mnist_is_refused(tmp_path):
+    write_folder(tmp_path / "mnist")
+    with pytest.raises(DataError, match="SHA-256 differs"):
+        load("mnist", data_dir=tmp_path)
+
+
+def test_missing_folders_say_what_is_wanted(tmp_path):
+    with pytest.raises(DataError, match="not a folder"):
+        load("mnist", data_dir=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no IDX files of 'mnist'"):
+        load("mnist", data_dir=tmp_path)
+    with pytest.raises(DataError, match="holds no IDX files"):
+        load(str(tmp_path))
+
+
+def test_environment_names_the_folder_too(tmp_path, monkeypatch):
+    write_folder(tmp_path / "things")
+    monkeypatch.setenv("MLP_JAX_DATA_DIR", str(tmp_path))
+    assert load("things").name == "things"
+
+
+def test_mnist(mnist_dir):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = load("mnist", data_dir=mnist_dir, validation=5000, scaling="standard")
+    assert (len(dataset.train.y), len(dataset.validation.y), len(dataset.test.y)) == (55_000, 5_000, 10_000)
+    assert dataset.shape == (28, 28)
+    counts = np.bincount(np.concatenate([dataset.train.y, dataset.validation.y]))
+    np.testing.assert_array_equal(counts, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+    assert float(dataset.center) / 255 == pytest.approx(0.1307, abs=5e-4)
+    assert 1 / float(dataset.scale) / 255 == pytest.approx(0.3081, abs=5e-4)
