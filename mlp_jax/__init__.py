@@ -1,14 +1,22 @@
 """A laboratory for batch size and optimizers: softmax classifiers and multi-layer perceptrons as pure JAX functions."""
 
+from typing import TYPE_CHECKING
+
 from mlp_jax.model import Network, forward, init, parameter_count, summary
 from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, start, step
+
+if TYPE_CHECKING:
+    from mlp_jax.config import Config
+    from mlp_jax.data import Dataset, load
+    from mlp_jax.prediction import predict
+    from mlp_jax.run import Run, train
 
 __all__ = [
     "Cell", "Config", "Data", "Dataset", "Network", "Run", "TrialState", "advance", "complete", "evaluate", "forward",
     "init", "load", "parameter_count", "predict", "start", "step", "summary", "train",
 ]  # fmt: skip
 
-_LAZY = {"Config": "config", "Dataset": "data", "Run": "run", "load": "data", "predict": "predict", "train": "run"}
+_LAZY = {"Config": "config", "Dataset": "data", "Run": "run", "load": "data", "predict": "prediction", "train": "run"}
 
 
 def __getattr__(name: str):

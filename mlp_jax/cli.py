@@ -73,10 +73,10 @@ def predict(
         data_dir: Where the data set is now, if not where it was.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax import predict as predictions
+    from mlp_jax import prediction
 
     devices.enable_compilation_cache()
-    results = predictions.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
+    results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
     _print({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
     return 0
 

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mlp_jax import losses, model, optimizers, sampling, trial
 from mlp_jax.data import Dataset, load
@@ -108,6 +108,7 @@ class Config:
         schedule = self.resolved_schedule
         schedule_steps = 0.0 if schedule != "constant" else None
         optimizers.complete(self.optimizer, schedule, **_hyper(self), schedule_steps=schedule_steps)
+        trial.check_regularizers(_regularizers(self))
 
     @property
     def resolved_schedule(self) -> str:
@@ -177,11 +178,10 @@ def make_hyper(config: Config, cell: Cell, steps: int | None) -> dict[str, float
         ValueError: as `trial.complete`, or a schedule has no end because the budget is in seconds.
     """
     if cell.schedule == "constant":
-        return trial.complete(cell, l2=config.l2, label_smoothing=config.label_smoothing, **_hyper(config))
+        return trial.complete(cell, **_regularizers(config), **_hyper(config))
     if steps is None:
         raise ValueError(f"schedule {cell.schedule!r} needs to know its end; give a budget in steps or epochs")
-    regularizers = {"l2": config.l2, "label_smoothing": config.label_smoothing}
-    return trial.complete(cell, schedule_steps=float(steps), **regularizers, **_hyper(config))
+    return trial.complete(cell, schedule_steps=float(steps), **_regularizers(config), **_hyper(config))
 
 
 def to_dict(config: Config) -> dict:
@@ -198,12 +198,17 @@ def from_dict(fields: dict) -> Config:
     known = {field.name for field in dataclasses.fields(Config)}
     if unknown := sorted(set(fields) - known):
         raise ValueError(f"unknown field {unknown[0]!r} in the configuration; it has {', '.join(sorted(known))}")
-    return Config(**fields)
+    values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in fields.items()}
+    return Config(**values)
 
 
 def _hyper(config: Config) -> dict[str, float | None]:
     names = {name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters} | set(optimizers.LINKS)
     return {name: getattr(config, name) for name in sorted(names - {"schedule_steps"})}
+
+
+def _regularizers(config: Config) -> dict[str, float | None]:
+    return {name: getattr(config, name) for name in trial.REGULARIZERS}
 
 
 def _outputs(output: str, dataset: Dataset) -> int:

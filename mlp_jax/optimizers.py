@@ -121,9 +121,7 @@ SCHEDULES: dict[str, tuple[Callable[[Array, Hyper], Array], tuple[str, ...]]] = 
     ),
     "exponential": (lambda p, h: h["final_factor"] ** p, ("final_factor",)),
     "step": (
-        lambda p, h: (
-            h["final_factor"] ** (jnp.minimum(jnp.floor(p * h["stages"]), h["stages"] - 1) / (h["stages"] - 1))
-        ),
+        lambda p, h: h["final_factor"] ** (jnp.minimum(_stage(p, h), h["stages"] - 1) / (h["stages"] - 1)),
         ("final_factor", "stages"),
     ),
 }
@@ -208,6 +206,11 @@ def update(
     """Return the parameters and the optimizer's state after one update with `grads`, a pytree like `params`."""
     updates, opt_state = build(name, schedule, hyper).update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
+
+
+def _stage(progress: Array, hyper: Hyper) -> Array:
+    """Count the plateaus that are over; the two units more keep k/stages from being rounded to below k."""
+    return jnp.floor(progress * hyper["stages"] * (1 + 2 * jnp.finfo(progress.dtype).eps))
 
 
 def _matrices(params) -> object:

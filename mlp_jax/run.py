@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import config as configs
-from mlp_jax import devices, losses, model, predict, trial
+from mlp_jax import devices, losses, model, prediction, trial
 from mlp_jax.clocks import Clock
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset, Split
@@ -186,8 +186,8 @@ class _Loop:
         with clock("io"):
             splits = {name: getattr(dataset, name) for name in configs.SPLITS}
             self.data = {name: place(cell, dataset, split) for name, split in splits.items() if len(split.y)}
-        self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
-        self.seed = jnp.uint32(config.seed)
+            self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
+            self.seed = jnp.uint32(config.seed)
         self.state = self._first_state()
         self.history: list[dict] = []
         self.checkpoints = None if records is None else self._restore(records)
@@ -244,7 +244,7 @@ class _Loop:
             from mlp_jax.checkpoint import Checkpoints
         with self.clock("io"):
             records.write_json("environment.json", devices.describe())
-            records.write_json("model.json", predict.remember(self.cell, self.hyper, self.dataset))
+            records.write_json("model.json", prediction.remember(self.cell, self.hyper, self.dataset))
             checkpoints = Checkpoints(records.checkpoints)
             self.saved_at = time.perf_counter()
             if checkpoints.latest is not None:
@@ -287,7 +287,7 @@ class _Loop:
             with self.clock("io"):
                 self.records.write_metrics(self.history)
 
-    def _row(self) -> dict[str, float]:
+    def _row(self) -> dict[str, int | float]:
         examples = self.step * self.cell.batch_size
         return {
             "step": self.step,

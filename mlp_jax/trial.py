@@ -79,9 +79,17 @@ def complete(cell: Cell, **given: float | None) -> dict[str, float]:
         ValueError: as `optimizers.complete`.
     """
     regular = {key: value for key in REGULARIZERS if (value := given.pop(key, None)) is not None}
-    for key, value in regular.items():
-        optimizers.check_value(key, value, REGULARIZERS[key])
+    check_regularizers(regular)
+    if "label_smoothing" in regular and losses.is_regression(cell.loss):
+        raise ValueError(f"label_smoothing is for classes; loss {cell.loss!r} has none: leave it out")
     return optimizers.complete(cell.optimizer, cell.schedule, **given) | regular
+
+
+def check_regularizers(given: Mapping[str, float | None]) -> None:
+    """Raise a ValueError unless each of `given` that is not None is in its domain."""
+    for key, value in given.items():
+        if value is not None:
+            optimizers.check_value(key, value, REGULARIZERS[key])
 
 
 def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:

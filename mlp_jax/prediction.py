@@ -71,7 +71,8 @@ def read(run: Path) -> Trained:
         ValueError: there is no run, or nothing was saved in it yet.
     """
     memory = records.read_json(run, "model.json")
-    network = Network(**memory["cell"].pop("network"))
+    fields = memory["cell"].pop("network")
+    network = Network(**fields | {"hidden": tuple(fields["hidden"])})
     cell, hyper = Cell(network=network, **memory["cell"]), memory["hyper"]
     checkpoints = Checkpoints(run / "checkpoints")
     try:
