@@ -148,7 +148,7 @@ def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
     return np.asarray(jax.vmap(lambda x: model.forward(trained.network, trained.params, x))(jnp.asarray(seen)))
 
 
-def _answer(trained: Trained, source: str, z: np.ndarray, y: np.ndarray | None) -> Prediction:
+def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | None) -> Prediction:
     f = np.asarray(model.output(trained.network, jnp.asarray(z)))
     classes = trained.data["classes"]
     if not classes:

@@ -125,10 +125,12 @@ def train(
         interrupted: asked as often; once it is true the run is saved and returned as INCOMPLETE.
 
     Raises:
-        ValueError: the configuration does not fit the data, or `out` holds another run.
+        ValueError: the configuration does not fit the data, `out` holds another run, or `resume` comes without it.
         OSError: `out` can't be written.
     """
     clock = clock or Clock()
+    if resume and out is None:
+        raise ValueError("resume needs the directory of the run to go on with; give --out too")
     with clock("io"):
         dataset = configs.load_data(config)
         cell = configs.make_cell(config, dataset)

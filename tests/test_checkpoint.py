@@ -1,0 +1,68 @@
+"""Checkpoints: what comes back is bit for bit what went in, or an error that says what to do."""
+
+import gc
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mlp_jax.checkpoint import KEPT, Checkpoints
+
+TREE = {"W": jnp.arange(6.0).reshape(2, 3) / 7, "none": None, "step": jnp.int32(5), "bits": jnp.uint32(2**32 - 1)}
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    made = Checkpoints(tmp_path / "checkpoints")
+    yield made
+    made.close()
+
+
+def test_newest_comes_back_bit_for_bit(checkpoints, tmp_path):
+    for step in (1, 4, 9):
+        checkpoints.save(step, TREE | {"step": jnp.int32(step)}, {"note": [step, 0.1]})
+    again = Checkpoints(tmp_path / "checkpoints")
+    tree, note = again.restore(jax.eval_shape(lambda: TREE))
+    again.close()
+    assert note == {"note": [9, 0.1]}
+    assert int(tree["step"]) == again.latest == 9
+    for name in ("W", "bits"):
+        np.testing.assert_array_equal(tree[name], TREE[name])
+        assert tree[name].dtype == TREE[name].dtype
+    assert tree["none"] is None
+    assert len([entry for entry in (tmp_path / "checkpoints").iterdir() if entry.name.isdigit()]) == KEPT
+
+
+def test_a_step_that_is_there_is_left_alone(checkpoints):
+    checkpoints.save(1, TREE, {"note": "first"})
+    checkpoints.save(1, TREE | {"W": TREE["W"] + 1}, {"note": "second"})
+    assert checkpoints.restore(TREE)[1] == {"note": "first"}
+
+
+def test_nothing_saved_yet(checkpoints):
+    assert checkpoints.latest is None
+    with pytest.raises(ValueError, match="no checkpoint in .*; train with this --out first"):
+        checkpoints.restore(TREE)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # readers that orbax leaves behind
+def test_damage_and_other_shapes_are_errors(checkpoints, tmp_path):
+    checkpoints.save(1, TREE, {})
+    with pytest.raises(ValueError, match="can't read checkpoint 1"):
+        checkpoints.restore(TREE | {"W": jnp.zeros((4, 4))})
+    for path in (tmp_path / "checkpoints/1/tree").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="can't read checkpoint 1.*; delete that folder"):
+        checkpoints.restore(TREE)
+    gc.collect()
+
+
+def test_a_full_disk_is_an_os_error(checkpoints, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device [details]\nmore lines")
+
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    with pytest.raises(OSError, match=r"can't save checkpoint 2 .*No space left on device \[details\]$"):
+        checkpoints.save(2, TREE, {})

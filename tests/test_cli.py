@@ -1,0 +1,291 @@
+"""The command line as a user meets it: results on stdout, one line of error, exit codes, nothing lost."""
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from mlp_jax import cli
+
+QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(capsys):
+    """Run `mlp-jax` in this process."""
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(int(stop.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def refused(call):
+    """Run a command that must fail as bad input does, and return its one line."""
+
+    def run(*arguments: object) -> str:
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, "")
+        lines = err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    return run
+
+
+def tree(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def idx_file(values: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """A folder with four IDX files: 60 and 20 images of 4×4 in three classes."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 60), ("t10k", 20)):
+        y = (np.arange(count) % 3).astype(np.uint8)
+        x = (rng.integers(0, 60, (count, 4, 4)) + 60 * y[:, None, None]).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx_file(x))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx_file(y))
+    return folder
+
+
+def test_train_prints_one_json_object(call):
+    code, out, err = call("train", *QUICK, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["status"] == "COMPLETE"
+    assert result["dataset"] == "digits"
+    assert 0.2 < result["test_accuracy"] <= 1
+    assert set(result["seconds"]) == {"startup", "io", "tracing", "compilation", "training", "evaluation", "total"}
+    assert result["hyper"]["momentum"] == 0.9
+
+
+def test_train_prints_a_table(call):
+    code, out, err = call("train", *QUICK)
+    assert (code, err) == (0, "")
+    for text in ("hidden 1", "softmax", "COMPLETE after 81 steps of 32 examples", "accuracy", "seconds: startup"):
+        assert text in out
+
+
+def test_no_hidden_layer_is_the_softmax_classifier(call):
+    result = json.loads(call("train", "--hidden", "--epochs", "1", "--json").out)
+    assert result["parameters"] == 650
+
+
+def test_help_names_the_options_and_exits_0(call):
+    code, out, _ = call("train", "--help")
+    assert code == 0
+    for option in ("--batch-size", "--optimizer", "--learning-rate", "--resume", "--data-dir"):
+        assert option in out
+    assert call("--help").code == 0
+
+
+def test_out_resume_and_predict(call, refused, tmp_path):
+    run = tmp_path / "run"
+    whole = json.loads(call("train", *QUICK, "--out", run, "--json").out)
+    again = json.loads(call("train", *QUICK, "--out", run, "--resume", "--json").out)
+    assert whole["test_loss"] == again["test_loss"]
+    assert again["seconds"]["total"] > whole["seconds"]["total"]
+    before = tree(run)
+    assert "holds this run already; add --resume" in refused("train", *QUICK, "--out", run)
+    message = refused("train", *QUICK, "--out", run, "--seed", "1", "--resume")
+    assert "holds a run of another configuration (seed 0 there, 1 here)" in message
+    (answer,) = json.loads(call("predict", run, "--index", "3", "--json").out)["predictions"]
+    assert answer["label"] in answer["probabilities"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert "(truth: " in call("predict", run, "--index", "3").out
+    assert "index 359 is not in the test part; give a whole number from 0 to 358" in refused(
+        "predict", run, "--index", "359"
+    )
+    assert "needs either an index or a file" in refused("predict", run)
+    assert "needs either an index or a file" in refused("predict", run, "--index", "0", "--file", "x.npy")
+    assert tree(run) == before
+
+
+def test_data_commands(call, refused, images):
+    names = [entry["name"] for entry in json.loads(call("data", "list", "--json").out)["datasets"]]
+    assert {"digits", "mnist", "diabetes", "emnist/letters"} <= set(names)
+    assert "digits" in call("data", "list").out
+    shown = json.loads(call("data", "show", "iris", "--json").out)
+    assert (shown["inputs"], shown["task"]) == (4, "multiclass")
+    assert sum(sum(counts) for counts in shown["class_counts"].values()) == 150
+    assert "class_counts" in call("data", "show", images).out
+    assert "data show needs the name of a data set" in refused("data", "show")
+
+
+def test_folder_of_images_trains(call, images):
+    result = json.loads(call("train", "--dataset", images, "--hidden", "8", "--epochs", "60", "--json").out)
+    assert result["test_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dataset", "minst"), "unknown data set 'minst'; did you mean mnist"),
+        (("--optimizer", "adma"), "unknown optimizer 'adma'; choose one of adadelta, adagrad, adam"),
+        (("--activation", "rleu"), "unknown activation 'rleu'; choose one of gelu"),
+        (("--learning-rate", "-1"), "learning_rate -1.0 is not allowed; give a positive number"),
+        (("--learning-rate", "nan"), "learning_rate nan is not allowed; give a positive number"),
+        (("--learning-rate", "fast"), "learning-rate"),
+        (("--batch-size", "0"), "batch size 0 is not allowed; give a whole number of at least 1"),
+        (("--batch-size", "99999"), "batch size 99999 is not allowed; give a whole number from 1 to 1294"),
+        (("--batch-size", "half"), "batch-size"),
+        (("--hidden", "0"), "hidden width 0 is not allowed; give a whole number of at least 1"),
+        (("--hidden", "-4"), "hidden width -4 is not allowed"),
+        (("--epochs", "0"), "epochs 0.0 is not allowed; give a positive number"),
+        (("--epochs", "nan"), "epochs nan is not allowed"),
+        (("--validation", "1.5"), "validation"),
+        (("--test", "-0.1"), "test"),
+        (("--data-dir", "/no/such/folder"), "data_dir '/no/such/folder' is not a folder; name one that exists"),
+        (("--loss", "binary_cross_entropy"), "does not fit output 'softmax'"),
+        (("--output", "sigmoid"), "output 'sigmoid' does not fit 'digits', which has 10 classes"),
+        (("--dataset", "none.npz"), "none.npz is not a file"),
+        (("--dataset", "none.tar"), "none.tar can't be read"),
+        (("--momentum", "0.9", "--optimizer", "adagrad"), "optimizer 'adagrad'"),
+        (("--learning-rat", "1"), "learning-rat"),
+        (("--seed", "4294967296"), "seed 4294967296 is not allowed"),
+        (("--resume",), "resume needs the directory of the run to go on with; give --out too"),
+    ],
+)
+def test_bad_input_is_one_line(refused, arguments, message):
+    assert message in refused("train", *arguments)
+
+
+def test_damaged_files_are_one_line_and_stay_as_they_were(refused, images):
+    x, y = images / "train-images-idx3-ubyte", images / "train-labels-idx1-ubyte"
+    good = x.read_bytes()
+    packed = images / "train-images-idx3-ubyte.gz"
+    x.unlink()
+    packed.write_bytes(gzip.compress(good)[:-100])
+    before = tree(images)
+    assert "train-images-idx3-ubyte.gz" in refused("train", "--dataset", images)
+    assert tree(images) == before
+    packed.unlink()
+    x.write_bytes(b"\0\0\x0d" + good[3:])
+    assert "magic" in refused("train", "--dataset", images)
+    x.write_bytes(good)
+    y.write_bytes(idx_file(np.zeros(59, np.uint8)))
+    assert "60 images" in refused("train", "--dataset", images)
+    y.unlink()
+    assert "train-labels-idx1-ubyte" in refused("train", "--dataset", images)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b,y\n1,2,p\n3,,q\n" * 9, "row 3, column 'b': value is missing"),
+        ("a,b,y\n" + "1,2,p\n3,4,q\n" * 9 + "5,six,p\n", "'six'"),
+        ("a,b\n1,2\n", "no column 'y'"),
+        ("", "empty"),
+    ],
+)
+def test_csv_faults(refused, tmp_path, text, message):
+    (tmp_path / "table.csv").write_text(text)
+    assert message in refused("train", "--dataset", tmp_path / "table.csv", "--target", "y", "--epochs", "1")
+
+
+def test_labels_outside_the_classes(refused, tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((20, 3)), y=np.repeat([-1, 1], 10))
+    assert "labels from -1 to 1; give labels 0…k−1" in refused("train", "--dataset", tmp_path / "d.npz")
+
+
+def test_negative_targets_under_relu_warn(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "d.npz", x=x, y=x @ [1.0, 2.0, -1.0])
+    arguments = ["train", "--dataset", str(tmp_path / "d.npz"), "--output", "relu", "--epochs", "1", "--json"]
+    result = mlp_jax(*arguments)
+    assert result.returncode == 0
+    assert result.stderr.startswith("warning: output relu can't reach negative targets")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_results_that_can_not_be_written_are_an_error():
+    command = [sys.executable, "-m", "mlp_jax", "data", "list"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    command = f"{sys.executable} -m mlp_jax data list | head -1"
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_without_a_network_the_error_says_what_to_do(tmp_path):
+    result = mlp_jax("train", "--dataset", "kmnist", env={"https_proxy": "http://127.0.0.1:9", "HOME": str(tmp_path)})
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: kmnist can't be downloaded")
+    assert "--data-dir" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_plain_progress_lines_and_the_table_in_a_process_of_its_own(tmp_path):
+    run = tmp_path / "run"
+    result = mlp_jax("train", "--hidden", "256", "--seconds", "6", "--out", str(run))
+    assert result.returncode == 0
+    lines = result.stderr.splitlines()
+    assert lines
+    assert all(line.startswith("epoch ") and "examples/s" in line and "s left" in line for line in lines)
+    assert {path.name for path in run.iterdir()} == {
+        "config.json", "environment.json", "model.json", "metrics.parquet", "checkpoints",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_default_run_takes_less_than_ten_seconds(tmp_path):
+    result = mlp_jax("train", "--json", env={"MLP_JAX_CACHE_DIR": str(tmp_path)})
+    summary = json.loads(result.stdout)
+    assert summary["test_accuracy"] >= 0.95
+    parts = sum(seconds for part, seconds in summary["seconds"].items() if part != "total")
+    assert parts == pytest.approx(summary["seconds"]["total"], rel=0.05)
+
+
+def test_importing_is_cheap_and_starts_no_back_end():
+    code = """
+import sys, time
+import jax, optax
+begin = time.perf_counter()
+import mlp_jax
+seconds = time.perf_counter() - begin
+from jax._src import xla_bridge
+heavy = {"pandas", "scipy.stats", "sklearn", "matplotlib", "tensorflow_datasets", "orbax", "tyro", "rich"}
+print(seconds, bool(xla_bridge._backends), sorted(heavy & set(sys.modules)))
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(" ", 2)
+        for _ in range(3)
+    ]
+    assert min(float(seconds) for seconds, _, _ in runs) < 0.2
+    assert runs[0][1:] == ["False", "[]\n"]
+
+
+def mlp_jax(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mlp_jax", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}))

@@ -1,0 +1,66 @@
+"""The machine: its description, and a cache that only its owner may write to."""
+
+import json
+import os
+import stat
+import warnings
+
+import jax
+import pytest
+
+from mlp_jax import devices
+
+
+def test_description_is_complete_and_json():
+    told = devices.describe()
+    assert json.loads(json.dumps(told)) == told
+    for key in ("platform", "device_kind", "device_count", "cores", "memory_bytes", "python", "jax", "jaxlib", "optax",
+                "numpy", "matmul_precision", "xla_flags", "commit", "dirty"):  # fmt: skip
+        assert key in told
+    assert told["device_count"] == len(jax.devices())
+    assert told["jax"] == jax.__version__
+
+
+def test_cache_directory_is_private(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLP_JAX_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    directory = devices.cache_directory()
+    assert directory == tmp_path / "xdg" / "mlp_jax"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert devices.cache_directory() == tmp_path / "home/.cache/mlp_jax"
+
+
+def test_a_cache_that_others_may_write_to_is_refused_with_a_warning(tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(shared))
+    with pytest.raises(PermissionError, match="can be written to by others; run chmod 700"):
+        devices.cache_directory()
+    before = jax.config.jax_compilation_cache_dir
+    with pytest.warns(UserWarning, match="compiled programs are not cached: the cache directory"):
+        devices.enable_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_cache_that_can_not_be_made_is_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="compiled programs are not cached"):
+        devices.enable_compilation_cache()
+
+
+def test_programs_are_kept_where_only_their_owner_writes(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "cache"))
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        with warnings.catch_warnings(action="error"):
+            devices.enable_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/compiled")
+        assert stat.S_IMODE(os.stat(tmp_path / "cache/compiled").st_mode) == 0o700
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

@@ -1,0 +1,119 @@
+"""Predictions of a trained run from an index, an array or an image: classes with probabilities, or values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlp_jax import prediction, run
+from mlp_jax.config import Config, load_data
+from mlp_jax.prediction import predict
+
+DIGITS = Config(epochs=4.0, hidden=(32,), evaluations=1)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> tuple[Path, run.Run]:
+    folder = tmp_path_factory.mktemp("digits") / "run"
+    return folder, run.train(DIGITS, out=folder)
+
+
+def test_test_examples_are_classified_as_the_evaluation_counted(digits):
+    folder, trained = digits
+    answers = [predict(folder, index=index)[0] for index in range(0, 360, 9)]
+    dataset = load_data(DIGITS)
+    assert [answer.truth for answer in answers] == [str(y) for y in dataset.test.y[::9]]
+    right = np.mean([answer.label == answer.truth for answer in answers])
+    assert right == pytest.approx(trained.metrics["test_accuracy"], abs=0.08)
+    assert answers[0].probabilities is not None
+    assert sum(answers[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_npy_of_one_and_of_several_examples_equals_the_index(digits, tmp_path):
+    folder, _ = digits
+    x = np.asarray(load_data(DIGITS).test.x)
+    np.save(tmp_path / "one.npy", x[3].reshape(8, 8))
+    np.save(tmp_path / "some.npy", x[:5].reshape(5, 8, 8))
+    (one,) = predict(folder, file=tmp_path / "one.npy")
+    some = predict(folder, file=tmp_path / "some.npy")
+    assert one.probabilities == pytest.approx(predict(folder, index=3)[0].probabilities)
+    assert [answer.label for answer in some] == [predict(folder, index=index)[0].label for index in range(5)]
+    assert some[4].source.endswith("some.npy[4]")
+    assert one.truth is None
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_image_of_a_digit_is_read_as_the_digit(digits, tmp_path, invert):
+    folder, _ = digits
+    dataset = load_data(DIGITS)
+    found = []
+    for index in range(12):
+        grey = np.asarray(dataset.test.x[index]).reshape(8, 8).astype(float) * 255 / 16
+        picture = Image.fromarray((255 - grey if invert else grey).astype(np.uint8)).resize(
+            (64, 64), Image.Resampling.BOX
+        )
+        picture.save(tmp_path / "digit.png")
+        found += [predict(folder, file=tmp_path / "digit.png", invert=invert)[0].label]
+    expected = [predict(folder, index=index)[0].label for index in range(12)]
+    assert found == expected
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_binary_outputs_give_two_probabilities(tmp_path, output):
+    config = Config(dataset="breast_cancer", output=output, epochs=4.0, hidden=(8,), evaluations=1)
+    trained = run.train(config, out=tmp_path / "run")
+    answers = [predict(tmp_path / "run", index=index)[0] for index in range(0, 100, 4)]
+    for answer in answers:
+        shares = answer.probabilities
+        assert shares is not None
+        assert set(shares) == {"malignant", "benign"}
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
+        assert answer.label == max(shares, key=shares.__getitem__)
+    assert np.mean([answer.label == answer.truth for answer in answers]) > trained.metrics["test_accuracy"] - 0.15
+
+
+def test_regression_answers_in_the_unit_of_the_target(tmp_path):
+    config = Config(dataset="diabetes", epochs=10.0, learning_rate=0.01, evaluations=1)
+    trained = run.train(config, out=tmp_path / "run")
+    answers = [predict(tmp_path / "run", index=index)[0] for index in range(len(trained.dataset.test.y))]
+    residuals = np.array([float(answer.label) - float(answer.truth or 0) for answer in answers])
+    assert np.sqrt(np.mean(residuals**2)) == pytest.approx(trained.metrics["test_rmse"], rel=1e-4)
+    assert answers[0].probabilities is None
+
+
+def test_what_can_not_be_predicted_from(digits, tmp_path):
+    folder, _ = digits
+    for name, x, message in (
+        ("short.npy", np.zeros(63), "has shape .63,.; give 64 numbers for each example"),
+        ("ragged.npy", np.zeros((2, 96)), "give 64 numbers for each example"),
+        ("empty.npy", np.zeros((0, 64)), "give 64 numbers"),
+        ("nan.npy", np.full(64, np.nan), "not all finite"),
+        ("text.npy", np.full(64, "a"), "not all finite"),
+    ):
+        np.save(tmp_path / name, x)
+        with pytest.raises(ValueError, match=message):
+            predict(folder, file=tmp_path / name)
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY\x01")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    (tmp_path / "x.txt").write_text("1")
+    for name in ("broken.npy", "broken.png", "x.txt"):
+        with pytest.raises(ValueError, match=name):
+            predict(folder, file=tmp_path / name)
+    for name in ("none.npy", "none.png"):
+        with pytest.raises((ValueError, OSError), match=name):
+            predict(folder, file=tmp_path / name)
+    with pytest.raises(ValueError, match="holds no run"):
+        predict(tmp_path, index=0)
+    with pytest.raises(ValueError, match="is not a directory"):
+        predict(tmp_path / "x.txt", index=0)
+
+
+def test_damaged_memory_is_named(digits, tmp_path):
+    folder, _ = digits
+    (tmp_path / "model.json").write_text((folder / "model.json").read_text()[:-40])
+    with pytest.raises(ValueError, match="model.json is damaged"):
+        prediction.read(tmp_path)
+    (tmp_path / "model.json").write_text((folder / "model.json").read_text())
+    with pytest.raises(ValueError, match="no checkpoint in"):
+        prediction.read(tmp_path)
