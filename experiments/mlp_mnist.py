@@ -6,7 +6,7 @@ Cross-entropy with label smoothing 0.1 and L2 regularisation 1e-4; momentum 0.9,
 cosine over 15 epochs of 54,000 examples, batch size 64. The recipe was chosen on the 6,000 validation examples of
 seed 0; the test part is read once per seed, at the end.
 
-Measured: TODO
+Measured: 1.46 ± 0.06 % test error (1.37, 1.46, 1.46, 1.54, 1.47). 3 minutes on 2 cores of a shared AMD EPYC machine.
 """
 
 import statistics

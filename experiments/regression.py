@@ -3,10 +3,12 @@
     python experiments/regression.py
 
 442 patients, 10 features, progression of the disease after a year (25 to 346, so positive: a ReLU output fits too);
-10-32-1, momentum, 5 seeds of weights and split. The absolute loss aims at the median, so it should win on MAE and
-lose on RMSE.
+10-32-1, momentum, 5 seeds of weights and split. The absolute loss aims at the median, so one would expect it to win on
+MAE and to lose on RMSE.
 
-Measured: TODO
+Measured (test RMSE, MAE, R²): identity output, squared loss 56.0, 44.8, 0.49, absolute loss 57.2, 45.8, 0.47; ReLU
+output, squared loss 59.4, 46.9, 0.42, absolute loss 61.2, 48.2, 0.39. The squared loss wins on MAE too: with 319
+training examples the noise of the fit weighs more than the aim. 14 s on 2 cores of a shared AMD EPYC machine.
 """
 
 import statistics

@@ -5,7 +5,8 @@
 W ∈ R^{10×785} with a feature of all ones, mean cross-entropy, SGD with momentum 0.9, batch size 64, learning rate
 0.02 falling as a cosine over 20 epochs of 54,000 examples.
 
-Measured: TODO
+Measured: 92.95 % train and 92.48 % test; the slides' 84.64 % is passed at step 48, their 83.58 % at step 27, that is
+after 3,072 and 1,728 examples. 2 s of training, 8 s in all on 2 cores of a shared AMD EPYC machine.
 """
 
 from dataclasses import dataclass
