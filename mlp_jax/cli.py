@@ -23,9 +23,11 @@ from tyro.extras import subcommand_cli_from_dict
 import mlp_jax
 from mlp_jax import clocks, devices, records
 from mlp_jax.config import Config
+from mlp_jax.model import Network
 from mlp_jax.run import Progress
 
 PLAIN_SECONDS = 5.0
+DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 Options = TypeVar("Options")
 
 
@@ -115,9 +117,45 @@ def data(
     return 0
 
 
+def draw(
+    run: Path | None = None,
+    /,
+    *,
+    network: Annotated[Network, tyro.conf.arg(name="")] = DRAWN,
+    out: Path = Path("network.svg"),
+    weights: tyro.conf.FlagCreatePairsOff[bool] = False,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Draw a network as nodes and edges and as blocks: any one, or a trained one with its weights as colours.
+
+    Args:
+        run: Directory that `mlp-jax train --out` wrote; without it, the options describe the network.
+        network: The network.
+        out: File for the drawing: .svg, .png or .pdf.
+        weights: Draw the first layer's weights as images instead; needs a run.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import prediction
+    from mlp_jax.report import drawing
+
+    if run is None and weights:
+        raise ValueError("--weights needs a run; name a directory that mlp-jax train --out wrote")
+    if run is not None and network != DRAWN:
+        raise ValueError(f"the network is that of {run}; leave out the options that describe another")
+    if run is None:
+        figure = drawing.network(network)
+    else:
+        trained = prediction.read(run)
+        shape = tuple(trained.data["shape"])
+        figure = drawing.weights(trained.params, shape) if weights else drawing.network(trained.network, trained.params)
+    drawing.save(figure, out)
+    _print({"path": str(out)} if json else str(out))
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    commands = {command.__name__: _deferred(command) for command in (train, predict, data)}
+    commands = {command.__name__: _deferred(command) for command in (train, predict, data, draw)}
     parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
     sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
 
