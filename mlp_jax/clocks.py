@@ -43,6 +43,23 @@ class Clock:
         return {part: self[part] for part in PARTS} | {"total": total}
 
 
+class Pace:
+    """How many steps to take before the next look at the clock: as many as fill `seconds`, growing at most tenfold."""
+
+    def __init__(self, seconds: float) -> None:
+        self.rate = 0.0  # steps per second, when last measured
+        self._seconds, self._count = seconds, 1
+
+    def of(self, room: float) -> int:
+        """Return the next number of steps: at most `room`, at least 1."""
+        return max(1, int(min(self._count, room)))
+
+    def took(self, count: int, seconds: float) -> None:
+        """Learn that `count` steps took `seconds`."""
+        self.rate = count / seconds
+        self._count = max(1, int(min(self._seconds * self.rate, 10 * self._count)))
+
+
 def process_age() -> float:
     """Return the seconds since this process began, or 0 where the system does not tell."""
     try:

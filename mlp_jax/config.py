@@ -6,6 +6,7 @@ Invariant: a run is decided by its Config alone; two equal ones give the same nu
 import dataclasses
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -142,6 +143,8 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
     batch_size = n if config.batch_size == "full" else config.batch_size
     sampling.check_size(batch_size, n)
+    if config.stop_at is not None and monitored(dataset) == "train":
+        raise ValueError("stop_at needs validation examples; give validation more than 0")
     network = Network(
         inputs=dataset.inputs,
         hidden=config.hidden,
@@ -171,17 +174,36 @@ def total_steps(config: Config, n: int, batch_size: int) -> int | None:
     return min(limits, default=None)
 
 
-def make_hyper(config: Config, cell: Cell, steps: int | None) -> dict[str, float]:
-    """Return all hyper-parameters of this run; a schedule ends with the budget.
+def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:
+    """Return all hyper-parameters of this run, those in `changes` in the place of its own; schedules end with it.
 
     Raises:
         ValueError: as `trial.complete`, or a schedule has no end because the budget is in seconds.
     """
+    given = _regularizers(config) | _hyper(config) | changes
     if cell.schedule == "constant":
-        return trial.complete(cell, **_regularizers(config), **_hyper(config))
+        return trial.complete(cell, **given)
     if steps is None:
         raise ValueError(f"schedule {cell.schedule!r} needs to know its end; give a budget in steps or epochs")
-    return trial.complete(cell, schedule_steps=float(steps), **_regularizers(config), **_hyper(config))
+    return trial.complete(cell, **{"schedule_steps": float(steps)} | given)
+
+
+def monitored(dataset: Dataset) -> str:
+    """Name the split that decides when a trial ends and which is best: validation, or train where there is none."""
+    return "validation" if len(dataset.validation.y) else "train"
+
+
+def score(dataset: Dataset) -> str:
+    """Name the metric that `stop_at` is about: the monitored accuracy (more is better) or RMSE (less is)."""
+    return f"{monitored(dataset)}_{'rmse' if dataset.task == 'regression' else 'accuracy'}"
+
+
+def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, Any]) -> Any:
+    """Tell whether `metrics`, numbers or arrays of them, meet `stop_at`; nothing meets None."""
+    less_is_better = dataset.task == "regression"
+    never = -math.inf if less_is_better else math.inf
+    bound = never if config.stop_at is None else config.stop_at
+    return metrics[score(dataset)] <= bound if less_is_better else metrics[score(dataset)] >= bound
 
 
 def to_dict(config: Config) -> dict:

@@ -10,8 +10,11 @@ import subprocess
 import warnings
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh
 
 
 def cache_directory() -> Path:
@@ -48,6 +51,40 @@ def enable_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def start_cpu_devices(count: int | None = None) -> None:
+    """Make JAX see `count` CPU devices, by default one a core; it must come before anything runs on JAX.
+
+    When the back end has started with fewer, warn and go on with these.
+    """
+    count = count or cores()
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:
+        if (there := len(jax.devices("cpu"))) < count:
+            warnings.warn(
+                f"JAX has started with {there} CPU device(s), so {count} cores are not all used; call "
+                "mlp_jax.devices.start_cpu_devices() before the first computation",
+                stacklevel=2,
+            )
+
+
+def mesh() -> Mesh:
+    """Return all devices in a row; the axis is called trial."""
+    return Mesh(np.asarray(jax.devices()), ("trial",))
+
+
+def free_memory(device: Any) -> int:
+    """Return the bytes that are free on a device; CPU devices share what the machine has available."""
+    if statistics := device.memory_stats():
+        return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    return _available_memory() // max(1, jax.local_device_count())
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe() -> dict:
     """Describe where a record was made: devices, cores, memory, versions, precision, flags, the code's commit."""
     devices = jax.devices()
@@ -59,7 +96,7 @@ def describe() -> dict:
         "machine": platform.machine(),
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_bytes": _memory(),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
@@ -83,6 +120,14 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
+
+
+def _available_memory() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return _memory() or 2**33
 
 
 def _commit() -> dict:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mlp_jax import config as configs
 from mlp_jax import devices, losses, model, prediction, trial
-from mlp_jax.clocks import Clock
+from mlp_jax.clocks import Clock, Pace
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset, Split
 from mlp_jax.records import Records, finite
@@ -180,9 +180,7 @@ class _Loop:
     ) -> None:
         self.config, self.dataset, self.cell, self.hyper = config, dataset, cell, hyper
         self.total, self.clock, self.records = total, clock, records
-        self.monitor = "validation" if len(dataset.validation.y) else "train"
-        if config.stop_at is not None and self.monitor == "train":
-            raise ValueError("stop_at needs validation examples; give validation more than 0")
+        self.monitor = configs.monitored(dataset)
         with clock("startup"):
             jax.devices()
         with clock("io"):
@@ -197,8 +195,7 @@ class _Loop:
         self.advance = self._compile(trial.advance, *training, jnp.int32(0))
         self.evaluators: dict[str, Callable] = {}
         self.points = evaluation_points(config, total)
-        self.rate = 0.0  # steps per second in the last glance
-        self.pace = 1  # steps in the next glance
+        self.pace = Pace(GLANCE)
 
     def run(self, progress: Callable[[Progress], None], interrupted: Callable[[], bool]) -> Run:
         status = None
@@ -258,15 +255,14 @@ class _Loop:
     def _train(self) -> None:
         """Advance to the next look at the clock, or to the next point if that comes first."""
         if self.total is None:
-            room = (self.next_point - self.position) * self.rate or 1.0
+            room = (self.next_point - self.position) * self.pace.rate
         else:
             room = min(self.next_point, self.total) - self.step
-        steps, before = max(1, int(min(self.pace, room))), self.clock["training"]
+        steps, before = self.pace.of(room), self.clock["training"]
         with self.clock("training"):
             state = self.advance(self.traced, self.seed, self.data["train"], self.state, jnp.int32(steps))
             self.state = jax.block_until_ready(state)
-        self.rate = steps / (self.clock["training"] - before)
-        self.pace = max(1, int(min(GLANCE * self.rate, 10 * self.pace)))
+        self.pace.took(steps, self.clock["training"] - before)
 
     def _metrics(self, split: str) -> dict[str, float]:
         arguments = (self.state.params, self.data[split])
@@ -307,11 +303,7 @@ class _Loop:
         return "INCOMPLETE" if interrupted else None
 
     def _target_met(self) -> bool:
-        if self.config.stop_at is None:
-            return False
-        if self.dataset.task == "regression":
-            return self.history[-1]["validation_rmse"] <= self.config.stop_at
-        return self.history[-1]["validation_accuracy"] >= self.config.stop_at
+        return configs.target_met(self.config, self.dataset, self.history[-1])
 
     def _budget_used(self) -> bool:
         out_of_time = self.config.seconds is not None and self.clock["training"] >= self.config.seconds
@@ -329,7 +321,7 @@ class _Loop:
 
     def _progress(self) -> Progress:
         seconds = [] if self.config.seconds is None else [self.config.seconds - self.clock["training"]]
-        steps = [] if self.total is None else [(self.total - self.step) / self.rate]
+        steps = [] if self.total is None else [(self.total - self.step) / self.pace.rate]
         row = self._row()
         return Progress(
             step=self.step,
@@ -337,7 +329,7 @@ class _Loop:
             epoch=row["epoch"],
             batch_loss=row["batch_loss"],
             metrics=self.history[-1],
-            examples_per_second=self.rate * self.cell.batch_size,
+            examples_per_second=self.pace.rate * self.cell.batch_size,
             left=max(0.0, min(seconds + steps)),
         )
 

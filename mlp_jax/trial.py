@@ -106,7 +106,8 @@ def step(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: T
     draw = partial(sampling.minibatch, n=n, batch_size=cell.batch_size, sampling=cell.sampling)
     loss, grads = gradient(cell, hyper, data, state.params, None if full else draw(seed, state.step.astype(jnp.uint32)))
     params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
-    return TrialState(state.step + 1, params, opt_state, loss, jnp.where(jnp.isfinite(loss), -1, state.step))
+    failed = jnp.where((state.failed < 0) & ~jnp.isfinite(loss), state.step, state.failed)
+    return TrialState(state.step + 1, params, opt_state, loss, failed)
 
 
 def gradient(

@@ -1,4 +1,4 @@
-"""What every test shares: strict shapes, a cache of its own, and where MNIST is."""
+"""What every test shares: strict shapes, eight CPU devices, a cache of its own, and where MNIST is."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,314 @@
+"""A population against the same trials alone: every placement, however many devices, whatever the neighbours do."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from mlp_jax import config as configs
+from mlp_jax import devices, placement, population, run
+from mlp_jax.config import Config
+
+IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3)
+RATES = np.geomspace(0.003, 0.3, 17)
+RATES[3] = 1e30  # this one diverges
+
+
+@pytest.fixture
+def on_devices(monkeypatch):
+    """Let populations see the first `count` of the CPU devices."""
+
+    def use(count: int) -> None:
+        monkeypatch.setattr(devices, "mesh", lambda: Mesh(np.asarray(jax.devices()[:count]), ("trial",)))
+
+    return use
+
+
+def train(config: Config = IRIS, count: int = 5, **options):
+    options = {"evaluation_share": 1.0} | options
+    return population.train(config, {"learning_rate": RATES[:count]}, np.arange(count) // 2, **options)
+
+
+def alone(config: Config, count: int) -> list[run.Run]:
+    """Return the runs of the trials that `train` puts into one population."""
+    each = zip(RATES[:count], np.arange(count) // 2, strict=True)
+    return [run.train(dataclasses.replace(config, learning_rate=float(r), seed=int(s))) for r, s in each]
+
+
+def assert_equal_to_trials_alone(found: population.Population, runs: list[run.Run], tolerance: float) -> None:
+    for row, one in enumerate(runs):
+        assert found.status[row] == one.status
+        if one.status == "INFEASIBLE":
+            assert (found.failed[row], found.steps[row]) == (one.failed, one.steps)
+            continue
+        assert found.steps[row] == one.steps
+        for split in ("train", "validation", "test"):
+            assert found.metrics[f"{split}_loss"][row] == pytest.approx(one.metrics[f"{split}_loss"], rel=tolerance)
+        losses = found.history["validation_loss"][found.history["trial"] == row]
+        assert losses == pytest.approx([entry["validation_loss"] for entry in one.history], rel=tolerance)
+
+
+@pytest.fixture(scope="module")
+def seventeen() -> list[run.Run]:
+    runs = alone(IRIS, 17)
+    assert [one.status for one in runs].count("INFEASIBLE") == 1
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("number_of_devices", "how", "count", "at_once"),
+    [
+        (1, "map", 1, None),
+        (1, "vmap", 5, None),
+        (2, "map", 5, None),
+        (2, 2, 17, None),
+        (2, "map", 17, 4),
+        (3, "map", 17, None),
+        (3, "vmap", 17, 7),
+        (8, "map", 17, None),
+        (8, "vmap", 17, None),
+    ],
+)
+def test_each_trial_equals_the_same_trial_alone(on_devices, seventeen, number_of_devices, how, count, at_once):
+    on_devices(number_of_devices)
+    found = train(count=count, placement=how, trials_at_once=at_once)
+    assert_equal_to_trials_alone(found, seventeen[:count], 1e-4)
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_each_trial_equals_the_same_trial_alone_in_float64(on_devices, how):
+    on_devices(3)
+    with jax.enable_x64(True):
+        found = train(count=5, placement=how)
+        assert_equal_to_trials_alone(found, alone(IRIS, 5), 1e-10)
+
+
+def test_every_hyper_parameter_and_link_can_differ_between_trials(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, optimizer="rmsprop", schedule="linear", epochs=2.0)
+    columns = {"decay": [0.9, 0.99], "momentum": [0.0, 0.5], "epsilon": [1e-8, 1e-3], "clip": [0.1, 10.0],
+               "weight_decay": [0.0, 0.1], "warmup_steps": [0, 10], "l2": [0.0, 0.01], "final_factor": [0.1, 0.5],
+               "label_smoothing": [0.0, 0.2]}  # fmt: skip
+    found = population.train(config, columns, [3, 4], evaluation_share=1.0)
+    for row, seed in enumerate((3, 4)):
+        values = {name: float(column[row]) for name, column in columns.items()}
+        one = run.train(dataclasses.replace(config, seed=seed, **values))
+        assert found.metrics["test_loss"][row] == pytest.approx(one.metrics["test_loss"], rel=1e-4)
+        assert one.hyper == {name: column[row] for name, column in found.hyper.items()}
+
+
+def compilations(function) -> int:
+    """Count the programs that the back end compiles while `function` runs."""
+    seen = []
+    listener = lambda event, duration, **_: seen.append(event) if event.endswith("backend_compile_duration") else None
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+    return len(seen)
+
+
+def test_one_compilation_per_cell(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, hidden=(9,))
+    first = train(config, count=5)
+    assert first.compilations == 1
+    again = lambda: train(dataclasses.replace(config, epochs=7.0, evaluations=9), count=6)
+    assert compilations(again) == 0
+    assert again().compilations == 0
+    assert train(config, count=17, trials_at_once=6).compilations == 0
+
+
+def test_trials_stop_at_the_target_and_others_go_on(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)
+    found = train(config, count=17)
+    assert_equal_to_trials_alone(found, alone(config, 17), 1e-4)
+    hit = np.isfinite(found.steps_to_target)
+    assert 0 < hit.sum() < 17
+    np.testing.assert_array_equal(found.steps[hit], found.steps_to_target[hit])
+    assert found.steps[hit].min() < found.steps.max()
+    assert set(found.status[hit]) == {"COMPLETE"}
+
+
+def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)
+    sizes = []
+    engine = placement.Programs.advance
+    with pytest.MonkeyPatch.context() as patch:
+        note = lambda self, *arguments: sizes.append(len(arguments[-1])) or engine(self, *arguments)
+        patch.setattr(placement.Programs, "advance", note)
+        found = train(config, count=17, placement="vmap")
+    assert_equal_to_trials_alone(found, alone(config, 17), 1e-4)
+    assert sizes[0] == 18
+    assert sizes == sorted(sizes, reverse=True)
+    assert {2, 4, 8} >= set(sizes) - {18}
+    assert len(set(sizes)) > 1
+    assert found.compilations == len(set(sizes))
+
+
+def test_racing_keeps_the_best_and_changes_no_number(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, epochs=9.0, evaluations=9)
+    full, raced = train(config, count=9), train(config, count=9, racing=3)
+    ran = raced.status == "COMPLETE"
+    assert ran.sum() == 1
+    assert set(raced.status[~ran]) == {"INCOMPLETE", "INFEASIBLE"}
+    np.testing.assert_allclose(raced.metrics["test_loss"][ran], full.metrics["test_loss"][ran], rtol=1e-5)
+    at_rung = raced.history["validation_loss"][raced.history["step"] == raced.history["step"].max()]
+    assert len(at_rung) == 1
+    assert set(raced.steps) == {2, 14, 41, 122}  # a failure, budget/9, budget/3, budget
+
+
+def test_evaluations_keep_to_their_share(monkeypatch):
+    config = dataclasses.replace(IRIS, epochs=40.0, batch_size=1, evaluations=400)
+    train(config, count=2)  # compiles
+    every, some = train(config, count=2), train(config, count=2, evaluation_share=0.2)
+    assert len(some.history["step"]) < len(every.history["step"])
+    assert some.seconds["evaluation"] < some.seconds["training"]
+    assert some.history["step"][-1] == every.history["step"][-1] == some.steps[0]
+
+
+def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkeypatch):
+    on_devices(1)
+    advance = placement.Programs.advance
+    sizes = []
+
+    def scarce(self, *arguments):
+        sizes.append(len(arguments[-1]))
+        if len(arguments[-1]) > 4:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+        return advance(self, *arguments)
+
+    monkeypatch.setattr(placement.Programs, "advance", scarce)
+    found = train(count=9)
+    assert_equal_to_trials_alone(found, seventeen[:9], 1e-4)
+    assert set(sizes) == {9, 5, 3}
+
+    def none_left(self, *arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(placement.Programs, "advance", none_left)
+    with pytest.raises(ValueError, match="one trial does not fit into memory: RESOURCE_EXHAUSTED"):
+        train(count=3)
+
+
+def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, monkeypatch):
+    on_devices(2)
+    dataset = configs.load_data(IRIS)
+    cell = configs.make_cell(IRIS, dataset)
+    held, working = placement.bytes_per_trial(cell, {"learning_rate": 0.1, "momentum": 0.9})
+    assert held == 4 * (2 * (4 * 8 + 8 + 8 * 3 + 3) + 4)  # parameters, momenta; step twice, loss, failed
+    data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))
+    monkeypatch.setattr(devices, "free_memory", lambda _: int((data + working + 2.5 * 2 * held) / 0.8))
+    begun = []
+    start = placement.Programs.start
+    note = lambda self, clock, hyper, seeds: begun.append(len(seeds)) or start(self, clock, hyper, seeds)
+    monkeypatch.setattr(placement.Programs, "start", note)
+    assert_equal_to_trials_alone(train(count=9), seventeen[:9], 1e-4)
+    assert begun == [4, 4, 4]
+    monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
+    with pytest.raises(ValueError, match="one trial needs .* MiB with its data, and a device has 0 MiB free"):
+        train(count=9)
+
+
+def test_interrupted_trials_are_incomplete_and_keep_what_they_have(monkeypatch):
+    monkeypatch.setattr(population, "GLANCE", 1e-9)
+    asked = iter(range(10**6))
+    found = train(count=6, trials_at_once=3, interrupted=lambda: next(asked) > 10)
+    assert set(found.status) == {"INCOMPLETE"}
+    assert 0 < found.steps[0] < 41
+    assert np.isfinite(found.metrics["test_loss"][:3]).all()
+    assert np.isnan(found.metrics["test_loss"][3:]).all()
+    assert (found.steps[3:] == 0).all()
+
+
+def test_frames_parameters_and_progress(monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.setattr(population, "GLANCE", 1e-9)
+    seen = []
+    found = train(count=5, keep_params=True, progress=seen.append)
+    frame, history = found.frame(), found.history_frame()
+    assert list(frame["trial"]) == list(range(5))
+    np.testing.assert_array_equal(frame["learning_rate"], RATES[:5])
+    assert list(frame["status"]).count("INFEASIBLE") == 1
+    assert {"seed", "step", "epoch", "validation_accuracy", "training_seconds", "learning_rate"} <= set(history.columns)
+    assert len(history) == 4 * 4 + 1
+    alone = run.train(dataclasses.replace(IRIS, learning_rate=RATES[1], seed=0))
+    for stacked, single in zip(jax.tree.leaves(found.params), jax.tree.leaves(alone.params), strict=True):
+        assert stacked.shape == (5, *single.shape)
+        np.testing.assert_allclose(stacked[1], single, rtol=1e-4, atol=1e-6)
+    assert seen[-1].running == 0 or seen[-1].left == 0
+    assert seen[0].running + seen[0].infeasible == 5
+    assert all(progress.trial_steps_per_second > 0 for progress in seen)
+    total = found.seconds["total"]
+    assert sum(v for k, v in found.seconds.items() if k != "total") <= total
+
+
+@pytest.mark.parametrize(
+    ("hyper", "seeds", "options", "message"),
+    [
+        ({"learning_rate": []}, [], {}, r"seeds has shape \(0,\); give an array with one entry for each trial"),
+        ({"learning_rate": []}, [1], {}, r"learning_rate has shape \(0,\)"),
+        ({"learning_rate": np.ones((1, 1))}, [1], {}, r"learning_rate has shape \(1, 1\)"),
+        ({"learning_rate": [0.1, 0.2]}, [1], {}, r"different lengths \(seeds 1, learning_rate 2\)"),
+        ({"momentum": [0.1]}, [1], {"optimizer": "adagrad"}, "optimizer 'adagrad'.* has no hyper-parameter 'momentum'"),
+        ({"learning_rate": [0.1, math.nan]}, [1, 2], {}, "learning_rate nan is not allowed; give a positive number"),
+        ({"learning_rate": [0.1, -1]}, [1, 2], {}, "learning_rate -1.0 is not allowed"),
+        ({"rate": [0.1]}, [1], {}, "has no hyper-parameter 'rate'"),
+        ({}, [-1], {}, r"seeds \[-1\] are not allowed; give whole numbers"),
+        ({}, np.array([0.5]), {}, r"seeds \[0.5\] are not allowed"),
+        ({}, [2**32], {}, "seeds .* are not allowed"),
+        ({}, [0], {"epochs": None, "seconds": 1.0, "schedule": "constant"}, "needs a budget in steps or epochs"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options, message):
+    config = dataclasses.replace(IRIS, **options)
+
+    def refused() -> None:
+        with pytest.raises(ValueError, match=message):
+            population.train(config, hyper, seeds)
+
+    assert compilations(refused) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"placement": "pmap"}, "unknown placement 'pmap'; choose auto, map, vmap or a number"),
+        ({"placement": 0}, "unknown placement 0"),
+        ({"racing": 1}, "racing 1 is not allowed; give a whole number of at least 2"),
+        ({"trials_at_once": 0}, "trials_at_once 0 is not allowed"),
+        ({"evaluation_share": 0.0}, "evaluation_share 0.0 is not allowed"),
+    ],
+)
+def test_options_that_are_not_allowed(options, message):
+    with pytest.raises(ValueError, match=message):
+        train(**options)
+
+
+STARTED = """
+import warnings
+from mlp_jax import devices
+import jax
+{before}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    devices.start_cpu_devices(3)
+print(len(jax.devices()), devices.mesh().size, [str(w.message) for w in caught])
+"""
+
+
+@pytest.mark.parametrize(("before", "count", "warns"), [("", 3, False), ("jax.devices()", 1, True)])
+def test_one_cpu_device_for_each_core_unless_jax_has_started(before, count, warns):
+    code = STARTED.format(before=before)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.startswith(f"{count} {count} ")
+    assert ("call mlp_jax.devices.start_cpu_devices() before the first computation" in out) == warns
