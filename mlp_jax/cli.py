@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +23,8 @@ import mlp_jax
 from mlp_jax import clocks, devices, records
 from mlp_jax.config import Config
 from mlp_jax.model import Network
-from mlp_jax.run import Progress
+from mlp_jax.progress import live_line
 
-PLAIN_SECONDS = 5.0
 DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 Options = TypeVar("Options")
 
@@ -49,7 +47,7 @@ def train(
 
     devices.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
-    with _interrupts() as interrupted, _live_line(quiet=json) as show:
+    with _interrupts() as interrupted, live_line(quiet=json) as show:
         result = run.train(config, out=out, resume=resume, progress=show, interrupted=interrupted, clock=clock)
     _print(result.summary() if json else result.table())
     return _interrupted(out) if result.status == "INCOMPLETE" else 0
@@ -233,35 +231,6 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for signal_, handler in before.items():
             signal.signal(signal_, handler)
-
-
-@contextlib.contextmanager
-def _live_line(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Show progress on stderr: one line that changes on a terminal, a line every few seconds elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-
-        with Console(stderr=True).status("starting") as status:
-            yield lambda progress: status.update(_progress_line(progress))
-        return
-    last = [time.monotonic()]
-
-    def plain(progress: Progress) -> None:
-        if not quiet and time.monotonic() - last[0] >= PLAIN_SECONDS:
-            last[0] = time.monotonic()
-            print(_progress_line(progress), file=sys.stderr, flush=True)
-
-    yield plain
-
-
-def _progress_line(progress: Progress) -> str:
-    of = f"/{progress.total_steps:,}" if progress.total_steps else ""
-    left = f" · {progress.left:.0f} s left"
-    metrics = " · ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
-    return (
-        f"epoch {progress.epoch:.2f} · step {progress.step:,}{of} · loss {progress.batch_loss:.4f} · {metrics} · "
-        f"{progress.examples_per_second:,.0f} examples/s{left}"
-    )
 
 
 def _interrupted(out: Path | None) -> int:

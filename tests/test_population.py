@@ -11,10 +11,11 @@ import pytest
 from jax.sharding import Mesh
 
 from mlp_jax import config as configs
-from mlp_jax import devices, placement, population, run
+from mlp_jax import devices, group, placement, population, run
 from mlp_jax.config import Config
 
-IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3)
+EVERYWHERE = ("train", "validation", "test")
+IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3, evaluate_on=EVERYWHERE)
 RATES = np.geomspace(0.003, 0.3, 17)
 RATES[3] = 1e30  # this one diverges
 
@@ -47,7 +48,7 @@ def assert_equal_to_trials_alone(found: population.Population, runs: list[run.Ru
             assert (found.failed[row], found.steps[row]) == (one.failed, one.steps)
             continue
         assert found.steps[row] == one.steps
-        for split in ("train", "validation", "test"):
+        for split in EVERYWHERE:
             assert found.metrics[f"{split}_loss"][row] == pytest.approx(one.metrics[f"{split}_loss"], rel=tolerance)
         losses = found.history["validation_loss"][found.history["trial"] == row]
         assert losses == pytest.approx([entry["validation_loss"] for entry in one.history], rel=tolerance)
@@ -220,7 +221,7 @@ def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, m
 
 
 def test_interrupted_trials_are_incomplete_and_keep_what_they_have(monkeypatch):
-    monkeypatch.setattr(population, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE", 1e-9)
     asked = iter(range(10**6))
     found = train(count=6, trials_at_once=3, interrupted=lambda: next(asked) > 10)
     assert set(found.status) == {"INCOMPLETE"}
@@ -232,7 +233,7 @@ def test_interrupted_trials_are_incomplete_and_keep_what_they_have(monkeypatch):
 
 def test_frames_parameters_and_progress(monkeypatch):
     pytest.importorskip("pandas")
-    monkeypatch.setattr(population, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE", 1e-9)
     seen = []
     found = train(count=5, keep_params=True, progress=seen.append)
     frame, history = found.frame(), found.history_frame()

@@ -1,0 +1,79 @@
+"""What a person sees on stderr while training goes on: text that changes on a terminal, else a line now and then."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlp_jax import group, run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PLAIN_SECONDS = 5.0
+
+
+def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[[run.Progress], None]]:
+    """Show a run: one line on a terminal, a line every few seconds elsewhere unless `quiet`."""
+    return _live(_line, _line, quiet)
+
+
+def live_table(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[[group.Progress], None]]:
+    """Show a population: one table on a terminal, a line every few seconds elsewhere unless `quiet`."""
+    return _live(_table, _row, quiet)
+
+
+@contextlib.contextmanager
+def _live(on_terminal: Callable, elsewhere: Callable, quiet: bool) -> Iterator[Callable[[Any], None]]:
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live("starting", console=Console(stderr=True), transient=True) as live:
+            yield lambda progress: live.update(on_terminal(progress))
+        return
+    last = [time.monotonic()]
+
+    def plain(progress: Any) -> None:
+        if not quiet and time.monotonic() - last[0] >= PLAIN_SECONDS:
+            last[0] = time.monotonic()
+            print(elsewhere(progress), file=sys.stderr, flush=True)
+
+    yield plain
+
+
+def _line(progress: run.Progress) -> str:
+    of = f"/{progress.total_steps:,}" if progress.total_steps else ""
+    metrics = " · ".join(
+        f"{name} {value:.4f}" for name, value in progress.metrics.items() if name.split("_")[0] in run.configs.SPLITS
+    )
+    return (
+        f"epoch {progress.epoch:.2f} · step {progress.step:,}{of} · loss {progress.batch_loss:.4f} · {metrics} · "
+        f"{progress.examples_per_second:,.0f} examples/s · {progress.left:.0f} s left"
+    )
+
+
+def _cells(progress: group.Progress) -> dict[str, str]:
+    return {
+        "cell": f"{progress.cell.optimizer} B={progress.cell.batch_size}",
+        "running": f"{progress.running:,}",
+        "done": f"{progress.done:,}",
+        "infeasible": f"{progress.infeasible:,}",
+        "best": f"{progress.best:.4f}",
+        "trial-steps/s": f"{progress.trial_steps_per_second:,.0f}",
+        "left": f"{progress.left:.0f} s",
+    }
+
+
+def _row(progress: group.Progress) -> str:
+    return " · ".join(f"{name} {value}" for name, value in _cells(progress).items())
+
+
+def _table(progress: group.Progress) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*_cells(progress), box=box.SIMPLE)
+    table.add_row(*_cells(progress).values())
+    return table

@@ -1,0 +1,67 @@
+"""What is shown while training goes on."""
+
+import dataclasses
+
+import numpy as np
+
+from mlp_jax import population, progress, run
+from mlp_jax.config import Config
+
+QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
+
+
+def test_plain_lines_of_a_run(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    with progress.live_line() as show:
+        run.train(QUICK, progress=show)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 3
+    for line in lines:
+        for text in ("epoch ", "step ", " loss ", "validation_accuracy 0.", "examples/s", "s left"):
+            assert text in line
+        assert "training_seconds" not in line
+    with progress.live_line(quiet=True) as show:
+        run.train(QUICK, progress=show)
+    assert capsys.readouterr().err == ""
+
+
+def test_plain_lines_and_table_of_a_population(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    shown = []
+    with progress.live_table() as show:
+        both = lambda told: (shown.append(told), show(told))
+        population.train(dataclasses.replace(QUICK, batch_size=8), {}, np.arange(3), progress=both)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("cell momentum B=8 · running ")
+    assert "trial-steps/s" in lines[-1]
+    table = progress._table(shown[-1])
+    assert [column.header for column in table.columns] == [
+        "cell", "running", "done", "infeasible", "best", "trial-steps/s", "left",
+    ]  # fmt: skip
+
+
+def test_one_line_that_changes_on_a_terminal(monkeypatch):
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "mlp_jax", "train", "--hidden", "64", "--seconds", "1.5", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, env=os.environ | {"TERM": "xterm"})
+    os.close(child)
+    written = b""
+    while True:
+        try:
+            part = os.read(parent, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        written += part
+    process.communicate()
+    os.close(parent)
+    assert process.returncode == 0
+    assert b"examples/s" in written
+    assert b"Traceback" not in written
