@@ -1,0 +1,116 @@
+"""Without activations a network collapses to a linear model (L11 of the lecture), on MNIST.
+
+    python experiments/linear_collapse.py --data-dir PATH/TO/mnist
+
+784-256-128-10 with identity activations is z = W^(2)(W^(1)(W^(0)x + b^(0)) + b^(1)) + b^(2): after training, its output
+is compared with that of one layer, the product of its matrices. Its accuracy stands beside the softmax classifier's,
+which is the same family of functions, and beside that of the same widths with ReLU. All three: momentum 0.9, cosine
+over 10 epochs of 54,000 examples, batch size 64.
+
+Measured, test accuracy: softmax classifier 92.45 %, identity network 92.36 %, ReLU network 98.02 % (seed 0). The
+product of the matrices gives the identity network's z within 6e-6, where the largest z is 33, and the same prediction
+for all 10,000 images. 64 s on 2 cores of a shared AMD EPYC machine.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import mlp_jax
+from mlp_jax.cli import script
+from mlp_jax.model import Layer, Params
+
+NETWORKS = {  # name → hidden widths, activation, learning rate
+    "softmax classifier": ((), "relu", 0.05),
+    "identity 256-128": ((256, 128), "identity", 0.005),
+    "ReLU 256-128": ((256, 128), "relu", 0.02),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What this experiment may be asked."""
+
+    data_dir: str | None = None
+    """Folder with MNIST's IDX files, or the folder above it."""
+    figure: Path = Path("linear_collapse.png")
+    """File to draw to."""
+    seed: int = 0
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Digits instead of MNIST, in seconds."""
+
+
+def main(options: Options) -> None:
+    """Train the three networks, print their accuracies and how far the identity network is from one matrix."""
+    runs = {name: mlp_jax.train(configure(options, *choice)) for name, choice in NETWORKS.items()}
+    print(f"{'':<20}{'parameters':>12}{'train':>10}{'test':>10}")
+    for name, run in runs.items():
+        accuracies = "".join(f"{run.metrics[f'{part}_accuracy']:>10.2%}" for part in ("train", "test"))
+        print(f"{name:<20}{mlp_jax.parameter_count(run.cell.network):>12,}{accuracies}")
+    apart, largest, same = compare(runs["identity 256-128"])
+    print(f"\nidentity network against the product of its matrices, on all test examples:\n"
+          f"largest difference of z {apart:.1e} (largest z {largest:.1f}), same prediction {same:.2%}")  # fmt: skip
+    draw(runs, options.figure)
+    print(f"\ndrawn to {options.figure}")
+
+
+def configure(options: Options, hidden: tuple[int, ...], activation: str, learning_rate: float) -> mlp_jax.Config:
+    """Return the run of one network; the test part is evaluated on the way for the figure, nothing is chosen by it."""
+    return mlp_jax.Config(
+        dataset="digits" if options.quick else "mnist",
+        data_dir=options.data_dir,
+        hidden=hidden,
+        activation=activation,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        batch_size=64,
+        epochs=40 if options.quick else 10,
+        seed=options.seed,
+        evaluate_on=("test",),
+        evaluations=10 if options.quick else 20,
+    )
+
+
+def collapse(params: Params) -> Layer:
+    """Return the one layer that equals these layers without activations, multiplied in float64."""
+    W, b = np.eye(params[0].W.shape[1]), np.zeros(params[0].W.shape[1])
+    for layer in params:
+        W = np.asarray(layer.W, np.float64) @ W
+        b = np.asarray(layer.W, np.float64) @ b + np.asarray(layer.b)
+    return Layer(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32))
+
+
+def compare(run: mlp_jax.Run) -> tuple[float, float, float]:
+    """Return the largest difference of z between a network and its collapse, the largest z, the share that agrees."""
+    x = jnp.asarray((run.dataset.test.x - run.dataset.center) * run.dataset.scale, jnp.float32)
+    network = run.cell.network
+    linear = mlp_jax.Network(inputs=network.inputs, outputs=network.outputs)
+    z = jax.vmap(partial(mlp_jax.forward, network, run.params))(x)
+    collapsed = jax.vmap(partial(mlp_jax.forward, linear, (collapse(run.params),)))(x)
+    agree = jnp.mean(z.argmax(axis=1) == collapsed.argmax(axis=1))
+    return float(jnp.abs(z - collapsed).max()), float(jnp.abs(z).max()), float(agree)
+
+
+def draw(runs: dict[str, mlp_jax.Run], path: Path) -> None:
+    """Draw each network's test accuracy against the epoch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, run), color, style in zip(runs.items(), ("#1f4e79", "#7fa8d1", "#b03a2e"), ("-", "--", "-")):
+        epochs = [row["epoch"] for row in run.history if row["step"]]
+        accuracies = [100 * row["test_accuracy"] for row in run.history if row["step"]]
+        axes.plot(epochs, accuracies, style, color=color, marker="o", markersize=3, label=name)
+    axes.legend(frameon=False, reverse=True, loc="center right")
+    axes.set(xlabel="epoch", ylabel="test accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    script(main, Options)

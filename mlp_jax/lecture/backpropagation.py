@@ -1,0 +1,202 @@
+"""Backpropagation written out: from ∂L/∂z of the output back, layer by layer, each W updated as soon as it can be.
+
+Invariant: no derivative here is taken by JAX, except in the ordinary step that `memory` compares with.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Num
+
+from mlp_jax import losses, model
+from mlp_jax.model import Layer, Network, Params
+
+Smoothing = Float[Array, ""] | float
+
+
+def _gelu(z: Array, x: Array) -> Array:
+    c = (2 / jnp.pi) ** 0.5
+    t = jnp.tanh(c * (z + 0.044715 * z**3))
+    return (1 + t) / 2 + z / 2 * (1 - t**2) * c * (1 + 3 * 0.044715 * z**2)
+
+
+DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {  # ∂x/∂z, given z and x; where x is enough, z is not kept
+    "relu": lambda z, x: (x > 0).astype(x.dtype),  # x > 0 where z > 0
+    "tanh": lambda z, x: 1 - x**2,
+    "sigmoid": lambda z, x: x * (1 - x),
+    "identity": lambda z, x: jnp.ones_like(x),
+    "gelu": _gelu,
+}
+
+
+class Pass(NamedTuple):
+    """What a forward pass keeps: x^(0), x^(1), … that enter the layers, and z^(1), z^(2), … that leave them."""
+
+    x: tuple[Float[Array, "..."], ...]
+    z: tuple[Float[Array, "..."], ...]
+
+
+def forward(network: Network, params: Params, x: Float[Array, " inputs"]) -> Pass:
+    """Compute z^(k+1) = W^(k) x^(k) + b^(k) and x^(k) = activation(z^(k)), and keep them all."""
+    xs, zs = [jnp.append(x, jnp.ones((), x.dtype)) if network.bias == "ones" else x], []
+    for layer in params[:-1]:
+        zs.append(model.affine(layer, xs[-1]))
+        xs.append(model.ACTIVATIONS[network.activation](zs[-1]))
+    zs.append(model.affine(params[-1], xs[-1]))
+    return Pass(tuple(xs), tuple(zs))
+
+
+def slope(
+    network: Network, loss: str, z: Float[Array, " outputs"], y: Num[Array, "*outputs"], smoothing: Smoothing = 0.0
+) -> Float[Array, " outputs"]:
+    """Return ∂L/∂z of the output layer.
+
+    It is f(x) − y for cross-entropy with one-hot y, for binary cross-entropy and for the squared loss of an identity
+    output; binary cross-entropy is differentiated by its margin, so that f(x) near y loses no digits.
+    """
+    f = model.output(network, z)
+    if loss == "cross_entropy":
+        target = jax.nn.one_hot(y, network.outputs, dtype=z.dtype) if jnp.ndim(y) == 0 else y.astype(z.dtype)
+        return f - ((1 - smoothing) * target + smoothing / network.outputs)
+    if loss == "binary_cross_entropy":
+        y = jnp.reshape(y, z.shape).astype(z.dtype)
+        of_margin = 2 * y if network.output == "tanh" else 2 * y - 1  # the margin is this times z
+        return of_margin * (smoothing / 2 - jax.nn.sigmoid(-of_margin * z))
+    residual = f - jnp.reshape(y, z.shape)
+    return (residual if loss == "squared" else jnp.sign(residual)) * DERIVATIVES[network.output](z, f)
+
+
+def gradient(
+    network: Network,
+    loss: str,
+    params: Params,
+    x: Float[Array, " inputs"],
+    y: Num[Array, "*outputs"],
+    smoothing: Smoothing = 0.0,
+) -> tuple[Float[Array, ""], Params]:
+    """Return L of one example and ∂L/∂W^(k), ∂L/∂b^(k) of every layer.
+
+    Raises:
+        ValueError: `loss` does not fit the network's output.
+    """
+    losses.check(network, loss)
+    xs, zs = forward(network, params, x)
+    dz = slope(network, loss, zs[-1], y, smoothing)
+    grads = []
+    for k in reversed(range(len(params))):  # here dz = ∂L/∂z^(k+1)
+        grads.append(Layer(W=jnp.outer(dz, xs[k]), b=None if params[k].b is None else dz))
+        if k > 0:
+            dz = DERIVATIVES[network.activation](zs[k - 1], xs[k]) * (params[k].W.T @ dz)
+    return losses.LOSSES[loss](network, zs[-1], y, smoothing), tuple(reversed(grads))
+
+
+def start(optimizer: optax.GradientTransformation, params: Params) -> tuple[Any, ...]:
+    """Return an optimizer state for each layer, as `update_as_you_go` takes them."""
+    return tuple(optimizer.init(layer) for layer in params)  # pyright: ignore[reportArgumentType]
+
+
+def update_as_you_go(
+    network: Network,
+    loss: str,
+    optimizer: optax.GradientTransformation,
+    params: Params,
+    opt_state: tuple[Any, ...],
+    x: Float[Array, "n inputs"],
+    y: Num[Array, "n *outputs"],
+    smoothing: Smoothing = 0.0,
+) -> tuple[Float[Array, ""], Params, tuple[Any, ...]]:
+    """Take one step on the mean gradient of n examples; a layer is updated as soon as its gradient exists.
+
+    It equals the ordinary step (all gradients, then the update) for every optimizer that treats layers apart: not for
+    one that clips by the norm of the whole gradient. Compile it with `params` and `opt_state` donated, and W^(k) is
+    overwritten in place, after the old one has passed ∂L/∂z^(k+1) on.
+
+    Args:
+        opt_state: of each layer, from `start`.
+
+    Returns:
+        The mean loss before the step, the new parameters and the new states.
+
+    Raises:
+        ValueError: `loss` does not fit the network's output.
+    """
+    losses.check(network, loss)
+    xs, zs = jax.vmap(partial(forward, network, params))(x)
+    dz = jax.vmap(lambda z, y: slope(network, loss, z, y, smoothing))(zs[-1], y) / len(x)
+    layers, states = list(params), list(opt_state)
+    for k in reversed(range(len(params))):
+        dx = dz @ params[k].W if k > 0 else jnp.zeros((), dz.dtype)
+        grads = Layer(W=_after(dx, dz).T @ xs[k], b=None if params[k].b is None else jnp.sum(dz, axis=0))
+        layers[k], states[k] = _apply(optimizer, grads, opt_state[k], params[k])
+        if k > 0:
+            dz = _after(grads.W[:1], DERIVATIVES[network.activation](zs[k - 1], xs[k]) * dx)
+    each = jax.vmap(lambda z, y: losses.LOSSES[loss](network, z, y, smoothing))(zs[-1], y)
+    return jnp.mean(each), tuple(layers), tuple(states)
+
+
+class Memory(NamedTuple):
+    """Bytes that a step takes beside parameters, optimizer state and mini-batch, as the compiler plans them.
+
+    `gradients_first` is one program that returns all gradients, for another one to apply them, which needs nothing
+    more; `ordinary` is both in one program, whose compiler is free to update a layer before the next one's gradient
+    exists, and does where the optimizer allows it.
+    """
+
+    gradients_first: int
+    ordinary: int
+    as_you_go: int
+
+
+def memory(network: Network, loss: str, optimizer: optax.GradientTransformation, batch_size: int) -> Memory:
+    """Compile a step three ways, with parameters and optimizer state donated, and return what each takes.
+
+    Raises:
+        ValueError: `loss` does not fit the network's output, or the back end does not say what a program takes.
+    """
+    losses.check(network, loss)
+    x = jax.ShapeDtypeStruct((batch_size, network.inputs), jnp.result_type(float))
+    y = jax.ShapeDtypeStruct((batch_size, network.outputs), x.dtype)
+    if not losses.is_regression(loss):
+        y = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    params = jax.eval_shape(partial(model.init, network=network), jax.random.key(0))
+    opt_state, states = jax.eval_shape(optimizer.init, params), jax.eval_shape(partial(start, optimizer), params)
+    of_batch = jax.value_and_grad(partial(_mean_loss, network, loss))
+
+    def ordinary(params, opt_state, x, y):
+        value, grads = of_batch(params, x, y)
+        return value, _apply(optimizer, grads, opt_state, params)
+
+    return Memory(
+        gradients_first=_planned(of_batch, (), params, x, y),
+        ordinary=_planned(ordinary, (0, 1), params, opt_state, x, y),
+        as_you_go=_planned(partial(update_as_you_go, network, loss, optimizer), (0, 1), params, states, x, y),
+    )
+
+
+def _after(first: Array, then: Array) -> Array:
+    """Return `then`, which can't be computed before `first`.
+
+    XLA's CPU compiler drops `optimization_barrier` before it decides what to copy, but keeps 0·Σ, which may be NaN.
+    """
+    return then + 0 * jnp.sum(first)
+
+
+def _apply(optimizer: optax.GradientTransformation, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+
+def _mean_loss(network: Network, loss: str, params: Params, x: Array, y: Array) -> Array:
+    of_example = lambda x, y: losses.LOSSES[loss](network, model.forward(network, params, x), y)
+    return jnp.mean(jax.vmap(of_example)(x, y))
+
+
+def _planned(program: Callable, donated: tuple[int, ...], *shapes: Any) -> int:
+    plan = jax.jit(program, donate_argnums=donated).lower(*shapes).compile().memory_analysis()
+    if plan is None:
+        raise ValueError(f"back end {jax.default_backend()!r} does not plan memory ahead; use JAX_PLATFORMS=cpu")
+    return plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
