@@ -3,12 +3,21 @@
 Orbax writes arrays and JSON, never pickles, to a temporary name that it renames when all is on disk.
 """
 
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 KEPT = 2
+OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
 
 
 class Checkpoints:
@@ -35,10 +44,19 @@ class Checkpoints:
             return
         arguments = ocp.args.Composite(tree=ocp.args.StandardSave(tree), note=ocp.args.JsonSave(note))
         try:
-            self._manager.save(step, args=arguments)
-            self._manager.wait_until_finished()
+            self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+            with _silent_writers():
+                self._manager.save(step, args=arguments)
+                self._manager.wait_until_finished()
         except Exception as error:  # the writers below raise their own kinds for a full disk
-            raise OSError(f"can't save checkpoint {step} in {self._directory}: {_first_line(error)}") from error
+            for partial in self._directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(partial, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or _first_line(error)
+            raise OSError(f"can't save checkpoint {step} in {self._directory}: {reason}") from error
+
+    def _check_space(self, needed: int) -> None:
+        if shutil.disk_usage(self._directory).free < needed + OVERHEAD:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Any) -> tuple[Any, dict]:
         """Return the newest tree, with the shapes and types of `like` (arrays or shapes), and its note."""
@@ -56,6 +74,20 @@ class Checkpoints:
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
+
+
+@contextlib.contextmanager
+def _silent_writers() -> Iterator[None]:
+    """Keep orbax's threads from printing what also becomes an error; some of them print after `save` has failed."""
+    logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    except Exception:
+        sys.excepthook = lambda kind, *rest: None if kind is RuntimeError else sys.__excepthook__(kind, *rest)
+        raise
+    finally:
+        logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

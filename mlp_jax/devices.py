@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+MEMORY_SHARE = 0.8  # of what a device has free
+
 
 def cache_directory() -> Path:
     """Return the directory for caches, private to the user (mode 0700), making it when it is missing.
@@ -78,6 +80,16 @@ def free_memory(device: Any) -> int:
     if statistics := device.memory_stats():
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
     return _available_memory() // max(1, jax.local_device_count())
+
+
+def check_memory(needed: int, device: Any) -> None:
+    """Raise a ValueError if one trial, with its data, needs more bytes than MEMORY_SHARE of what is free."""
+    free = free_memory(device)
+    if needed > MEMORY_SHARE * free:
+        raise ValueError(
+            f"one trial needs {needed / 2**20:,.0f} MiB with its data, and a device has {free / 2**20:,.0f} MiB free; "
+            "choose narrower layers or a smaller batch"
+        )
 
 
 def cores() -> int:

@@ -4,7 +4,6 @@ Invariant: a program here computes for each trial what `mlp_jax.trial` computes 
 active costs nothing where trials are mapped, and keeps its state everywhere.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
@@ -18,7 +17,6 @@ from mlp_jax import devices, losses, trial
 from mlp_jax.clocks import Clock
 from mlp_jax.trial import Cell, Data, TrialState
 
-MEMORY_SHARE = 0.8  # of what a device has free
 # Parameters are copied on every step without it: it takes an eighth of the time of a step at batch size 1.
 CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 PLACEMENTS = ("auto", "map", "vmap")
@@ -140,37 +138,19 @@ def block(placement: str | int, mesh: Mesh) -> int | None:
     return None if placement == "map" or (placement == "auto" and on_cpu(mesh)) else 0
 
 
-def bytes_per_trial(cell: Cell, hyper: Mapping[str, object]) -> tuple[int, int]:
-    """Estimate what a trial keeps on its device between steps, and what its step or evaluation needs besides.
-
-    The latter is the gradient and, for each row that is computed at once, every layer's values forward and backward.
-    """
-    real = jnp.result_type(float)
-    names = {name: jax.ShapeDtypeStruct((), real) for name in hyper}
-    state = jax.eval_shape(partial(trial.start, cell), names, jax.ShapeDtypeStruct((), jnp.uint32))
-    size = lambda tree: sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-    rows = max(min(cell.batch_size, 2 * trial.GRADIENT_ROWS), trial.EVALUATION_ROWS)
-    return size(state), size(state.params) + 2 * rows * sum(cell.network.widths) * real.itemsize
-
-
 def fitting(programs: Programs, hyper: Mapping[str, object], data_bytes: int) -> int:
     """Return how many trials fit on the devices at once beside the data; states count twice, programs may copy them.
 
     Raises:
         ValueError: not even one does.
     """
-    held, working = bytes_per_trial(programs.cell, hyper)
+    held, working = trial.needed_bytes(programs.cell, hyper)
     free = devices.free_memory(programs.mesh.devices.flat[0])
     together = programs.block == 0
     each = 2 * held + (working if together else 0)
     shared = data_bytes + (0 if together else working * (programs.block or 1))
-    fits = int((MEMORY_SHARE * free - shared) // each)
-    if fits < 1:
-        raise ValueError(
-            f"one trial needs {(each + shared) / 2**20:,.0f} MiB with its data, and a device has "
-            f"{free / 2**20:,.0f} MiB free; choose narrower layers or a smaller batch"
-        )
-    return fits * programs.mesh.size
+    devices.check_memory(each + shared, programs.mesh.devices.flat[0])
+    return int((devices.MEMORY_SHARE * free - shared) // each) * programs.mesh.size
 
 
 def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:

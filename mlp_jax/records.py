@@ -4,6 +4,7 @@ Invariant: every file is written under a temporary name and renamed, so a reader
 that holds another run is never touched.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -28,7 +29,10 @@ class Records:
         self.directory = directory
         if directory.exists():
             self._check(config, resume)
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"can't make --out {directory}: {error.strerror}; name another place") from error
         self.write_json("config.json", configs.to_dict(config))
 
     @property
@@ -91,8 +95,10 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         write(partial)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"can't write {path}: {error.strerror or error}") from error
+        raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def finite(value: Any) -> Any:

@@ -182,7 +182,8 @@ class _Loop:
         self.total, self.clock, self.records = total, clock, records
         self.monitor = configs.monitored(dataset)
         with clock("startup"):
-            jax.devices()
+            held, working = trial.needed_bytes(cell, hyper)
+            devices.check_memory(2 * held + working, jax.devices()[0])
         with clock("io"):
             splits = {name: getattr(dataset, name) for name in configs.SPLITS}
             self.data = {name: place(cell, dataset, split) for name, split in splits.items() if len(split.y)}

@@ -4,6 +4,7 @@ Invariant: the state after t steps depends on the cell, the hyper-parameters, th
 on one device, however the steps were divided between calls of `advance`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -90,6 +91,19 @@ def check_regularizers(given: Mapping[str, float | None]) -> None:
     for key, value in given.items():
         if value is not None:
             optimizers.check_value(key, value, REGULARIZERS[key])
+
+
+def needed_bytes(cell: Cell, hyper: Mapping[str, object]) -> tuple[int, int]:
+    """Estimate what a trial keeps on its device between steps, and what its step or evaluation needs besides.
+
+    The latter is the gradient and, for each row that is computed at once, every layer's values forward and backward.
+    """
+    real = jnp.result_type(float)
+    names = {name: jax.ShapeDtypeStruct((), real) for name in hyper}
+    state = jax.eval_shape(partial(start, cell), names, jax.ShapeDtypeStruct((), jnp.uint32))
+    size = lambda tree: sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    rows = max(min(cell.batch_size, 2 * GRADIENT_ROWS), EVALUATION_ROWS)
+    return size(state), size(state.params) + 2 * rows * sum(cell.network.widths) * real.itemsize
 
 
 def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:

@@ -1,6 +1,7 @@
 """Checkpoints: what comes back is bit for bit what went in, or an error that says what to do."""
 
-import gc
+import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,6 @@ def test_nothing_saved_yet(checkpoints):
         checkpoints.restore(TREE)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # readers that orbax leaves behind
 def test_damage_and_other_shapes_are_errors(checkpoints, tmp_path):
     checkpoints.save(1, TREE, {})
     with pytest.raises(ValueError, match="can't read checkpoint 1"):
@@ -56,10 +56,21 @@ def test_damage_and_other_shapes_are_errors(checkpoints, tmp_path):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ValueError, match="can't read checkpoint 1.*; delete that folder"):
         checkpoints.restore(TREE)
-    gc.collect()
 
 
-def test_a_full_disk_is_an_os_error(checkpoints, monkeypatch):
+def test_a_disk_without_room_is_an_os_error_and_nothing_stays(checkpoints, tmp_path, monkeypatch):
+    checkpoints.save(1, TREE, {})
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match="can't save checkpoint 2 in .*: No space left on device$"):
+        checkpoints.save(2, TREE, {})
+    assert checkpoints.latest == 1
+    assert not list(tmp_path.rglob("2*"))
+
+
+def test_a_writer_that_fails_is_an_os_error(checkpoints, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
     def fail(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device [details]\nmore lines")
 

@@ -173,6 +173,8 @@ def test_folder_of_images_trains(call, images):
         (("--batch-size", "half"), "batch-size"),
         (("--hidden", "0"), "hidden width 0 is not allowed; give a whole number of at least 1"),
         (("--hidden", "-4"), "hidden width -4 is not allowed"),
+        (("--hidden", "1000000000000"), "MiB free; choose narrower layers or a smaller batch"),
+        (("--dataset", ""), "the data set has no name"),
         (("--epochs", "0"), "epochs 0.0 is not allowed; give a positive number"),
         (("--epochs", "nan"), "epochs nan is not allowed"),
         (("--validation", "1.5"), "validation"),

@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import Mesh
 
 from mlp_jax import config as configs
-from mlp_jax import devices, group, placement, population, run
+from mlp_jax import devices, group, placement, population, run, trial
 from mlp_jax.config import Config
 
 EVERYWHERE = ("train", "validation", "test")
@@ -205,7 +205,7 @@ def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, m
     on_devices(2)
     dataset = configs.load_data(IRIS)
     cell = configs.make_cell(IRIS, dataset)
-    held, working = placement.bytes_per_trial(cell, {"learning_rate": 0.1, "momentum": 0.9})
+    held, working = trial.needed_bytes(cell, {"learning_rate": 0.1, "momentum": 0.9})
     assert held == 4 * (2 * (4 * 8 + 8 + 8 * 3 + 3) + 4)  # parameters, momenta; step twice, loss, failed
     data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))
     monkeypatch.setattr(devices, "free_memory", lambda _: int((data + working + 2.5 * 2 * held) / 0.8))
