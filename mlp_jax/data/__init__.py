@@ -94,6 +94,8 @@ def describe(dataset: Dataset) -> dict:
 
 def _read(name: str, data_dir: Path | str | None, target: str | None) -> Source:
     path = Path(name)
+    if not name:
+        raise DataError("the data set has no name; see mlp-jax data list, or give a path")
     if data_dir is not None and not Path(data_dir).is_dir():
         raise DataError(f"data_dir {str(data_dir)!r} is not a folder; name one that exists")
     if name in embedded.READERS:
