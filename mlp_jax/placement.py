@@ -6,7 +6,7 @@ active costs nothing where trials are mapped, and keeps its state everywhere.
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,40 +20,59 @@ from mlp_jax.trial import Cell, Data, TrialState
 # Parameters are copied on every step without it: it takes an eighth of the time of a step at batch size 1.
 CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 PLACEMENTS = ("auto", "map", "vmap")
+EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
 
-class Programs:
-    """The compiled programs of one cell; arguments and results have a leading axis of trials, sharded over `mesh`.
+class Program:
+    """A function of sharded trials, compiled once for each shape of its arguments."""
+
+    def __init__(self, jitted: Any) -> None:
+        self.compiled: dict[tuple, Callable] = {}
+        self._jitted = jitted
+
+    def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
+        """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
+        key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        if key not in self.compiled:
+            with clock("tracing"):
+                lowered = self._jitted.trace(*arguments).lower()
+            with clock("compilation"):
+                self.compiled[key] = lowered.compile()
+        with clock(part):
+            return jax.block_until_ready(self.compiled[key](*arguments))
+
+
+class Programs(NamedTuple):
+    """The programs of one cell; arguments and results have a leading axis of trials, sharded over `mesh`.
 
     `block` is how many trials a device takes at once: None is one, in a loop of its own that ends with it; 0 is all.
     """
 
-    def __init__(self, cell: Cell, mesh: Mesh, block: int | None) -> None:
-        self.cell, self.mesh, self.block = cell, mesh, block
-        self.compiled: dict[tuple, Callable] = {}
-        each, everywhere = PartitionSpec("trial"), PartitionSpec()
-        self._jitted = {
-            "start": self._jit(self._start, each, each),
-            "advance": self._jit(self._advance, everywhere, each, each, each, each, donate=(3,)),
-            "evaluate": self._jit(self._evaluate, everywhere, each, each),
-        }
+    cell: Cell
+    mesh: Mesh
+    block: int | None
 
     @property
     def multiple(self) -> int:
         """What the number of trials must be a multiple of."""
         return self.mesh.size * (self.block or 1)
 
+    @property
+    def compilations(self) -> int:
+        """How many training programs have been compiled, one for each number of trials."""
+        return len(_advance(*self).compiled)
+
     def put(self, values: PyTree) -> PyTree:
         """Shard arrays over the devices by their leading axis."""
-        return jax.device_put(values, NamedSharding(self.mesh, PartitionSpec("trial")))
+        return jax.device_put(values, NamedSharding(self.mesh, EACH))
 
     def put_everywhere(self, values: PyTree) -> PyTree:
         """Copy arrays to every device."""
-        return jax.device_put(values, NamedSharding(self.mesh, PartitionSpec()))
+        return jax.device_put(values, NamedSharding(self.mesh, EVERYWHERE))
 
     def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " trials"]) -> TrialState:
         """Return the states before the first step."""
-        return self._call("start", "training", clock, hyper, seeds)
+        return _start(self.cell.starting, self.mesh, self.block)("training", clock, hyper, seeds)
 
     def advance(
         self,
@@ -68,56 +87,53 @@ class Programs:
 
         A trial that fails stops; where several are taken at once its parameters stay non-finite instead.
         """
-        return self._call("advance", "training", clock, data, hyper, seeds, states, num_steps)
+        return _advance(*self)("training", clock, data, hyper, seeds, states, num_steps)
 
     def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " trials"]) -> losses.Sums:
         """Return the sums of `trial.evaluate` for the active trials, and anything for the others."""
-        return self._call("evaluate", "evaluation", clock, data, params, active)
+        return _evaluate(self.cell.evaluating, self.mesh, self.block)("evaluation", clock, data, params, active)
 
-    def _call(self, name: str, part: str, clock: Clock, *arguments: Any) -> Any:
-        """Run a program, compiled on its first use for these shapes, and await it."""
-        key = (name, *((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments)))
-        if key not in self.compiled:
-            with clock("tracing"):
-                lowered = self._jitted[name].trace(*arguments).lower()
-            with clock("compilation"):
-                self.compiled[key] = lowered.compile()
-        with clock(part):
-            return jax.block_until_ready(self.compiled[key](*arguments))
 
-    def _jit(self, function: Callable, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Any:
-        each = PartitionSpec("trial")
-        sharded = jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=each, check_vma=False)
-        options = CPU_OPTIONS if on_cpu(self.mesh) else None
-        return jax.jit(sharded, donate_argnums=donate, compiler_options=options)
+@lru_cache(maxsize=256)
+def _start(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    return _program(lambda *arguments: _mapped(partial(trial.start, cell), block, *arguments), mesh, EACH, EACH)
 
-    def _start(self, hyper: dict[str, Array], seeds: Array) -> TrialState:
-        return _mapped(partial(trial.start, self.cell), self.block, hyper, seeds)
 
-    def _advance(self, data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
-        if self.block is None:
-            one = lambda hyper, seed, state, num: trial.steps(self.cell, hyper, seed, data, state, num)
-            return _mapped(one, None, hyper, seeds, states, num_steps)
-        return _in_blocks(partial(self._advance_together, data), self.block, hyper, seeds, states, num_steps)
+@lru_cache(maxsize=256)
+def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    def alone(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
+        one = lambda hyper, seed, state, num: trial.steps(cell, hyper, seed, data, state, num)
+        return _mapped(one, None, hyper, seeds, states, num_steps)
 
-    def _advance_together(self, data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array):
-        one_step = jax.vmap(lambda hyper, seed, state: trial.step(self.cell, hyper, seed, data, state))
+    def together(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
+        one_step = jax.vmap(lambda hyper, seed, state: trial.step(cell, hyper, seed, data, state))
         moved = jax.lax.fori_loop(0, jnp.max(num_steps), lambda _, states: one_step(hyper, seeds, states), states)
         return jax.tree.map(partial(_where, num_steps > 0), moved, states)
 
-    def _evaluate(self, data: Data, params: PyTree, active: Array) -> losses.Sums:
+    def advance(data: Data, *of_trials: Any) -> TrialState:
+        if block is None:
+            return alone(data, *of_trials)
+        return _in_blocks(partial(together, data), block, *of_trials)
+
+    return _program(advance, mesh, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(3,))
+
+
+@lru_cache(maxsize=256)
+def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    def evaluate(data: Data, params: PyTree, active: Array) -> losses.Sums:
         def one(params: PyTree, active: Array) -> losses.Sums:
-            shapes = jax.eval_shape(partial(trial.evaluate, self.cell), params, data)
+            shapes = jax.eval_shape(partial(trial.evaluate, cell), params, data)
             nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            return jax.lax.cond(active, lambda: trial.evaluate(self.cell, params, data), lambda: nothing)
+            return jax.lax.cond(active, lambda: trial.evaluate(cell, params, data), lambda: nothing)
 
-        return _mapped(one, self.block, params, active)
+        return _mapped(one, block, params, active)
+
+    return _program(evaluate, mesh, EVERYWHERE, EACH, EACH)
 
 
-@lru_cache(maxsize=64)
-def programs(cell: Cell, mesh: Mesh, block: int | None) -> Programs:
-    """Return the programs of a cell; the same arguments give the same object, with what it has compiled."""
-    return Programs(cell, mesh, block)
+def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Program:
+    sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)
+    return Program(jax.jit(sharded, donate_argnums=donate, compiler_options=CPU_OPTIONS if on_cpu(mesh) else None))
 
 
 def on_cpu(mesh: Mesh) -> bool:

@@ -17,7 +17,7 @@ from mlp_jax.clocks import Clock
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset
 from mlp_jax.group import INCOMPLETE, RUNNING, Book, Group, Progress, Rules, Table
-from mlp_jax.placement import block, fitting, programs
+from mlp_jax.placement import Programs, block, fitting
 from mlp_jax.run import place
 from mlp_jax.trial import Cell
 
@@ -108,13 +108,13 @@ def train(
         total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
         table = _table(config, cell, total, hyper or {}, np.asarray(seeds))
         mesh = devices.mesh()
-        engine = programs(cell, mesh, block(placement, mesh))
+        engine = Programs(cell, mesh, block(placement, mesh))
         splits = {name: split for name in configs.SPLITS if len((split := getattr(dataset, name)).y)}
         fits = fitting(engine, table.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
         data = {name: engine.put_everywhere(place(cell, dataset, split)) for name, split in splits.items()}
     assert total is not None
     rules = Rules(config, cell, dataset, total, racing, evaluation_share, keep_params)
-    book, before = Book(table), len(engine.compiled)
+    book, before = Book(table), engine.compilations
     size = min(table.size, fits, trials_at_once or table.size)
     while len(waiting := book.waiting()) and not interrupted():
         rows = waiting[:size]
@@ -127,8 +127,7 @@ def train(
                 raise ValueError(f"one trial does not fit into memory: {str(error).splitlines()[0]}") from error
             book.forget(rows)
             size = -(-size // 2)
-    new = list(engine.compiled)[before:]
-    return _closed(rules, book, clock, sum(key[0] == "advance" for key in new))
+    return _closed(rules, book, clock, engine.compilations - before)
 
 
 def _table(config: Config, cell: Cell, total: int | None, hyper: Mapping, seeds: np.ndarray) -> Table:

@@ -71,8 +71,8 @@ class Records:
             raise ValueError(f"--out {self.directory} holds this run already; add --resume to go on with it")
 
 
-def read_json(directory: Path, name: str) -> dict:
-    """Read one JSON file of the run in `directory`.
+def read_json(directory: Path, name: str, what: str = "run") -> dict:
+    """Read one JSON file of the run, or whatever `what` says, in `directory`.
 
     Raises:
         ValueError: there is no run, or the file is damaged.
@@ -81,11 +81,13 @@ def read_json(directory: Path, name: str) -> dict:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise ValueError(f"{directory} holds no run ({name} is missing); name a directory that --out made") from error
+        raise ValueError(
+            f"{directory} holds no {what} ({name} is missing); name a directory that --out made"
+        ) from error
     except NotADirectoryError as error:
         raise ValueError(f"{directory} is not a directory; name one that --out made") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); name another run") from error
+        raise ValueError(f"{path} is damaged ({error}); name another {what}") from error
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

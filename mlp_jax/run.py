@@ -110,6 +110,7 @@ class Run:
 def train(
     config: Config,
     *,
+    dataset: Dataset | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -119,6 +120,7 @@ def train(
     """Train one trial as `config` says and return the Run.
 
     Args:
+        dataset: what `config` names, when it is loaded already.
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very parameters of an uninterrupted run.
         progress: called about four times a second.
@@ -132,7 +134,7 @@ def train(
     if resume and out is None:
         raise ValueError("resume needs the directory of the run to go on with; give --out too")
     with clock("io"):
-        dataset = configs.load_data(config)
+        dataset = dataset or configs.load_data(config)
         cell = configs.make_cell(config, dataset)
         total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
         hyper = configs.make_hyper(config, cell, total)
@@ -193,7 +195,7 @@ class _Loop:
         self.history: list[dict] = []
         self.checkpoints = None if records is None else self._restore(records)
         training = (self.traced, self.seed, self.data["train"], self.state)
-        self.advance = self._compile(trial.advance, *training, jnp.int32(0))
+        self.advance = self._compile(trial.advance, cell, *training, jnp.int32(0))
         self.evaluators: dict[str, Callable] = {}
         self.points = evaluation_points(config, total)
         self.pace = Pace(GLANCE)
@@ -228,14 +230,14 @@ class _Loop:
         last = self.history[-1]["training_seconds" if self.total is None else "step"]
         return next((point for point in self.points if point > last), np.inf)
 
-    def _compile(self, function: Any, *arguments: Any) -> Callable:
+    def _compile(self, function: Any, cell: Cell, *arguments: Any) -> Callable:
         with self.clock("tracing"):
-            lowered = function.trace(self.cell, *arguments).lower()
+            lowered = function.trace(cell, *arguments).lower()
         with self.clock("compilation"):
             return lowered.compile()
 
     def _first_state(self) -> TrialState:
-        start = self._compile(jax.jit(trial.start, static_argnums=0), self.traced, self.seed)
+        start = self._compile(jax.jit(trial.start, static_argnums=0), self.cell.starting, self.traced, self.seed)
         with self.clock("training"):
             return jax.block_until_ready(start(self.traced, self.seed))
 
@@ -268,7 +270,7 @@ class _Loop:
     def _metrics(self, split: str) -> dict[str, float]:
         arguments = (self.state.params, self.data[split])
         if split not in self.evaluators:
-            self.evaluators[split] = self._compile(trial.evaluate, *arguments)
+            self.evaluators[split] = self._compile(trial.evaluate, self.cell.evaluating, *arguments)
         with self.clock("evaluation"):
             sums = jax.device_get(self.evaluators[split](*arguments))
         return losses.metrics(sums, self.dataset.target_scale)

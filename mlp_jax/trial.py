@@ -49,6 +49,16 @@ class Cell:
         model.choose("schedule", self.schedule, optimizers.SCHEDULES)
         model.choose("sampling", self.sampling, sampling.SAMPLINGS)
 
+    @property
+    def starting(self) -> "Cell":
+        """The cell as far as `start` depends on it: all batch sizes share one program."""
+        return Cell(network=self.network, loss=self.loss, optimizer=self.optimizer, schedule=self.schedule)
+
+    @property
+    def evaluating(self) -> "Cell":
+        """The cell as far as `evaluate` depends on it: all optimizers and batch sizes share one program."""
+        return Cell(network=self.network, loss=self.loss)
+
 
 class Data(NamedTuple):
     """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row."""
