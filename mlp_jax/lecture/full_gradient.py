@@ -1,0 +1,279 @@
+"""Minimise a loss by its full gradient: fixed rate, line search, conjugate gradients, L-BFGS, in one table.
+
+Invariant: every solver is an optax chain of a direction and a search along it, and every evaluation of the loss is
+counted, so that one full gradient is one epoch beside SGD's; how a solver ends is a status, never an exception.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Num, PyTree
+
+from mlp_jax import losses, model
+from mlp_jax.model import Network, Params, choose
+
+ROWS = 512  # rows evaluated at once: their activations stay in the cache, and memory stays bounded
+SEARCH_STEPS = 30  # trial points along one direction
+ROUNDING = 1e-6  # a float32 loss may rise by this share of itself and still be the same loss
+
+
+class Rows(NamedTuple):
+    """Examples as they are stored, labels as `losses.labels` returns them; a network sees (x − center) · scale."""
+
+    x: Num[Array, "n inputs"]
+    y: Num[Array, " n"]
+    center: Float[Array, "*inputs"]
+    scale: Float[Array, "*inputs"]
+
+
+def mean_loss(
+    network: Network, rows: Rows, loss: str = "cross_entropy", l2: float = 0.0
+) -> Callable[[Params], Float[Array, ""]]:
+    """Return the mean loss over all rows plus ½·l2·‖W‖² as a function of the parameters.
+
+    Rows are evaluated ROWS at a time, and the gradient is summed on the way, so no activation is kept. The function is
+    a pytree, so that its rows enter a compiled program as arguments.
+
+    Raises:
+        ValueError: `loss` does not fit `network`.
+    """
+    losses.check(network, loss)
+    return jax.tree_util.Partial(_MeanLoss(network, loss), rows, jnp.asarray(l2, jnp.result_type(float)))
+
+
+class Iterate(NamedTuple):
+    """Where a solver stands: `functions` counts losses alone, `gradients` losses with their gradient.
+
+    `failures` counts the line searches that failed one after another.
+    """
+
+    params: PyTree
+    loss: Float[Array, ""]
+    gradient: PyTree
+    opt_state: PyTree
+    functions: Int[Array, ""]
+    gradients: Int[Array, ""]
+    failures: Int[Array, ""]
+
+
+class History(NamedTuple):
+    """One entry per iterate, the start first; the norm is the Euclidean norm of the whole gradient."""
+
+    loss: Float[np.ndarray, " k"]
+    gradient_norm: Float[np.ndarray, " k"]
+    functions: Int[np.ndarray, " k"]
+    gradients: Int[np.ndarray, " k"]
+
+    @property
+    def passes(self) -> Int[np.ndarray, " k"]:
+        """Passes over the data: a loss alone costs one as a gradient does, though it is about a third of the work."""
+        return self.functions + self.gradients
+
+
+class Solution(NamedTuple):
+    """The last parameters; `status` is CONVERGED, BUDGET, LINE_SEARCH_FAILED or NON_FINITE."""
+
+    params: PyTree
+    status: str
+    history: History
+
+
+dot: Callable[[PyTree, PyTree], Any] = optax.tree.vdot
+
+# β as numerator and denominator, from the gradient g, its change y, the gradient before and the direction before.
+# Written out, since optimistix 0.1.0 has the last two with the opposite sign, and takes a squared norm below float32's
+# epsilon for 0.
+CONJUGACY: dict[str, Callable[[PyTree, PyTree, PyTree, PyTree], tuple[Any, Any]]] = {
+    "cg_fletcher_reeves": lambda g, y, before, d: (dot(g, g), dot(before, before)),
+    "cg_polak_ribiere": lambda g, y, before, d: (jnp.maximum(dot(g, y), 0.0), dot(before, before)),  # PR+
+    "cg_hestenes_stiefel": lambda g, y, before, d: (dot(g, y), dot(d, y)),
+    "cg_dai_yuan": lambda g, y, before, d: (dot(g, g), dot(d, y)),
+}
+
+
+def conjugate_gradient(name: str) -> optax.GradientTransformation:
+    """Turn gradients into directions d ← −g + βd, or −g where that does not descend; β is 0 at first (optimistix)."""
+    import optimistix
+
+    def beta(g: PyTree, before: PyTree, d: PyTree) -> Array:
+        change = jax.tree.map(jnp.subtract, g, before)
+        numerator, denominator = CONJUGACY[name](g, change, before, d)
+        return jnp.where(denominator == 0, 0.0, numerator / jnp.where(denominator == 0, 1.0, denominator))
+
+    descent: Any = optimistix.NonlinearCGDescent(beta)
+
+    def update(updates, state, params=None):
+        state = descent.query(params, optimistix.FunctionInfo.EvalGrad(jnp.zeros(()), updates), state)
+        return state.y_diff, state
+
+    return optax.GradientTransformation(lambda params: descent.init(params, None), update)
+
+
+def _search(curvature: float, first_step: str) -> optax.GradientTransformationExtraArgs:
+    """Strong Wolfe conditions with slopes cut to `curvature`: 0.9 for L-BFGS, and 0.4 for conjugate gradients as SciPy.
+
+    Nocedal & Wright (2006) give 0.1 for the latter; on MNIST 0.4 came further within 100 passes.
+    """
+    return optax.scale_by_zoom_linesearch(
+        SEARCH_STEPS, curv_rtol=curvature, approx_dec_rtol=ROUNDING, initial_guess_strategy=first_step
+    )
+
+
+def _halving() -> optax.GradientTransformationExtraArgs:
+    return optax.scale_by_backtracking_linesearch(
+        SEARCH_STEPS, decrease_factor=0.5, increase_factor=2.0, max_learning_rate=math.inf
+    )
+
+
+SOLVERS: dict[str, Callable[[Any], optax.GradientTransformationExtraArgs]] = {
+    "gradient_descent": lambda rate: optax.chain(optax.scale(-rate)),
+    "gradient_descent_line_search": lambda rate: optax.chain(optax.scale(-1.0), _halving()),
+    **{name: lambda rate, name=name: optax.chain(conjugate_gradient(name), _search(0.4, "keep")) for name in CONJUGACY},
+    "lbfgs": lambda rate: optax.lbfgs(memory_size=10, linesearch=_search(0.9, "one")),
+}
+
+
+def solve(
+    name: str,
+    loss: Callable[[Any], Float[Array, ""]],
+    params: PyTree,
+    *,
+    budget: int,
+    tolerance: float = 1e-5,
+    learning_rate: float | None = None,
+) -> Solution:
+    """Minimise `loss` from `params` with the solver `name` of SOLVERS.
+
+    A line search that fails starts anew along −g; failing there too ends the run.
+
+    Args:
+        loss: a pure function; compiled once, and a `mean_loss` once for its network and shape of rows.
+        budget: passes over the data after which no further iteration begins; one that has begun is finished.
+        tolerance: CONVERGED is a Euclidean norm of the gradient of at most this.
+        learning_rate: the step of `gradient_descent`; the other solvers find theirs.
+
+    Raises:
+        ValueError: the solver is unknown, or an argument is outside its range.
+    """
+    choose("solver", name, SOLVERS)
+    _check(name, budget, tolerance, learning_rate)
+    loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
+    rate = jnp.asarray(0.0 if learning_rate is None else learning_rate, jnp.result_type(float))
+    now = _start(name, loss, rate, params)
+    rows = [_row(now)]
+    while (status := _status(rows[-1], int(now.failures), budget, tolerance)) is None:
+        now = _iterate(name, loss, rate, now)
+        rows.append(_row(now))
+    return Solution(now.params, status, History(*map(np.asarray, zip(*rows))))
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(name: str, loss: Callable, rate: Float[Array, ""], params: PyTree) -> Iterate:
+    value, gradient = jax.value_and_grad(loss)(params)
+    zero = jnp.int32(0)
+    return Iterate(params, value, gradient, SOLVERS[name](rate).init(params), zero, zero + 1, zero)
+
+
+@partial(jax.jit, static_argnums=0)
+def _iterate(name: str, loss: Callable, rate: Float[Array, ""], now: Iterate) -> Iterate:
+    """Take one step, or stay and forget the directions so far when the search found no lower loss."""
+    chain: Any = SOLVERS[name](rate)
+    updates, opt_state = chain.update(
+        now.gradient, now.opt_state, now.params, value=now.loss, grad=now.gradient, value_fn=loss
+    )
+    params, search = optax.apply_updates(now.params, updates), opt_state[-1]
+    value, gradient, functions, gradients = _evaluated(loss, params, search)
+    counts = now.functions + functions, now.gradients + gradients
+    moved = Iterate(params, value, gradient, opt_state, *counts, jnp.int32(0))
+    if isinstance(search, optax.EmptyState):  # a fixed rate searches nothing
+        return moved
+    stayed = Iterate(now.params, now.loss, now.gradient, chain.init(now.params), *counts, now.failures + 1)
+    found = (search.learning_rate > 0) & (value <= now.loss + ROUNDING * jnp.abs(now.loss))
+    return jax.tree.map(partial(jnp.where, found), moved, stayed)
+
+
+def _evaluated(loss: Callable, params: PyTree, search: Any) -> tuple[Any, PyTree, Any, Any]:
+    """Return loss and gradient at the chosen point, and how many losses and gradients were computed to get there."""
+    if isinstance(search, optax.ScaleByZoomLinesearchState):  # it knows the gradient of each point that it tried
+        return search.value, search.grad, 0, search.info.num_linesearch_steps
+    trials = 0 if isinstance(search, optax.EmptyState) else search.info.num_linesearch_steps
+    return *jax.value_and_grad(loss)(params), trials, 1
+
+
+def _row(now: Iterate) -> tuple[float, float, int, int]:
+    values = jax.device_get((now.loss, optax.tree.norm(now.gradient), now.functions, now.gradients))
+    return tuple(value.item() for value in values)
+
+
+def _status(row: tuple[float, float, int, int], failures: int, budget: int, tolerance: float) -> str | None:
+    loss, norm, functions, gradients = row
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        return "NON_FINITE"
+    if norm <= tolerance:
+        return "CONVERGED"
+    if failures > 1:
+        return "LINE_SEARCH_FAILED"
+    return "BUDGET" if functions + gradients >= budget else None
+
+
+def _check(name: str, budget: int, tolerance: float, learning_rate: float | None) -> None:
+    if budget < 1:
+        raise ValueError(f"budget {budget!r} is not allowed; give a number of passes of at least 1")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance {tolerance!r} is not allowed; give a gradient norm of at least 0")
+    if name != "gradient_descent" and learning_rate is not None:
+        raise ValueError(f"solver {name!r} finds its own step; leave learning_rate out")
+    if name == "gradient_descent" and (learning_rate is None or not math.isfinite(learning_rate)):
+        raise ValueError(f"learning_rate {learning_rate!r} is not allowed; gradient_descent needs a finite number")
+
+
+@dataclass(frozen=True)
+class _MeanLoss:
+    """What of a mean loss is static; two with the same fields are one function, and are compiled once."""
+
+    network: Network
+    loss: str
+
+    def __call__(self, rows: Rows, l2: Array, params: Params) -> Array:
+        mean: Any = _mean(self, rows, params)
+        return mean + l2 * losses.penalty(params)
+
+    def summed(self, params: Params, rows: Rows, mask: Array) -> Array:
+        center, scale = (jnp.broadcast_to(part, rows.x.shape) for part in (rows.center, rows.scale))
+        z = jax.vmap(partial(model.forward, self.network, params))((rows.x.astype(center.dtype) - center) * scale)
+        each = jax.vmap(partial(losses.LOSSES[self.loss], self.network))(z, rows.y)
+        return jnp.sum(jnp.where(mask, each, 0.0))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _mean(of: _MeanLoss, rows: Rows, params: Params) -> Any:
+    return _over_pieces(rows, partial(of.summed, params))
+
+
+def _mean_and_gradient(of: _MeanLoss, rows: Rows, params: Params) -> tuple[Array, Params]:
+    return _over_pieces(rows, partial(jax.value_and_grad(of.summed), params))
+
+
+_mean.defvjp(_mean_and_gradient, lambda of, gradient, outer: (None, jax.tree.map(lambda g: outer * g, gradient)))
+
+
+def _over_pieces(rows: Rows, function: Callable[[Rows, Array], Any]) -> Any:
+    """Return the sum of `function` over pieces of the rows, divided by their number."""
+    n = rows.x.shape[0]
+    size = min(n, ROWS)
+
+    def piece(number):
+        begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour, masked
+        x, y = (jax.lax.dynamic_slice_in_dim(part, begin, size) for part in (rows.x, rows.y))
+        return function(rows._replace(x=x, y=y), begin + jnp.arange(size) >= number * size)
+
+    zero = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), jax.eval_shape(piece, 0))
+    add = lambda number, total: jax.tree.map(jnp.add, total, piece(number))
+    return jax.tree.map(lambda part: part / n, jax.lax.fori_loop(0, -(-n // size), add, zero))
