@@ -38,6 +38,7 @@ from mlp_jax.cli import script
 from mlp_jax.lecture import backpropagation, scalar
 from mlp_jax.lecture.backpropagation import Memory
 from mlp_jax.model import Network
+from mlp_jax.report.canvas import save
 
 LOSS = "cross_entropy"
 BATCH_SIZE = 64
@@ -52,8 +53,8 @@ class Options:
 
     data_dir: str | None = None
     """Folder with MNIST's IDX files, or the folder above it."""
-    figure: Path = Path("backpropagation.png")
-    """File to draw to."""
+    figure: Path = Path("figures/backpropagation.png")
+    """Where the figure goes: .svg, .png or .pdf."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Digits instead of MNIST and small networks, in seconds."""
 
@@ -71,7 +72,7 @@ def main(options: Options) -> None:
     whole = backpropagation.memory(deep, LOSS, clipped, BATCH_SIZE).ordinary
     print(f"clipped by the norm of the whole gradient, (b) of the first row takes {whole / MIB:.1f} MiB")
     draw(steps, plans, options.figure)
-    print(f"\ndrawn to {options.figure}")
+    print(f"figure: {options.figure}")
 
 
 def differences(options: Options) -> list[tuple[str, str, float]]:
@@ -142,7 +143,7 @@ def draw(steps: tuple[scalar.Step, ...], plans: dict[str, Memory], path: Path) -
     bars.set_title(f"memory of a step with momentum, batch size {BATCH_SIZE}; layers × width", fontsize=10)
     bars.spines[["top", "right"]].set_visible(False)
     bars.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _mean_loss(network: Network, x, labels, params):

@@ -1,6 +1,6 @@
 """Does the full gradient work? SGD, mini-batches, full gradients, conjugate gradients and L-BFGS from one start.
 
-    python experiments/full_gradient.py --data-dir PATH/TO/mnist --figure full_gradient.png
+    python experiments/full_gradient.py --data-dir PATH/TO/mnist
 
 The slides say that for a neural network it doesn't. Here is the training loss of 60,000 examples (with l2 = 1e-4)
 against passes over the data, on a convex problem, the softmax classifier, and on one that is not, an MLP 784-32-10.
@@ -43,6 +43,7 @@ from mlp_jax import losses, model, run
 from mlp_jax.cli import script
 from mlp_jax.lecture import full_gradient
 from mlp_jax.lecture.full_gradient import Rows
+from mlp_jax.report.canvas import save
 
 L2 = 1e-4
 RATES = {1: (0.001, 0.003, 0.01, 0.03), 64: (0.03, 0.1, 0.3, 1.0), "full": (0.1, 0.3, 1.0, 3.0)}  # by batch size
@@ -62,8 +63,8 @@ class Options:
     hidden: int = 32
     """Width of the MLP's hidden layer."""
     seed: int = 0
-    figure: Path | None = None
-    """Where the figure goes: a .png, .svg or .pdf file."""
+    figure: Path = Path("figures/full_gradient.png")
+    """Where the figure goes: .svg, .png or .pdf."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Digits instead of MNIST, three solvers, one rate, 40 passes, 4 epochs."""
 
@@ -110,8 +111,8 @@ def main(options: Options) -> None:
         lowest = 0.0 if hidden else minimum(problem, 5 * options.passes)
         print(f"minimum {lowest:.5f}, by L-BFGS to convergence\n" if lowest else "", flush=True)
         drawn[title] = curves, lowest
-    if options.figure is not None:
-        draw(drawn).savefig(options.figure, dpi=150)
+    save(draw(drawn), options.figure)
+    print(f"figure: {options.figure}")
 
 
 def pose(options: Options, hidden: tuple[int, ...]) -> Problem:

@@ -1,6 +1,6 @@
 """All the optimizers of Ruder's overview: their paths on two surfaces, and MNIST at equal tuning.
 
-    python experiments/gradient_descent_zoo.py --data-dir PATH/TO/mnist --figure zoo.png
+    python experiments/gradient_descent_zoo.py --data-dir PATH/TO/mnist
 
 Surfaces: Beale's function with its minimum at (3, 0.5), and the saddle x² − y². Each optimizer has the same number of
 learning rates, a factor of √10 apart, and takes the one with the lowest mean of Beale's function along the path; it
@@ -27,6 +27,7 @@ import tyro
 import mlp_jax
 from mlp_jax import optimizers
 from mlp_jax.cli import script
+from mlp_jax.report.canvas import save
 
 QUICK = ("sgd", "momentum", "adam")
 SURFACE_RATES = tuple(10.0 ** (-4 + k / 2) for k in range(10))
@@ -45,7 +46,7 @@ class Options:
     rates: int = 5
     """Learning rates for each optimizer, a factor of √10 apart; the second is its default: short runs want more."""
     seed: int = 0
-    figure: Path | None = None
+    figure: Path = Path("figures/gradient_descent_zoo.png")
     """Where the figure of the two surfaces goes: a .png, .svg or .pdf file."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Digits instead of MNIST, three optimizers, two learning rates."""
@@ -60,8 +61,8 @@ def main(options: Options) -> None:
         end = paths["Beale"][-1]
         print(f"{name:<11}{rate:>9.2g}{float(beale(end)):>18.2g}{float(np.hypot(*(end - np.array(MINIMUM)))):>16.2g}"
               f"{escape(paths['saddle']):>21}")  # fmt: skip
-    if options.figure is not None:
-        draw({name: paths for name, (_, paths) in walks.items()}).savefig(options.figure, dpi=150)
+    save(draw({name: paths for name, (_, paths) in walks.items()}), options.figure)
+    print(f"figure: {options.figure}")
     print(f"\n{'optimizer':<11}{'rate':>9}{'edge':>6}{'validation error':>18}{'test error':>12}{'training loss':>15}")
     for name in names:
         print(race(options, name), flush=True)

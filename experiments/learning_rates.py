@@ -23,6 +23,7 @@ import mlp_jax
 from mlp_jax import devices, population
 from mlp_jax.cli import script
 from mlp_jax.progress import live_table
+from mlp_jax.report.canvas import save
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop")
 
@@ -33,7 +34,7 @@ class Options:
 
     data_dir: str | None = None
     """Folder with MNIST's IDX files, or the folder above it."""
-    figure: Path = Path("learning_rates.svg")
+    figure: Path = Path("figures/learning_rates.png")
     """Where the figure goes: .svg, .png or .pdf."""
     seeds: int = 5
     """Number of seeds."""
@@ -85,8 +86,6 @@ def configure(options: Options, optimizer: str) -> mlp_jax.Config:
 def draw(rates: np.ndarray, curves: dict[str, np.ndarray], path: Path) -> None:
     """Draw a line of medians and a band for each optimizer; a trial that diverged counts with what it had left."""
     from matplotlib.figure import Figure
-
-    from mlp_jax.report.canvas import save
 
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()

@@ -24,6 +24,7 @@ import tyro
 import mlp_jax
 from mlp_jax.cli import script
 from mlp_jax.model import Layer, Params
+from mlp_jax.report.canvas import save
 
 NETWORKS = {  # name → hidden widths, activation, learning rate
     "softmax classifier": ((), "relu", 0.05),
@@ -38,8 +39,8 @@ class Options:
 
     data_dir: str | None = None
     """Folder with MNIST's IDX files, or the folder above it."""
-    figure: Path = Path("linear_collapse.png")
-    """File to draw to."""
+    figure: Path = Path("figures/linear_collapse.png")
+    """Where the figure goes: .svg, .png or .pdf."""
     seed: int = 0
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Digits instead of MNIST, in seconds."""
@@ -56,7 +57,7 @@ def main(options: Options) -> None:
     print(f"\nidentity network against the product of its matrices, on all test examples:\n"
           f"largest difference of z {apart:.1e} (largest z {largest:.1f}), same prediction {same:.2%}")  # fmt: skip
     draw(runs, options.figure)
-    print(f"\ndrawn to {options.figure}")
+    print(f"figure: {options.figure}")
 
 
 def configure(options: Options, hidden: tuple[int, ...], activation: str, learning_rate: float) -> mlp_jax.Config:
@@ -109,7 +110,7 @@ def draw(runs: dict[str, mlp_jax.Run], path: Path) -> None:
     axes.legend(frameon=False, reverse=True, loc="center right")
     axes.set(xlabel="epoch", ylabel="test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 if __name__ == "__main__":

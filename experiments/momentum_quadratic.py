@@ -1,6 +1,6 @@
 """Why momentum works, on a quadratic: theory and simulation of Goh's "Why Momentum Really Works" (Distill 2017).
 
-    python experiments/momentum_quadratic.py --figure momentum.png
+    python experiments/momentum_quadratic.py
 
 f(w) = ½ Σ λ_i w_i² with eigenvalues from 1 to κ; heavy ball V ← βV + G, W ← W − αV. The table compares the share of
 the distance that is left after each step, at the best α and β, with (κ − 1)/(κ + 1) for gradient descent and
@@ -23,6 +23,7 @@ import tyro
 from mlp_jax.cli import script
 from mlp_jax.lecture import momentum
 from mlp_jax.lecture.momentum import Tuning
+from mlp_jax.report.canvas import save
 
 EIGENVALUES = 30  # of the quadratic, equally spaced on a logarithmic scale
 NOISY = 0.1  # αλ in the noisy case
@@ -37,8 +38,8 @@ class Options:
     """Condition numbers."""
     coordinates: int = 4000
     """Independent copies that the noisy case is averaged over."""
-    figure: Path | None = None
-    """Where the figure goes: a .png, .svg or .pdf file."""
+    figure: Path = Path("figures/momentum_quadratic.png")
+    """Where the figure goes: .svg, .png or .pdf."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """A tenth of the copies."""
 
@@ -58,8 +59,8 @@ def main(options: Options) -> None:
     for beta in BETAS:
         theory = momentum.stationary_variance(NOISY, beta, 1.0, 1.0)
         print(f"{beta:>6g}{theory:>10.4f}{simulated_variance(beta, copies):>11.4f}")
-    if options.figure is not None:
-        draw(options, copies).savefig(options.figure, dpi=150)
+    save(draw(options, copies), options.figure)
+    print(f"figure: {options.figure}")
 
 
 def tunings(kappa: float) -> dict[str, Tuning]:

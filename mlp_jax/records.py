@@ -29,10 +29,7 @@ class Records:
         self.directory = directory
         if directory.exists():
             self._check(config, resume)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"can't make --out {directory}: {error.strerror}; name another place") from error
+        make_folder(directory)
         self.write_json("config.json", configs.to_dict(config))
 
     @property
@@ -69,6 +66,18 @@ class Records:
             )
         if not resume:
             raise ValueError(f"--out {self.directory} holds this run already; add --resume to go on with it")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OSError: it can't be made; the message says what to do.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"can't make {path}: {error.strerror}; name another place") from error
 
 
 def read_json(directory: Path, name: str, what: str = "run") -> dict:

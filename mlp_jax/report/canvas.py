@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from mlp_jax.model import choose
-from mlp_jax.records import replace
+from mlp_jax.records import make_folder, replace
 
 INK, GREY, BLUE, SAND = "#1f2a36", "#66717c", "#e1ebf5", "#fbf1dc"
 DIVERGING = LinearSegmentedColormap.from_list(  # blue to orange: apart for every kind of colour blindness
@@ -71,7 +71,9 @@ def bar(axes: Axes, scale: Normalize, x: float, y: float, height: float) -> None
 
 
 def save(figure: Figure, path: Path | str) -> None:
-    """Write `figure` to `path`, as SVG, PNG or PDF by its suffix; the file appears whole or not at all.
+    """Write `figure` to `path`, as SVG, PNG or PDF by its suffix; it appears whole or not at all.
+
+    Its folder is made where it is missing.
 
     Raises:
         ValueError: another suffix.
@@ -79,5 +81,6 @@ def save(figure: Figure, path: Path | str) -> None:
     """
     path = Path(path)
     suffix = choose("suffix of a figure", path.suffix.lower(), METADATA)
+    make_folder(path.parent)
     with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
         replace(path, lambda to: figure.savefig(to, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix]))

@@ -351,9 +351,18 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_os_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="can't write"):
-        drawing.save(drawing.blocks(TINY), tmp_path / "missing" / "a.svg")
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="can't make .*file: .*; name another place"):
+        drawing.save(drawing.blocks(TINY), tmp_path / "file" / "a.svg")
+    (tmp_path / "a.svg").mkdir()
+    with pytest.raises(OSError, match=r"can't write .*a\.svg: .*; name another place"):
+        drawing.save(drawing.blocks(TINY), tmp_path / "a.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "file"]
+
+
+def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
+    drawing.save(drawing.blocks(TINY), tmp_path / "new" / "folder" / "a.svg")
+    assert (tmp_path / "new/folder/a.svg").exists()
 
 
 def test_matplotlibs_settings_are_left_alone(tmp_path: Path) -> None:
