@@ -1,0 +1,174 @@
+"""Steps to target against batch size: S = S_min + E_min/B, the critical batch size, the range of perfect scaling.
+
+Invariant: a batch size that its median trial misses has no place on the line and is named in the result; what the data
+do not settle has an interval that is open to 0 or to inf, never an exception.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from mlp_jax.analysis import bootstrap
+from mlp_jax.analysis.bootstrap import Estimate
+
+FITTED = "fitted"
+NO_PLATEAU = "no plateau seen: larger batch sizes are needed for an upper end"
+NO_SCALING = "no scaling seen: smaller batch sizes are needed for a lower end"
+TOO_FEW_SIZES = "too few batch sizes reached the target: a line needs 3"
+TOO_FEW_TRIALS = "too few trials for an interval: each batch size needs 3"
+LEAST = 3  # batch sizes for a line that can be checked, and trials at each for an interval
+PASSES = 10  # of the weights; the third already changes little
+
+
+class Fit(NamedTuple):
+    """S = S_min + E_min/B and B_crit = E_min/S_min; all NaN with intervals from 0 to inf where there is no line.
+
+    `misfit` is the root mean square of S/(S_min + E_min/B) − 1 over the batch sizes: what the line leaves unexplained,
+    which the intervals do not contain. `missed` lists the batch sizes whose median trial missed the target.
+    """
+
+    s_min: Estimate
+    e_min: Estimate
+    b_crit: Estimate
+    misfit: float
+    missed: tuple[float, ...]
+    verdict: str
+
+    def steps(self, batch_size: Real[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return S_min + E_min/B; times B it is the number of examples."""
+        return self.s_min.value + self.e_min.value / batch_size.astype(float)
+
+
+class Range(NamedTuple):
+    """Batch sizes from `low` to `high`, both included; NaN where there is none."""
+
+    low: float
+    high: float
+
+
+def fit(
+    batch_size: Real[np.ndarray, " trials"],
+    steps: Real[np.ndarray, " trials"],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Fit:
+    """Fit S = S_min + E_min/B to the median steps to target at each batch size (McCandlish et al. 2018).
+
+    S and its spread go together, over orders of magnitude, so errors are taken as proportional to S: weighted least
+    squares in 1/B with weights 1/S², S from the fit before, and neither coefficient below 0. The interval is over
+    trials: each batch size's own are drawn with replacement. It contains the seeds' noise, not that of tuning.
+
+    Args:
+        batch_size: B of each trial; several trials (seeds) of one tuned point at each batch size.
+        steps: steps to target of each trial, inf for a miss.
+
+    Raises:
+        ValueError: a batch size or a number of steps is not positive, or `level` or `resamples` is not allowed.
+    """
+    sizes, groups = _by_size(batch_size, steps)
+    middle = np.array([bootstrap.median(group) for group in groups])
+    used = np.isfinite(middle)
+    fewest = min((group.size for group, kept in zip(groups, used) if kept), default=0)
+    values = _with_ratio(*coefficients(sizes, middle))
+    samples = _with_ratio(*coefficients(sizes, _resampled_medians(groups, resamples, seed)))
+    low, high = bootstrap.percentiles(samples if fewest >= LEAST else np.full((1, 3), np.nan), level, (0.0, np.inf))
+    s_min, e_min, b_crit = map(Estimate, values.tolist(), low.tolist(), high.tolist())
+    misfit = _root_mean_square(middle[used] / (s_min.value + e_min.value / sizes[used]) - 1)
+    missed = tuple(sizes[~used].tolist())
+    return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(len(sizes) - len(missed), fewest, b_crit))
+
+
+def coefficients(
+    batch_size: Real[np.ndarray, " sizes"], steps: Real[np.ndarray, "*n sizes"]
+) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
+    """Return S_min and E_min, both at least 0, of each row of `steps`; NaN where fewer than 3 of a row are finite.
+
+    The weighted least squares that `fit` describes: minimal Σ (S − S_min − E_min/B)²/Ŝ², Ŝ from the pass before.
+    """
+    x, finite = 1 / batch_size.astype(float), np.isfinite(steps)
+    observed = np.where(finite, steps, 1.0)
+    s_min, e_min = line(x, observed, finite / observed**2)
+    for _ in range(PASSES):
+        predicted = np.where(finite, s_min[..., None] + e_min[..., None] * x, 1.0)
+        s_min, e_min = line(x, observed, finite / predicted**2)
+    few = finite.sum(axis=-1) < LEAST
+    return np.where(few, np.nan, s_min), np.where(few, np.nan, e_min)
+
+
+def line(
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, "*m n"], weights: Float[np.ndarray, "*m n"]
+) -> tuple[Float[np.ndarray, "*m"], Float[np.ndarray, "*m"]]:
+    """Return a, b ≥ 0 with minimal Σ weights·(y − a − b·x)² for each row of positive `y`; x is positive."""
+    total = lambda values: np.sum(weights * values, axis=-1)
+    w, wx, wxx, wy, wxy = total(1.0), total(x), total(x * x), total(y), total(x * y)
+    with np.errstate(invalid="ignore", divide="ignore"):  # rows of fewer than two points: the caller refuses them
+        b = (w * wxy - wx * wy) / (w * wxx - wx**2)
+        a = (wy - b * wx) / w
+        without_a, without_b = wxy / wxx, wy / w
+    a, b = np.where(a < 0, 0.0, a), np.where(a < 0, without_a, b)
+    return np.where(b < 0, without_b, a), np.where(b < 0, 0.0, b)
+
+
+def perfect_scaling(
+    batch_size: Real[np.ndarray, " trials"], steps: Real[np.ndarray, " trials"], *, tolerance: float = 0.5
+) -> Range:
+    """Return the batch sizes where S ∝ 1/B: those next to each other whose median S·B is at most 1 + tolerance fewest.
+
+    On the line E = E_min(1 + B/B_crit) the range ends at about tolerance · B_crit. A batch size that is missed ends it.
+
+    Raises:
+        ValueError: a batch size or a number of steps is not positive, or `tolerance` is negative.
+    """
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance {tolerance!r} is not allowed; give a share of at least 0, such as 0.5")
+    sizes, groups = _by_size(batch_size, steps)
+    examples = sizes * np.array([bootstrap.median(group) for group in groups])
+    fewest = int(np.argmin(examples))
+    if not np.isfinite(examples[fewest]):
+        return Range(np.nan, np.nan)
+    outside = np.flatnonzero(examples > (1 + tolerance) * examples[fewest])
+    first = outside[outside < fewest].max(initial=-1) + 1
+    last = outside[outside > fewest].min(initial=sizes.size) - 1
+    return Range(float(sizes[first]), float(sizes[last]))
+
+
+def _by_size(batch_size: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the different batch sizes in order, and the steps of each one's trials."""
+    for what, values in (("batch size", batch_size), ("number of steps", steps)):
+        if not np.all(values > 0):
+            raise ValueError(
+                f"a {what} is not positive; give positive numbers, and inf for steps that missed the target"
+            )
+    if not batch_size.size or np.isinf(batch_size).any():
+        raise ValueError("batch sizes are missing or infinite; give one finite number for each of at least 1 trial")
+    sizes = np.unique(batch_size)
+    return sizes.astype(float), [steps[batch_size == size] for size in sizes]
+
+
+def _resampled_medians(groups: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """Return a row per resample with the median of each group, its own trials drawn with replacement."""
+    drawn = [group[bootstrap.draws(group.size, resamples, seed + k)] for k, group in enumerate(groups)]
+    return np.stack([bootstrap.median(group) for group in drawn], axis=-1)
+
+
+def _with_ratio(s_min: np.ndarray, e_min: np.ndarray) -> np.ndarray:
+    """Return S_min, E_min and E_min/S_min along a last axis."""
+    with np.errstate(divide="ignore"):
+        return np.stack([s_min, e_min, e_min / s_min], axis=-1)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2))) if values.size else np.nan
+
+
+def _verdict(sizes: int, fewest: int, b_crit: Estimate) -> str:
+    if sizes < LEAST:
+        return TOO_FEW_SIZES
+    if fewest < LEAST:
+        return TOO_FEW_TRIALS
+    if np.isinf(b_crit.high):
+        return NO_PLATEAU
+    return NO_SCALING if b_crit.low == 0 else FITTED
