@@ -20,8 +20,10 @@ def script():
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as when it is run: the modules beside it
+        spec.loader.exec_module(module)
+        yield module
 
 
 @pytest.mark.slow
@@ -49,7 +51,7 @@ def test_a_missing_contender_is_none_and_a_note(script, monkeypatch, capsys):
         raise ImportError("No module named 'torch'")
 
     monkeypatch.setitem(script.CONTENDERS, "torch_eager", missing)
-    monkeypatch.setattr(script, "ROWS", 200)
+    monkeypatch.setattr(script.contenders, "ROWS", 200)
     record = script.measure((8,), ["us", "torch_eager"], rounds=1, seconds=0.001)
     assert record["batch"]["8"]["torch_eager"] is None
     assert record["batch"]["8"]["us"] > 0
@@ -60,14 +62,16 @@ def test_a_missing_contender_is_none_and_a_note(script, monkeypatch, capsys):
 def test_another_network_is_refused(script, monkeypatch):
     other = script.Contender(loss=lambda: 2.0, run=lambda count: None)
     monkeypatch.setitem(script.CONTENDERS, "sklearn", lambda *_: other)
-    monkeypatch.setattr(script, "ROWS", 200)
-    x, y = script.noise()
+    monkeypatch.setattr(script.contenders, "ROWS", 200)
+    x, y = script.contenders.noise()
     with pytest.raises(ValueError, match=r"sklearn computes the loss 2\.0000000 where mlp_jax computes"):
         script.prepare(["us", "sklearn"], 8, x, y)
 
 
 def test_the_record_is_named_by_device_and_date(script, monkeypatch, tmp_path):
-    monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
-    path = script.write({"batch": {}, "environment": {"device_kind": "NVIDIA H100", "date": "2026-01-02"}})
+    monkeypatch.setattr(script.records, "RESULTS", tmp_path / "results")
+    path = script.records.write(
+        "single_trial", {"batch": {}, "environment": {"device_kind": "NVIDIA H100", "date": "2026-01-02"}}
+    )
     assert path.name == "single_trial-nvidia-h100-2026-01-02.json"
     assert json.loads(path.read_text())["batch"] == {}

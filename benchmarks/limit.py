@@ -1,0 +1,186 @@
+"""What a trial-step costs at least: XLA's own matrix products, one pass over weights and momenta, one gather of rows.
+
+Invariant: the parts run on all devices at the same time, as training does, and no turn of their loops repeats another,
+so that XLA can neither hoist nor drop any of it.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from turns import Contender, steps_in, time_of
+
+from mlp_jax import placement
+from mlp_jax.model import Network, parameter_count
+
+LARGE = 2048
+SEARCH_SECONDS, SEARCH_ROUNDS = 0.003, 4  # for each orientation of each product
+
+
+class Product(NamedTuple):
+    """out = left · right, of shape (m, k, n): out is m × n, left m × k, right k × n."""
+
+    out: str
+    left: str
+    right: str
+    shape: tuple[int, int, int]
+
+
+class Orientation(NamedTuple):
+    """How a product is computed: left is stored k × m, right is stored n × k, the result is stored n × m."""
+
+    left_transposed: bool
+    right_transposed: bool
+    swapped: bool
+
+
+ORIENTATIONS = [Orientation(*choice) for choice in itertools.product((False, True), repeat=3)]
+
+
+def products(network: Network, batch_size: int) -> list[Product]:
+    """Return a step's products: z = xWᵀ forward, then each layer's weight gradient g and its input's gradient d."""
+    widths = network.widths
+    forward = [
+        Product(f"z{k}", f"z{k - 1}", f"W{k}", (batch_size, widths[k - 1], widths[k])) for k in range(1, len(widths))
+    ]
+    backward = []
+    for k in reversed(range(1, len(widths))):
+        d = f"z{k}" if k == len(widths) - 1 else f"d{k}"
+        backward.append(Product(f"g{k}", d, f"z{k - 1}", (widths[k], batch_size, widths[k - 1])))
+        if k > 1:
+            backward.append(Product(f"d{k - 1}", d, f"W{k}", (batch_size, widths[k], widths[k - 1])))
+    return forward + backward
+
+
+def flops(of: Sequence[Product]) -> int:
+    """Count multiplications and additions."""
+    return sum(2 * math.prod(product.shape) for product in of)
+
+
+def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together: int) -> dict[str, Contender]:
+    """Return the three parts of the limit; a step of theirs is one trial-step of `together` trials on each device."""
+    chain = products(network, batch_size)
+    return {
+        "products": _chain(mesh, chain, [fastest(mesh, product, together) for product in chain], together),
+        "update": _update(mesh, parameter_count(network), together),
+        "gather": _gather(mesh, x, batch_size * together),
+    }
+
+
+def large(mesh: Mesh) -> Contender:
+    """Return a product of two LARGE × LARGE matrices on each device."""
+    product = Product("c", "a", "b", (LARGE, LARGE, LARGE))
+    return _chain(mesh, [product], [fastest(mesh, product, 1)], 1)
+
+
+def fastest(mesh: Mesh, product: Product, together: int) -> Orientation:
+    """Return the orientation in which XLA computes the product alone in the least time."""
+    m, k, n = product.shape
+    if k == 1:  # an outer product only writes
+        return ORIENTATIONS[0]
+    alone = product._replace(left="a", right="b")
+    different = [each for each in ORIENTATIONS if m != n or not each.swapped]  # a square one's mirror is another
+    runs = {each: _chain(mesh, [alone], [each], together).run for each in different}
+    counts = {each: steps_in(run, SEARCH_SECONDS) for each, run in runs.items()}
+    rounds = SEARCH_ROUNDS if max(counts.values()) > 1 else 1
+    return min((time_of(run, counts[each]), each) for _ in range(rounds) for each, run in runs.items())[1]
+
+
+def _multiply(product: Product, orientation: Orientation, left: Any, right: Any) -> Any:
+    """Return the product of arrays that are read in the order in which they are stored, whatever their shapes."""
+    m, k, n = product.shape
+    a = left.reshape((k, m) if orientation.left_transposed else (m, k))
+    b = right.reshape((n, k) if orientation.right_transposed else (k, n))
+    a, b = (a, int(not orientation.left_transposed)), (b, int(orientation.right_transposed))
+    (first, i), (second, j) = (b, a) if orientation.swapped else (a, b)
+    return jax.lax.dot_general(first, second, (((i,), (j,)), ((), ())))
+
+
+def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], together: int) -> Contender:
+    """Return the products of `chain`; its first operand depends on the turn before, and so do all its products."""
+    fed = chain[0].left
+    operands = {name for product in chain for name in (product.left, product.right)}
+    results = [product.out for product in chain if product.out not in operands]
+    feeding = [product.out for product in chain if product.out in operands] or results  # on the way from `fed`
+
+    def multiply(given: dict) -> dict:
+        now = dict(given)
+        for product, orientation in zip(chain, orientations):
+            now[product.out] = _multiply(product, orientation, now[product.left], now[product.right])
+        return now
+
+    def step(given: dict, _, carry: dict) -> dict:
+        now = multiply(given | {fed: carry[fed]})
+        entry = jnp.where(now[feeding[-1]][:1, 0] > 0, 0.5, 0.25)
+        return {name: now[name] for name in results} | {fed: jax.lax.dynamic_update_slice(now[fed], entry, (0,))}
+
+    def run(given: dict, count) -> dict:
+        shapes = jax.eval_shape(multiply, given)
+        empty = {name: jnp.zeros(shapes[name].shape) for name in results}
+        return jax.lax.fori_loop(0, count, partial(step, given), {fed: given[fed]} | empty)
+
+    return _contender(mesh, run, _operands(chain), together)
+
+
+def _operands(chain: list[Product]) -> dict[str, np.ndarray]:
+    """Return noise for each operand that no product of the chain computes, scaled so that results are of order one."""
+    rng = np.random.default_rng(0)
+    made = {product.out for product in chain}
+    sizes = {product.right: (product.shape[1], product.shape[2]) for product in reversed(chain)}
+    sizes[chain[0].left] = (1, chain[0].shape[0] * chain[0].shape[1])
+    return {
+        name: rng.normal(0, k**-0.5, k * n).astype(np.float32) for name, (k, n) in sizes.items() if name not in made
+    }
+
+
+def _update(mesh: Mesh, parameters: int, together: int) -> Contender:
+    """Return one pass that reads and writes a weight and a momentum for each parameter."""
+
+    def run(given: dict, count) -> dict:
+        pass_over = lambda _, values: values * given["keep"] + given["add"]
+        return {"values": jax.lax.fori_loop(0, count, pass_over, given["values"])}
+
+    values = np.ones(2 * parameters, np.float32)
+    return _contender(mesh, run, {"values": values, "keep": np.float32(0.9), "add": np.float32(0.1)}, together)
+
+
+def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Contender:
+    """Return the gather of so many random rows of uint8 and their conversion to float32."""
+    order = np.resize(np.random.default_rng(0).permutation(len(x)).astype(np.int32), len(x) + rows)
+
+    def step(given: dict, turn, _) -> Any:
+        index = jax.lax.dynamic_slice_in_dim(given["order"], turn * rows % len(x), rows)
+        return given["x"][index].astype(jnp.float32) * given["scale"]
+
+    def run(given: dict, count) -> dict:
+        return {"rows": jax.lax.fori_loop(0, count, partial(step, given), jnp.zeros((rows, x.shape[1])))}
+
+    return _contender(mesh, run, {"x": x, "order": order, "scale": np.float32(1 / 255)}, 1)
+
+
+def _contender(mesh: Mesh, function: Callable, given: dict[str, Any], together: int) -> Contender:
+    """Return the compiled `function` of `given` and a count, for `together` trials on each device at the same time."""
+    each, everywhere = PartitionSpec("trial"), PartitionSpec()
+
+    def on_device(given: dict, count) -> dict:
+        if together > 1:
+            return jax.vmap(function, in_axes=(0, None))(given, count)
+        one = jax.tree.map(lambda array: array[0], given)
+        return jax.tree.map(lambda array: array[None], function(one, count))
+
+    spread = jax.shard_map(on_device, mesh=mesh, in_specs=(each, everywhere), out_specs=each, check_vma=False)
+    options = placement.CPU_OPTIONS if placement.on_cpu(mesh) else None
+    copies = {name: np.broadcast_to(array, (mesh.size * together, *np.shape(array))) for name, array in given.items()}
+    held = jax.device_put(copies, NamedSharding(mesh, each))
+    compiled = jax.jit(spread, compiler_options=options).lower(held, jnp.int32(0)).compile()
+
+    def run(count: int) -> None:
+        jax.block_until_ready(compiled(held, jax.device_put(np.int32(count), NamedSharding(mesh, everywhere))))
+
+    return Contender(lambda: math.nan, run)

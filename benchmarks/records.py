@@ -1,0 +1,31 @@
+"""What a benchmark leaves behind: where it was measured, in a file named by the device and the date."""
+
+import datetime
+import importlib.util
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+
+from mlp_jax import devices
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def environment() -> dict:
+    """Return what `devices` knows of this machine, and the contenders' versions."""
+    there = {name: importlib.util.find_spec(name) is not None for name in ("torch", "sklearn")}
+    versions = {
+        "torch": metadata.version("torch") if there["torch"] else None,
+        "scikit-learn": metadata.version("scikit-learn") if there["sklearn"] else None,
+    }
+    return devices.describe() | versions | {"date": datetime.date.today().isoformat()}
+
+
+def write(name: str, record: dict) -> Path:
+    """Write the record of benchmark `name` to benchmarks/results/ and return its path."""
+    device = re.sub(r"[^a-z0-9]+", "-", record["environment"]["device_kind"].lower()).strip("-")
+    path = RESULTS / f"{name}-{device}-{record['environment']['date']}.json"
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    return path

@@ -1,0 +1,187 @@
+import importlib.util
+import itertools
+import json
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "population.py"
+COMPILED = ("torch_compile_processes", "torch_ensemble_compiled")
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("benchmark_of_population", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as when it is run: the modules beside it
+        spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture
+def small(script, monkeypatch):
+    """The script with few rows, small matrices and one orientation."""
+    monkeypatch.setattr(script.contenders, "ROWS", 200)
+    monkeypatch.setattr(script.limit, "LARGE", 32)
+    monkeypatch.setattr(script.limit, "ORIENTATIONS", script.limit.ORIENTATIONS[:1])
+    monkeypatch.setattr(script.turns, "REST_SECONDS", 0.0)
+    return script
+
+
+def work(script, trials: int, rows: int | None = None):
+    return script.Workload(*script.contenders.noise(rows), trials, "auto")
+
+
+@pytest.mark.slow
+def test_json_is_one_object_with_every_contender_and_the_limit():
+    command = [sys.executable, str(SCRIPT), "--quick", "--json", "--trials", "4", "--batch-sizes", "8"]
+    result = subprocess.run([*command, "--without", *COMPILED], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    record = json.loads(result.stdout)
+    assert set(record) == {"trials", "batch", "optimizers", "gemm_gflops_large", "environment"}
+    row = record["batch"]["8"]
+    torch, sklearn = (importlib.util.find_spec(name) is not None for name in ("torch", "sklearn"))
+    assert row["us"] > 0
+    assert row["share"] == pytest.approx(row["limit"] / row["us"], abs=0.01)
+    for name in ("torch_eager", "torch_eager_processes", "torch_ensemble"):
+        assert (row[name] is not None) == torch
+    assert (row["sklearn"] is not None) == sklearn
+    assert all(row[name] is None for name in COMPILED)
+    assert record["gemm_gflops_large"] > row["gemm_gflops"] / 10
+
+
+def test_all_contenders_train_alike(small):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    size, trials = 32, 3  # the mini-batch is all rows, so that no order matters
+    task, start = work(small, trials, rows=size), small.weights(trials)
+    torch = {make.__name__: make for make in (small.contenders.torch_eager, small.contenders.torch_ensemble)}
+    sklearn = {"sklearn": small.contenders.sklearn}
+    losses = {}
+    for name, make in (torch | sklearn | {"us": None}).items():
+        contender = make(task.x, task.y, start, size) if make else small.ours(task, size)
+        before = contender.loss()
+        contender.run(5)
+        losses[name] = (before, contender.loss())
+    assert losses["us"][1] < 0.9 * losses["us"][0]
+    for name in torch:
+        assert losses[name] == pytest.approx(losses["us"], rel=1e-4)
+    # scikit-learn took a step before it was given the weights, whose momentum is left
+    assert losses["sklearn"] == pytest.approx(losses["us"], rel=1e-2)
+
+
+def test_a_fleet_shares_the_trials_and_ends(small):
+    pytest.importorskip("sklearn")
+    task, start = work(small, 3), small.weights(3)
+    alone = small.contenders.sklearn(task.x, task.y, start, 8)
+    with small.Fleet(2) as fleet:
+        contender = fleet.contender("sklearn", start, 8)
+        assert contender.loss() == pytest.approx(alone.loss())
+        contender.run(2)
+        assert contender.loss() != pytest.approx(alone.loss())
+        with pytest.raises(RuntimeError, match="nothing"):
+            fleet.contender("nothing", start, 8)
+        assert contender.loss() > 0  # and goes on
+        processes = multiprocessing.active_children()
+        assert len(processes) == 2
+    for process in processes:
+        process.join(10)
+        assert process.exitcode == 0
+
+
+def test_the_record_of_one_batch_size(small):
+    record = small.measure(work(small, 9), (8,), small.RIVALS, small.Effort(1, 0.001), False)
+    row = record["batch"]["8"]
+    assert set(row) == {
+        "us",
+        "limit",
+        "share",
+        "gemm_gflops",
+        *small.rivals(),
+        "torch_best",
+        "torch_best_name",
+        "ratio",
+    }
+    assert row["us"] > 0
+    assert row["limit"] > 0
+    assert row["torch_best"] is row["torch_best_name"] is row["sklearn"] is None
+    assert record["trials"] == 9
+    assert record["gemm_gflops_large"] > 0
+    assert "–" in small.table(record)
+
+
+def test_every_optimizer_is_timed(small, monkeypatch):
+    monkeypatch.setattr(small.optimizers, "OPTIMIZERS", {name: small.optimizers.OPTIMIZERS[name] for name in ("adam",)})
+    monkeypatch.setattr(small, "OPTIMIZER_BATCH_SIZE", 4)
+    times = small.compare_optimizers(work(small, 8), small.Effort(1, 0.001))
+    assert set(times) == {"adam"}
+    assert times["adam"] > 0
+
+
+def test_a_row_names_the_best_of_pytorch_and_the_share(script):
+    medians = {"us": 10.0, "torch_eager": 60.0, "torch_ensemble": 30.0, "sklearn": 20.0}
+    row = script.row(medians, {"products": 4.0, "update": 3.0, "gather": 1.0}, 32)
+    assert (row["limit"], row["share"]) == (8.0, 0.8)
+    assert (row["torch_best"], row["torch_best_name"]) == (30.0, "torch_ensemble")
+    assert row["ratio"] == {"torch_eager": 6.0, "torch_ensemble": 3.0, "sklearn": 2.0}
+    assert row["torch_compile_processes"] is None
+    assert row["gemm_gflops"] == pytest.approx(32 * 1_007_104 / 4.0 / 1e3, abs=0.1)
+
+
+def test_the_products_of_a_step(script):
+    shapes = [product.shape for product in script.limit.products(script.contenders.NETWORK, 32)]
+    forward = [(32, 784, 256), (32, 256, 128), (32, 128, 10)]
+    backward = [(10, 32, 128), (32, 10, 128), (128, 32, 256), (32, 128, 256), (256, 32, 784)]
+    assert shapes == forward + backward
+
+
+@pytest.mark.parametrize("choice", list(itertools.product((False, True), repeat=3)))
+def test_every_orientation_computes_the_product(script, choice):
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(2, 3)), rng.normal(size=(3, 4))
+    orientation = script.limit.Orientation(*choice)
+    stored_left = left.T if orientation.left_transposed else left
+    stored_right = right.T if orientation.right_transposed else right
+    product = script.limit.Product("c", "a", "b", (2, 3, 4))
+    result = script.limit._multiply(product, orientation, stored_left.reshape(-1), stored_right.reshape(-1))
+    np.testing.assert_allclose(result.T if orientation.swapped else result, left @ right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_the_parts_of_the_limit_run_on_all_devices(small, together):
+    x, _ = small.contenders.noise()
+    parts = small.limit.parts(small.devices.mesh(), small.contenders.NETWORK, x, 4, together)
+    assert list(parts) == ["products", "update", "gather"]
+    for part in parts.values():
+        part.run(3)
+
+
+def test_a_first_use_is_not_timed(script):
+    counts = []
+    script.turns.steps_in(counts.append, 1e-9)
+    assert counts[0] == 1
+    assert len(counts) >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--trials", "0"], "--trials 0 is not allowed; give a whole number of at least 1"),
+        (["--batch-sizes", "0"], "--batch-sizes 0 is not allowed"),
+        (["--placement", "everywhere"], "unknown placement 'everywhere'"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(small, monkeypatch, options, words):
+    monkeypatch.setattr(sys, "argv", ["population.py", "--quick", *options])
+    with pytest.raises(SystemExit, match=f"^error: {words}"):
+        small.main()
+    assert jax.default_backend() == "cpu"
