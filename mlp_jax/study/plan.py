@@ -1,0 +1,298 @@
+"""What a study is asked to find out, and the cells that it consists of.
+
+Invariant: a study is decided by its Study alone; every cell has the same number of seeds and of points (but one point
+where nothing is free, and of a grid as many as fit), and trials of one seed start from the same weights and see the
+same order of the data, whatever the optimizer.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from mlp_jax import config as configs
+from mlp_jax import optimizers
+from mlp_jax.config import Config
+from mlp_jax.data import Dataset
+from mlp_jax.model import choose
+from mlp_jax.study import spaces
+from mlp_jax.study.spaces import Space
+
+PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
+FRESH = 1_000_000  # the winners' seeds begin here, away from those of the tuning
+LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 to the full gradient
+    "sgd": (1e-3, 10.0), "momentum": (1e-4, 1.0), "nesterov": (1e-4, 1.0), "adagrad": (1e-3, 1.0),
+    "rmsprop": (1e-4, 0.1), "adadelta": (1e-2, 10.0), "adam": (1e-4, 0.1), "adamax": (1e-4, 0.1),
+    "nadam": (1e-4, 0.1), "amsgrad": (1e-4, 0.1),
+}  # fmt: skip
+OWNED = (  # fields of Config that the study fills in
+    "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "evaluations", "spacing",
+    *sorted({name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters}),
+)  # fmt: skip
+
+
+class Part(NamedTuple):
+    """One cell of a study: all points and seeds of one optimizer at one batch size."""
+
+    id: str
+    optimizer: str
+    batch_size: int
+    config: Config
+    points: dict[str, np.ndarray]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Batch sizes × optimizers on one workload, each cell tuned over the same number of points.
+
+    `workload` says data, network, loss and regularisation; what the study itself decides (see OWNED) must be left at
+    its default there. The budget of a cell is `max_steps` or `max_epochs`, whichever ends first.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+
+    workload: Config = field(default_factory=lambda: Config(hidden=(64,), validation=0.2))
+    optimizers: tuple[str, ...] = ("sgd", "momentum", "adagrad", "rmsprop")
+    batch_sizes: tuple[int | Literal["full"], ...] = (1, 8, 64, 512, "full")
+    spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
+    """Search space of each optimizer; by default its learning rate alone."""
+    method: str = "halton"
+    points: int = 8
+    """Number of points of each cell."""
+    seeds: int = 3
+    """Number of seeds of each point."""
+    fresh_seeds: int = 5
+    """Number of seeds that the winner of each cell is run with, alone."""
+    max_steps: int = 5000
+    max_epochs: float = 300.0
+    target: float = 0.95
+    """Validation accuracy to reach (regression: RMSE)."""
+    evaluations: int = 60
+    """Number of evaluations of each trial, log-spaced."""
+    racing: int | None = None
+    search_seed: int = 0
+    protocol: str = PROTOCOL
+
+    def __post_init__(self) -> None:
+        for name in ("optimizers", "batch_sizes"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
+        self._check_workload()
+        for name in ("points", "seeds", "fresh_seeds", "max_steps", "evaluations"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} {value!r} is not allowed; give a whole number of at least 1")
+        if not 0 < self.max_epochs < math.inf:
+            raise ValueError(f"max_epochs {self.max_epochs!r} is not allowed; give a positive number")
+        if not math.isfinite(self.target):
+            raise ValueError(f"target {self.target!r} is not allowed; give the metric to reach")
+        if self.racing is not None and self.racing < 2:
+            raise ValueError(f"racing {self.racing!r} is not allowed; give a whole number of at least 2")
+        if self.search_seed < 0:
+            raise ValueError(f"search_seed {self.search_seed!r} is not allowed; give a whole number of at least 0")
+        check_protocol(self.protocol, "the study")
+        if not self.optimizers or not self.batch_sizes:
+            raise ValueError("a study needs optimizers and batch sizes; give at least one of each")
+        choose("method", self.method, spaces.METHODS)
+        if unknown := sorted(set(self.spaces) - set(self.optimizers)):
+            raise ValueError(
+                f"there is a space for {unknown[0]!r}, which is not among the optimizers; drop it or add it"
+            )
+        object.__setattr__(self, "spaces", {name: self._space(name) for name in self.optimizers})
+        for batch_size in self.batch_sizes:
+            dataclasses.replace(self.workload, batch_size=batch_size)
+
+    @property
+    def id(self) -> str:
+        """A hash of everything that decides the results."""
+        return _hash(to_dict(self))
+
+    def parts(self, dataset: Dataset) -> Iterator[Part]:
+        """Yield the cells in an order that shows a whole picture early: large batches, the quickest, first.
+
+        Raises:
+            ValueError: a batch size is larger than the number of training examples.
+        """
+        n = len(dataset.train.y)
+        sizes = sorted({n if size == "full" else size for size in self.batch_sizes}, reverse=True)
+        for batch_size in sizes:
+            for optimizer in self.optimizers:
+                yield self._part(optimizer, batch_size, dataset)
+
+    def _part(self, optimizer: str, batch_size: int, dataset: Dataset) -> Part:
+        config = dataclasses.replace(
+            self.workload,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            schedule="constant",
+            steps=self.max_steps,
+            epochs=self.max_epochs,
+            stop_at=self.target,
+            evaluations=self.evaluations,
+            spacing="log",
+        )
+        configs.make_cell(config, dataset)
+        points = spaces.points(self.spaces[optimizer], self.points, self.method, self.search_seed)
+        seeds = tuple(range(self.seeds))
+        asked = {"config": configs.to_dict(config), "points": {k: v.tolist() for k, v in points.items()}}
+        asked |= {"seeds": seeds, "racing": self.racing, "protocol": self.protocol}
+        return Part(_hash(asked), optimizer, batch_size, config, points, seeds)
+
+    def _check_workload(self) -> None:
+        default = Config()
+        for name in OWNED:
+            if getattr(self.workload, name) != getattr(default, name):
+                raise ValueError(f"{name} is decided by the study; leave it out of the workload")
+
+    def _space(self, optimizer: str) -> dict[str, Space]:
+        """Return the checked search space of an optimizer, filled in where none is given."""
+        known = optimizers.table(choose("optimizer", optimizer, optimizers.OPTIMIZERS))
+        low, high = LEARNING_RATES[optimizer]
+        given = dict(self.spaces.get(optimizer) or {"learning_rate": Space(low=low, high=high)})
+        for name, space in given.items():
+            if name not in known:
+                raise ValueError(f"optimizer {optimizer!r} has no hyper-parameter {name!r}; it has {', '.join(known)}")
+            for value in space.ends:
+                optimizers.check_value(name, value, known[name])
+        return given
+
+
+def check_protocol(protocol: str, what: str) -> None:
+    """Raise a ValueError unless results under `protocol`, that of `what`, compare with those made here."""
+    if protocol.split(".")[:2] != PROTOCOL.split(".")[:2]:
+        raise ValueError(
+            f"{what} is of protocol {protocol}, and this is protocol {PROTOCOL}: their results do not compare; "
+            "start another, or use the version of mlp_jax that made it"
+        )
+
+
+def to_dict(study: Study) -> dict[str, Any]:
+    """Return `study` as plain values; of the workload only what differs from the default."""
+    default = configs.to_dict(Config())
+    workload = {k: v for k, v in configs.to_dict(study.workload).items() if v != default[k]}
+    fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
+    given = {name: {key: _space_dict(space) for key, space in study.spaces[name].items()} for name in study.optimizers}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    return plain | {"workload": workload, "spaces": given}
+
+
+def from_dict(fields: Mapping[str, Any]) -> Study:
+    """Undo `to_dict`.
+
+    Raises:
+        ValueError: a key is unknown, or a value is not allowed.
+    """
+    try:
+        return _from_dict(fields)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"the study has a value of the wrong kind ({error})") from error
+
+
+def _from_dict(fields: Mapping[str, Any]) -> Study:
+    known = [f.name for f in dataclasses.fields(Study)]
+    if unknown := sorted(set(fields) - set(known)):
+        raise ValueError(f"unknown key {unknown[0]!r} in the study; it has {', '.join(known)}")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if v is not None}
+    if "workload" in values:
+        values["workload"] = configs.from_dict(values["workload"])
+    if "spaces" in values:
+        values["spaces"] = {
+            optimizer: {name: _space(f"{optimizer}.{name}", given) for name, given in of_optimizer.items()}
+            for optimizer, of_optimizer in values["spaces"].items()
+        }
+    return Study(**values)
+
+
+def to_toml(study: Study) -> str:
+    """Return `study` as the text of a study.toml."""
+    plain = to_dict(study)
+    top = {k: v for k, v in plain.items() if not isinstance(v, dict) and v is not None}
+    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
+    lines += ["", "[workload]", *(f"{k} = {_toml(v)}" for k, v in plain["workload"].items() if v is not None)]
+    for optimizer, of_optimizer in plain["spaces"].items():
+        lines += ["", f"[spaces.{optimizer}]"]
+        for name, space in of_optimizer.items():
+            lines.append(f"{name} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in space.items())} }}")
+    return "\n".join(lines) + "\n"
+
+
+def from_toml(text: str) -> Study:
+    """Undo `to_toml`.
+
+    Raises:
+        ValueError: it is not TOML, a key is unknown, or a value is not allowed.
+    """
+    try:
+        return from_dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the study is not TOML ({error})") from error
+
+
+def from_file(path: Path) -> Study:
+    """Read a study.toml.
+
+    Raises:
+        ValueError: as `from_toml`.
+        OSError: it can't be read.
+    """
+    try:
+        return from_toml(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
+    """Return `study` with values replaced, in its workload and in itself; None leaves one as it is.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    given = {name: value for name, value in workload.items() if value is not None}
+    new = {name: value for name, value in fields.items() if value is not None}
+    kept = {name: space for name, space in study.spaces.items() if name in new.get("optimizers", study.optimizers)}
+    new |= {"workload": dataclasses.replace(study.workload, **given), "spaces": kept}
+    return dataclasses.replace(study, **new)
+
+
+def _space(name: str, given: Mapping[str, Any]) -> Space:
+    known = [f.name for f in dataclasses.fields(Space)]
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"unknown key {unknown[0]!r} in the space of {name}; it has {', '.join(known)}")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    try:
+        return Space(**values)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _space_dict(space: Space) -> dict[str, Any]:
+    if space.choices:
+        return {"choices": list(space.choices)}
+    return {"low": space.low, "high": space.high, "scale": space.scale}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no surrogates and no bare DEL
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> Any:
+    """Return `value` with 300 for 300.0, so that equal values have equal hashes."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,227 @@
+"""What a study is: files that say it, ids that decide it, cells that treat every optimizer alike."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlp_jax import config as configs
+from mlp_jax import optimizers
+from mlp_jax.config import Config
+from mlp_jax.study import plan
+from mlp_jax.study.plan import Study
+from mlp_jax.study.spaces import Space
+
+IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
+SPACES = {
+    "learning_rate": st.fixed_dictionaries({"low": st.floats(1e-6, 1e-3), "high": st.floats(0.01, 10)}),
+    "momentum": st.fixed_dictionaries({"choices": st.lists(st.floats(0, 0.999), min_size=1, max_size=3).map(tuple)}),
+    "decay": st.just({"low": 0.5, "high": 0.999, "scale": "log_complement"}),
+}
+FIELDS = {
+    "batch_sizes": st.lists(st.integers(1, 99) | st.just("full"), min_size=1, max_size=4).map(tuple),
+    "method": st.sampled_from(["halton", "sobol", "grid"]),
+    "points": st.integers(1, 9),
+    "max_epochs": st.floats(1e-3, 1e9) | st.integers(1, 99),
+    "target": st.floats(-1e9, 1e9),
+    "racing": st.none() | st.integers(2, 4),
+}
+WORKLOAD = {
+    "dataset": st.text(min_size=1),
+    "hidden": st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    "l2": st.none() | st.floats(1e-9, 1.0),
+    "validation": st.integers(0, 50) | st.floats(0, 0.5),
+}
+
+
+@st.composite
+def searches(draw) -> dict:
+    """Optimizers, and spaces for some of them."""
+    names = draw(st.lists(st.sampled_from(sorted(optimizers.OPTIMIZERS)), min_size=1, max_size=4, unique=True))
+    tuned = draw(st.lists(st.sampled_from(names), unique=True))
+    spaces = {name: {k: draw(v) for k, v in SPACES.items() if k in optimizers.table(name)} for name in tuned}
+    return {"optimizers": tuple(names), "spaces": spaces}
+
+
+def build(workload: dict, search: dict, fields: dict) -> Study:
+    spaces = {name: {k: Space(**v) for k, v in of.items()} for name, of in search["spaces"].items()}
+    return Study(workload=Config(**workload), optimizers=search["optimizers"], spaces=spaces, **fields)
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries(WORKLOAD), searches(), st.fixed_dictionaries(FIELDS))
+def test_every_study_survives_toml_and_json(workload, search, fields):
+    study = build(workload, search, fields)
+    for again in (plan.from_toml(plan.to_toml(study)), plan.from_dict(json.loads(json.dumps(plan.to_dict(study))))):
+        assert again == study
+        assert again.id == study.id
+
+
+def test_a_file_by_hand_needs_only_what_differs(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'optimizers = ["sgd", "momentum"]\nbatch_sizes = [8, "full"]\nmax_epochs = 40\n[workload]\ndataset = "iris"\n'
+        "hidden = []\n[spaces.momentum]\nmomentum = { choices = [0, 0.9] }\n[spaces.sgd]\n"
+    )
+    study = plan.from_file(path)
+    assert study.workload == Config(dataset="iris", hidden=())
+    assert study.batch_sizes == (8, "full")
+    assert study.spaces["momentum"] == {"momentum": Space(choices=(0, 0.9))}
+    assert list(study.spaces["sgd"]) == ["learning_rate"]
+    assert study.seeds == Study().seeds
+    path.write_text("")
+    assert plan.from_file(path) == Study()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ponits = 3", "unknown key 'ponits' in the study; it has workload, optimizers"),
+        ("[workload]\nlr = 3", "unknown field 'lr'"),
+        ("[spaces.sgd]\nlearning_rate = { lo = 1, high = 2 }", "unknown key 'lo' in the space of sgd.learning_rate"),
+        ("[spaces.sgd]\nlearning_rate = { low = 2.0, high = 1.0 }", "sgd.learning_rate: low 2.0 is not below high 1.0"),
+        ("[spaces.sgd]\nmomentum = { low = 0.1, high = 0.9 }", "'sgd' has no hyper-parameter 'momentum'; it has learn"),
+        ("[spaces.momentum]\nmomentum = { low = 0.5, high = 1.5 }", "momentum 1.5 is not allowed"),
+        ("[spaces.adam]\nlearning_rate = { low = 0.1, high = 0.9 }", "'adam', which is not among the optimizers"),
+        ('optimizers = ["adma"]', "unknown optimizer 'adma'; choose one of adadelta"),
+        ("optimizers = []", "give at least one of each"),
+        ("batch_sizes = []", "give at least one of each"),
+        ("batch_sizes = [0]", "batch size 0 is not allowed"),
+        ('batch_sizes = ["half"]', "half|wrong kind"),
+        ("seeds = 0", "seeds 0 is not allowed; give a whole number of at least 1"),
+        ("points = -1", "points -1 is not allowed"),
+        ("max_steps = 0", "max_steps 0 is not allowed"),
+        ("max_epochs = 0.0", "max_epochs 0.0 is not allowed"),
+        ("max_epochs = inf", "max_epochs inf is not allowed"),
+        ("target = nan", "target nan is not allowed"),
+        ("racing = 1", "racing 1 is not allowed"),
+        ("search_seed = -1", "search_seed -1 is not allowed"),
+        ('method = "random"', "unknown method 'random'"),
+        ('protocol = "0.9"', "protocol 0.9, and this is protocol"),
+        ("[workload]\nactivation = 'rleu'", "unknown activation 'rleu'"),
+        ("seeds = = 3", "the study is not TOML"),
+    ],
+)
+def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, text, message):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        plan.from_file(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['seeds = "3"', "seeds = 1.5", "seeds = true", "optimizers = 3", 'optimizers = "sgd"', "max_epochs = 'many'",
+     'target = "high"', 'racing = "2"', "workload = 3", "spaces = 3", "[spaces]\nsgd = 3", "protocol = 1.0",
+     "[spaces.sgd]\nlearning_rate = 0.1", "[spaces.sgd]\nlearning_rate = { low = 'a', high = 'b' }",
+     "[spaces.sgd]\nlearning_rate = { choices = 1.0 }", "[spaces.sgd]\nlearning_rate = { choices = ['a'] }",
+     "[workload]\nhidden = 64"],
+)  # fmt: skip
+def test_values_of_the_wrong_kind(text):
+    with pytest.raises(ValueError, match="wrong kind|is not allowed|unknown optimizer"):
+        plan.from_toml(text)
+
+
+OWNED = {"learning_rate": 0.1, "momentum": 0.5, "decay": 0.5, "beta1": 0.5, "beta2": 0.5, "epsilon": 0.1, "seed": 1,
+         "initial_accumulator": 0.5, "optimizer": "sgd", "schedule": "constant", "batch_size": 64, "epochs": 3.0,
+         "steps": 3, "seconds": 3.0, "stop_at": 0.5, "evaluations": 3, "spacing": "log"}  # fmt: skip
+TAKER = {"decay": "rmsprop", "beta1": "adam", "beta2": "adam", "epsilon": "adam", "initial_accumulator": "adagrad"}
+
+
+def test_what_the_study_decides_must_be_left_out_of_the_workload():
+    assert set(plan.OWNED) == set(OWNED)
+    for name, value in OWNED.items():
+        taker = {"optimizer": TAKER[name]} if name in TAKER else {}
+        with pytest.raises(ValueError, match="is decided by the study; leave it out of the workload"):
+            Study(workload=Config(**{**taker, name: value}))
+
+
+CHANGES = {"workload": Config(dataset="wine"), "optimizers": ("sgd",), "batch_sizes": (8,), "method": "sobol",
+           "spaces": {"sgd": {"learning_rate": Space(choices=(0.1,))}}, "points": 9, "seeds": 4, "fresh_seeds": 6,
+           "max_steps": 4999, "max_epochs": 299.5, "target": 0.9, "evaluations": 61, "racing": 2, "search_seed": 1,
+           "protocol": plan.PROTOCOL + ".1"}  # fmt: skip
+
+
+def test_the_id_changes_with_every_field_and_with_every_field_of_the_workload():
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(Study)}
+    ids = [Study().id, *(Study(**{name: value}).id for name, value in CHANGES.items())]
+    given = {"hidden": (3,), "validation": 0.3, "split_seed": 1, "l2": 0.1, "clip": 1.0, "activation": "tanh"}
+    ids += [Study(workload=Config(**{name: value})).id for name, value in given.items()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_equal_studies_have_equal_ids_and_cells_however_they_are_written():
+    both = {"learning_rate": Space(low=1, high=10), "momentum": Space(choices=(0, 0.9))}
+    same = {"momentum": Space(choices=(0.0, 0.9)), "learning_rate": Space(low=1.0, high=10.0)}
+    first = Study(workload=IRIS, optimizers=("momentum",), batch_sizes=(8,), max_epochs=40, spaces={"momentum": both})
+    second = Study(
+        workload=IRIS, optimizers=("momentum",) * 2, batch_sizes=(8, 8), max_epochs=40.0, spaces={"momentum": same}
+    )
+    assert first == second
+    assert first.id == second.id
+    dataset = configs.load_data(IRIS)
+    assert [part.id for part in first.parts(dataset)] == [part.id for part in second.parts(dataset)]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return configs.load_data(IRIS)
+
+
+@pytest.mark.parametrize("method", ["halton", "sobol", "grid"])
+def test_every_cell_has_the_same_points_and_seeds(iris, method):
+    spaces = {"momentum": {"learning_rate": Space(low=0.01, high=1), "momentum": Space(choices=(0.9,))}}
+    study = Study(workload=IRIS, batch_sizes=(1, 8, "full"), spaces=spaces, method=method, points=7)
+    parts = list(study.parts(iris))
+    assert len(parts) == len({part.id for part in parts}) == 12
+    assert {part.seeds for part in parts} == {(0, 1, 2)}
+    assert {len(values) for part in parts for values in part.points.values()} == {7}
+    first = {part.optimizer: part.points for part in parts[:4]}
+    for part in parts:
+        for name, values in part.points.items():
+            np.testing.assert_array_equal(values, first[part.optimizer][name])
+            assert not np.isnan(values).any()
+
+
+def test_large_batches_come_first_and_full_is_counted_once(iris):
+    n = len(iris.train.y)
+    study = Study(workload=IRIS, optimizers=("sgd", "adam"), batch_sizes=(1, n, "full", 8))
+    assert [(part.batch_size, part.optimizer) for part in study.parts(iris)] == [
+        (n, "sgd"), (n, "adam"), (8, "sgd"), (8, "adam"), (1, "sgd"), (1, "adam"),
+    ]  # fmt: skip
+
+
+def test_a_cell_is_what_the_study_and_the_workload_say(iris):
+    study = Study(workload=IRIS, batch_sizes=(8,), max_steps=70, max_epochs=9.0, target=0.8, evaluations=5)
+    for part in study.parts(iris):
+        assert part.config == dataclasses.replace(
+            IRIS, optimizer=part.optimizer, batch_size=8, schedule="constant", steps=70, epochs=9.0, stop_at=0.8,
+            evaluations=5, spacing="log",
+        )  # fmt: skip
+
+
+def test_a_batch_size_larger_than_the_data_is_refused(iris):
+    with pytest.raises(ValueError, match="batch size 97 is not allowed"):
+        list(Study(workload=IRIS, batch_sizes=(97,)).parts(iris))
+
+
+def test_every_optimizer_has_a_default_space_around_its_default_rate():
+    study = Study(optimizers=tuple(optimizers.OPTIMIZERS))
+    for name, space in study.spaces.items():
+        default = optimizers.table(name)["learning_rate"].default
+        assert math.isclose(space["learning_rate"].low, plan.LEARNING_RATES[name][0])
+        assert space["learning_rate"].low < default < space["learning_rate"].high
+
+
+def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
+    before = Study(spaces={"sgd": {"learning_rate": Space(choices=(0.1,))}})
+    assert plan.changed(before, {"hidden": None}, {"points": None}) == before
+    after = plan.changed(before, {"dataset": "iris"}, {"optimizers": ("momentum", "adam"), "points": 3})
+    assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
+    assert list(after.spaces) == ["momentum", "adam"]
+    assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]

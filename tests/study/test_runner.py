@@ -1,0 +1,322 @@
+"""A study run to its end: whole, interrupted, killed and shared among processes, the same table every time."""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+from pandas.testing import assert_frame_equal
+
+from mlp_jax import config as configs
+from mlp_jax import group, population
+from mlp_jax import run as single
+from mlp_jax.config import Config
+from mlp_jax.study import runner, store
+from mlp_jax.study.plan import FRESH, Study, changed, to_toml
+from mlp_jax.study.spaces import Space
+
+TINY = Study(
+    workload=Config(dataset="iris", hidden=(4,), validation=0.2),
+    optimizers=("sgd", "momentum"),
+    batch_sizes=(16, "full"),
+    points=2,
+    seeds=2,
+    fresh_seeds=2,
+    max_epochs=10.0,
+    target=0.9,
+    evaluations=5,
+)
+PARTS = 8  # four cells, each tuned and its winner run
+
+
+def files(directory) -> dict:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def table(directory) -> pandas.DataFrame:
+    """Return all rows but their clock, in one order."""
+    rows = store.read_study(directory).drop(columns="training_seconds")
+    return rows.sort_values(["trial", "step"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A study that was run in one go."""
+    directory = tmp_path_factory.mktemp("whole")
+    assert runner.run(TINY, directory) == (True, PARTS)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def parts() -> list:
+    return list(TINY.parts(configs.load_data(TINY.workload)))
+
+
+def test_every_trial_is_there_once(whole, parts):
+    rows = table(whole)
+    assert not rows.duplicated(["trial", "step"]).any()
+    trials = rows.groupby(["phase", "optimizer", "batch_size"])["trial"].nunique()
+    assert len(trials) == 8
+    assert set(trials["tuning"]) == {TINY.points * TINY.seeds}
+    assert set(trials["winners"]) == {TINY.fresh_seeds}
+    assert set(rows["cell"]) == {part.id for part in parts}
+    each = rows[rows["phase"] == "tuning"].groupby(["cell", "point", "seed"])["trial"].nunique()
+    assert len(each) == 16
+    assert set(each) == {1}
+    assert set(rows[rows["phase"] == "winners"]["seed"]) == {FRESH, FRESH + 1}
+
+
+def test_no_partial_file_or_lock_is_left(whole):
+    assert {path.suffix for path in files(whole)} == {".json", ".parquet"}
+    assert len(list(whole.rglob("*.parquet"))) == PARTS
+
+
+def test_a_second_run_makes_nothing_and_changes_no_byte(whole):
+    before = files(whole)
+    assert runner.run(TINY, str(whole)) == (True, 0)
+    assert files(whole) == before
+
+
+def test_one_seed_starts_from_the_same_weights_everywhere(whole):
+    rows = store.read_study(whole)
+    starts = rows[rows["step"] == 0].groupby("seed")["validation_loss"]
+    assert starts.ngroups == 4
+    assert starts.max().to_numpy() == pytest.approx(starts.min().to_numpy(), rel=1e-5)
+    assert starts.mean().nunique() == 4
+
+
+def test_tuned_rows_are_those_of_a_population(whole, parts):
+    rows = store.read_study(whole)
+    for part in parts:
+        own = rows[(rows["cell"] == part.id) & (rows["phase"] == "tuning")]
+        rates = np.repeat(part.points["learning_rate"], 2)
+        alone = population.train(part.config, {"learning_rate": rates}, [0, 1, 0, 1], evaluation_share=1.0)
+        numbers = own["trial"].str.rsplit("-", n=1).str[1].astype(int)
+        order = np.lexsort((own["step"], numbers))
+        expected = alone.history_frame().sort_values(["trial", "step"])
+        for name in ("learning_rate", "seed", "step", "examples", "epoch", "validation_loss", "validation_accuracy"):
+            np.testing.assert_array_equal(own[name].to_numpy()[order], expected[name])
+        last = own.assign(number=numbers).groupby("number").tail(1).sort_values("number")
+        for name in ("status", "failed", "steps", "steps_to_target"):
+            np.testing.assert_array_equal(last[name], getattr(alone, name))
+        np.testing.assert_array_equal(part.points["learning_rate"][last["point"]], last["learning_rate"])
+
+
+def test_winners_rows_are_those_of_runs_alone(whole, parts):
+    rows = store.read_study(whole)
+    for part in parts:
+        own = rows[(rows["cell"] == part.id) & (rows["phase"] == "winners")]
+        point = runner.winner(store.read_part(whole / f"tuning/{part.id}.parquet"), "validation_accuracy")
+        assert set(own["point"]) == {point}
+        rate = float(part.points["learning_rate"][point])
+        for seed, found in own.groupby("seed"):
+            alone = single.train(dataclasses.replace(part.config, learning_rate=rate, seed=int(seed)))
+            for name in ("step", "validation_loss", "validation_accuracy"):
+                np.testing.assert_array_equal(found[name], [row[name] for row in alone.history])
+            assert set(found["steps_to_target"]) == {alone.steps_to_target}
+            assert set(found["test_loss"]) == {alone.metrics["test_loss"]}
+            assert set(found["status"]) == {alone.status}
+
+
+def test_the_test_set_is_not_read_while_tuning(whole):
+    assert not [name for name in pandas.read_parquet(next((whole / "tuning").glob("*.parquet"))) if "test" in name]
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeypatch, whole, when):
+    replace, attempts = store.records.replace, 0
+
+    def run() -> tuple:
+        writes = iter(range(100))
+
+        def dying(path, write):
+            last = next(writes) == 1
+            if last and when == "before":
+                raise Killed
+            replace(path, write)
+            if last:
+                raise Killed
+
+        monkeypatch.setattr(store.records, "replace", dying)
+        return runner.run(TINY, tmp_path)
+
+    complete = False
+    while not complete and (attempts := attempts + 1) < 30:
+        try:
+            complete = run().complete
+        except Killed:
+            continue
+    assert attempts > PARTS / 2
+    assert_frame_equal(table(tmp_path), table(whole))
+
+
+@pytest.mark.parametrize("asked", [0, 1, 7, 40, 150])
+def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, whole, asked):
+    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(single, "GLANCE", 1e-9)
+    questions = iter(range(10**9))
+    first = runner.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
+    assert not first.complete
+    assert first.made < PARTS
+    assert len(list(tmp_path.rglob("*.parquet"))) == first.made
+    assert runner.run(TINY, tmp_path) == (True, PARTS - first.made)
+    assert_frame_equal(table(tmp_path), table(whole))
+
+
+def test_a_damaged_part_is_made_again(tmp_path, whole):
+    assert runner.run(TINY, tmp_path) == (True, PARTS)
+    for phase in store.PHASES:
+        path = next((tmp_path / phase).glob("*.parquet"))
+        path.write_bytes(path.read_bytes()[:-50])
+    with pytest.warns(UserWarning, match="set aside as .* and made again"):
+        assert runner.run(TINY, tmp_path) == (True, 2)
+    assert len(list(tmp_path.rglob("*.damaged"))) == 2
+    assert_frame_equal(table(tmp_path), table(whole))
+
+
+def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, parts, whole):
+    mine = store.Store(tmp_path, TINY)
+    with contextlib.ExitStack() as held:
+        assert held.enter_context(mine.claim("tuning", parts[0].id))
+        waits = iter([lambda: None, held.close])  # the other process dies while it is waited for
+        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=lambda _: next(waits)()))
+        assert runner.run(TINY, tmp_path) == (True, PARTS)
+    assert next(waits, None) is None
+    assert_frame_equal(table(tmp_path), table(whole))
+
+
+def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, parts):
+    waited = []
+    monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=waited.append))
+    with store.Store(tmp_path, TINY).claim("tuning", parts[0].id):
+        outcome = runner.run(TINY, tmp_path, interrupted=lambda: len(waited) > 2)
+    assert outcome == (False, 3)
+
+
+def test_a_target_that_nobody_reaches_still_has_winners(tmp_path):
+    study = changed(TINY, {}, {"target": 2.0, "optimizers": ("sgd",)})
+    assert runner.run(study, tmp_path) == (True, 4)
+    rows = store.read_study(tmp_path)
+    assert np.isinf(rows["steps_to_target"]).all()
+    last = rows[rows["phase"] == "tuning"].sort_values("step").groupby("trial").tail(1)
+    for batch_size, own in last.groupby("batch_size"):
+        medians = own.groupby("point")["validation_accuracy"].median()
+        winners = rows[(rows["batch_size"] == batch_size) & (rows["phase"] == "winners")]
+        assert medians[winners["point"].iloc[0]] == medians.max()
+
+
+def test_a_study_where_everything_diverges_still_ends(tmp_path):
+    spaces = {"sgd": {"learning_rate": Space(choices=(1e30, 1e32))}}
+    study = Study(
+        workload=Config(dataset="diabetes", hidden=(4,), validation=0.2),
+        optimizers=("sgd",), batch_sizes=("full",), spaces=spaces, points=2, seeds=2, fresh_seeds=2,
+        max_epochs=3.0, target=1.0, evaluations=3,
+    )  # fmt: skip
+    assert runner.run(study, tmp_path).complete
+    assert set(store.read_study(tmp_path)["status"]) == {"INFEASIBLE"}
+
+
+def test_a_study_that_does_not_fit_its_data_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="batch size 97 is not allowed"):
+        runner.run(changed(TINY, {}, {"batch_sizes": (97,)}), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def tuned(steps_to_target: list, score: list, point: list) -> pandas.DataFrame:
+    """Rows of trials of two evaluations each, the first of them with the best score of all."""
+    ends = pandas.DataFrame({"steps_to_target": steps_to_target, "score": score, "point": point, "step": 5})
+    ends["trial"] = [f"t{number}" for number in range(len(ends))]
+    return pandas.concat([ends, ends.assign(step=0, score=np.nanmax(score) * 2)], ignore_index=True)
+
+
+INF, NAN = np.inf, np.nan
+
+
+@pytest.mark.parametrize(
+    ("steps", "score", "kind", "point"),
+    [
+        ([9, 9, 1, 19], [1, 1, 1, 1], "accuracy", 0),  # 9 against 10
+        ([1, INF, 30, 40], [1, 1, 0, 0], "accuracy", 1),  # a miss is not dropped
+        ([INF, INF, INF, INF], [0.2, 0.9, 0.5, 0.7], "accuracy", 1),
+        ([INF, INF, INF, INF], [0.2, 0.9, 0.5, 0.7], "rmse", 0),
+        ([INF, INF, INF, INF], [NAN, 0.1, 7.0, 8.0], "rmse", 1),
+        ([INF, INF, INF, INF], [NAN, 0.9, 0.1, 0.1], "accuracy", 1),
+        ([INF, INF, INF, INF], [INF, INF, INF, 8.0], "rmse", 0),
+    ],
+)
+def test_the_winner_has_the_least_median_steps_or_else_the_best_median_score(steps, score, kind, point):
+    rows = tuned(steps, score, [0, 0, 1, 1]).rename(columns={"score": f"validation_{kind}"})
+    assert runner.winner(rows, f"validation_{kind}") == point
+    assert runner.winner(rows.sample(frac=1, random_state=0), f"validation_{kind}") == point
+
+
+DRIVER = """
+import os, signal, sys, time, traceback
+from mlp_jax import devices
+from mlp_jax.study import from_toml, run
+
+def child(directory):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            devices.enable_compilation_cache()
+            made = run(from_toml(open(sys.argv[1]).read()), directory).made
+            print(directory, made, flush=True)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    return pid
+
+def kill(directory, delay):
+    pid = child(directory)
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+os.waitpid(child(sys.argv[2] + "/whole"), 0)
+begin = time.monotonic()
+os.waitpid(child(sys.argv[2] + "/warm"), 0)  # with all programs in the cache
+whole = time.monotonic() - begin
+print([kill(sys.argv[2] + "/killed", whole * float(share)) for share in sys.argv[3:]], flush=True)
+os.waitpid(child(sys.argv[2] + "/killed"), 0)
+for pid in [child(sys.argv[2] + "/shared") for _ in range(2)]:
+    os.waitpid(pid, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory):
+    """What processes leave that are killed at random moments, or two at once; and what they print."""
+    directory = tmp_path_factory.mktemp("driven")
+    (directory / "study.toml").write_text(to_toml(TINY))
+    shares = np.random.default_rng().uniform(0.0, 0.8, 10).astype(str)
+    command = [sys.executable, "-c", DRIVER, str(directory / "study.toml"), str(directory), *shares]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert "Traceback" not in done.stderr, done.stderr
+    return directory, done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_study_killed_ten_times_ends_the_same(driven):
+    directory, printed = driven
+    assert json.loads(next(line for line in printed if line.startswith("["))).count(9) >= 1, printed
+    assert_frame_equal(table(directory / "killed"), table(directory / "whole"))
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_share_the_parts(driven):
+    directory, printed = driven
+    made = [int(line.split()[1]) for line in printed if line.startswith(str(directory / "shared"))]
+    assert len(made) == 2
+    assert sum(made) == PARTS
+    assert_frame_equal(table(directory / "shared"), table(directory / "whole"))
