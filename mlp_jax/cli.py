@@ -23,7 +23,7 @@ import mlp_jax
 from mlp_jax import clocks, devices, records
 from mlp_jax.config import Config
 from mlp_jax.model import Network
-from mlp_jax.progress import live_line
+from mlp_jax.progress import live_line, live_table
 
 DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 Options = TypeVar("Options")
@@ -151,9 +151,95 @@ def draw(
     return 0
 
 
+def study(
+    file: Path | None = None,
+    /,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    hidden: tuple[int, ...] | None = None,
+    optimizers: tuple[str, ...] | None = None,
+    batch_sizes: tuple[int | Literal["full"], ...] | None = None,
+    points: int | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    max_epochs: float | None = None,
+    target: float | None = None,
+    out: Path | None = None,
+    save_config: Path | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left.
+
+    Args:
+        file: A study.toml; options given here replace its values. Without it, a study of the digits.
+        dataset: A name from `mlp-jax data list`, or a path.
+        data_dir: Folder with the data set's IDX files, or the folder above it.
+        hidden: Widths of the hidden layers.
+        optimizers: Optimizers to compare.
+        batch_sizes: Batch sizes; full is the full gradient.
+        points: Number of points of each optimizer and batch size.
+        seeds: Number of seeds of each point.
+        max_steps: Budget of a trial in steps.
+        max_epochs: Budget of a trial in epochs; the first to run out binds.
+        target: Validation accuracy to reach (regression: RMSE).
+        out: Directory of the study (default: runs/study- and a hash of what is asked).
+        save_config: Write the study.toml of this study, and run nothing.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import study as studies
+
+    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
+    fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
+    fields |= {"max_steps": max_steps, "max_epochs": max_epochs, "target": target}
+    asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
+    if save_config:
+        records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
+        return 0
+    devices.start_cpu_devices()
+    devices.enable_compilation_cache()
+    clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
+    with _interrupts() as interrupted, live_table(quiet=json) as show:
+        outcome = studies.run(asked, directory, progress=show, interrupted=interrupted)
+    if not outcome.complete:
+        return _interrupted(directory, "run the same command")
+    found, path = studies.findings(studies.read_study(directory)), directory / "report.html"
+    if outcome.made or not path.exists():
+        from mlp_jax.report import page
+
+        page.write((directory,), path)
+    if json:
+        result = {"study": str(directory), "report": str(path), "seconds": clock.seconds["total"]}
+        _print(result | studies.to_json(found))
+    else:
+        _print(f"{studies.table(found)}\n\nstudy: {directory}\nreport: {path}")
+    return 0
+
+
+def report(
+    studies: tuple[Path, ...],
+    /,
+    *,
+    out: Path | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Write one page about a study, finished or running, or about several of one protocol side by side.
+
+    Args:
+        studies: Directories that `mlp-jax study` wrote.
+        out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax.report import page
+
+    path = page.write(studies, out or (studies[0] / "report.html" if len(studies) == 1 else Path("report.html")))
+    _print({"report": str(path), "studies": [page.summary(each) for each in studies]} if json else str(path))
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    commands = {command.__name__: _deferred(command) for command in (train, predict, data, draw)}
+    commands = {command.__name__: _deferred(command) for command in (train, predict, study, report, data, draw)}
     parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
     sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
 
@@ -233,8 +319,8 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
             signal.signal(signal_, handler)
 
 
-def _interrupted(out: Path | None) -> int:
-    saved = f"saved in {out}; add --resume to go on" if out else "nothing is kept without --out"
+def _interrupted(out: Path | None, again: str = "add --resume") -> int:
+    saved = f"saved in {out}; {again} to go on" if out else "nothing is kept without --out"
     print(f"interrupted: {saved}", file=sys.stderr)
     return 130
 

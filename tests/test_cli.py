@@ -308,3 +308,49 @@ print(seconds, bool(xla_bridge._backends), sorted(heavy & set(sys.modules)))
 def mlp_jax(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "mlp_jax", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}))
+
+
+STUDY = ("--dataset", "iris", "--hidden", "8", "--optimizers", "sgd", "momentum", "--batch-sizes", "8", "full",
+         "--points", "3", "--seeds", "2", "--max-steps", "200", "--target", "0.8")  # fmt: skip
+
+
+def test_study_and_report(call, refused, tmp_path):
+    out = tmp_path / "study"
+    code, text, _ = call("study", *STUDY, "--out", out, "--json")
+    assert code == 0
+    result = json.loads(text)
+    assert {"study", "report", "cells", "trials", "seconds", "steps_to_target", "critical_batch_size"} <= set(result)
+    assert (result["cells"], result["trials"]) == (4, 4 * 6 + 4 * 5)
+    assert set(result["steps_to_target"]) == {"sgd", "momentum"}
+    assert {"low", "high", "value"} <= set(result["critical_batch_size"]["sgd"])
+    before = tree(out)
+    again = json.loads(call("study", *STUDY, "--out", out, "--json").out)
+    assert {**again, "seconds": 0} == {**result, "seconds": 0}
+    assert tree(out) == before
+    table = call("study", *STUDY, "--out", out).out
+    assert "best B (steps)" in table
+    assert "paired by seed" in table
+    page = call("report", out, "--out", tmp_path / "page.html").out.strip()
+    assert "<svg" in Path(page).read_text()
+    assert "holds another study (target 0.8 there, 0.9 here)" in refused(
+        "study", *STUDY, "--target", "0.9", "--out", out
+    )
+    assert "holds no study" in refused("report", tmp_path / "none")
+
+
+def test_study_files(call, refused, tmp_path):
+    file = tmp_path / "study.toml"
+    assert call("study", *STUDY, "--save-config", file).code == 0
+    text = file.read_text()
+    assert 'optimizers = ["sgd", "momentum"]' in text
+    for change, message in (
+        (("points = 3", "pionts = 3"), "unknown key 'pionts' in the study"),
+        (("low = 0.001", "low = 1000.0"), "low 1000.0 is not below high 10.0"),
+        (("seeds = 2", "seeds = 0"), "seeds 0 is not allowed"),
+        (("points = 3", "points = "), "the study is not TOML"),
+    ):
+        (tmp_path / "wrong.toml").write_text(text.replace(*change))
+        assert message in refused("study", tmp_path / "wrong.toml", "--out", tmp_path / "study")
+    assert "batch size 9999 is not allowed" in refused("study", file, "--batch-sizes", "9999", "--out", tmp_path / "s")
+    assert "none.toml" in refused("study", tmp_path / "none.toml")
+    assert not (tmp_path / "study").exists()

@@ -1,0 +1,102 @@
+"""Axes for the figures of a study: one sheet or small multiples, batch sizes and logarithmic values in plain numbers.
+
+Invariant: every figure is equally wide, so that text has one size on the page; no label lies over another.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from mlp_jax.report.canvas import GREY, INK
+
+WIDTH, PANEL = 5.6, 2.1  # inches
+
+
+def sheet(height: float) -> tuple[Figure, Axes]:
+    """Return one set of axes, `height` inches high."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    _dress(axes)
+    return figure, axes
+
+
+def grid(titles: list[str]) -> tuple[Figure, list[Axes]]:
+    """Small multiples in two columns that share their axes."""
+    rows = -(-len(titles) // 2)
+    figure = Figure(figsize=(WIDTH, 0.9 + PANEL * rows), layout="constrained", facecolor="white")
+    boxes = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
+    for i, axes in enumerate(boxes):
+        if i >= len(titles):
+            axes.set_visible(False)
+            continue
+        _dress(axes)
+        axes.set_title(titles[i], size=9, color=INK, loc="left")
+        axes.tick_params(which="both", labelbottom=i + 2 >= len(titles))
+    return figure, list(boxes[: len(titles)])
+
+
+def _dress(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(which="both", labelsize=8, labelcolor=INK, color=GREY)
+    axes.grid(visible=True, color="#eceff1", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def batch_axes(panels: list[Axes], sizes: Iterable) -> None:
+    """Mark the batch sizes themselves, those that leave room for their labels."""
+    there = np.unique(np.asarray(list(sizes), float))
+    least, gap = there[0], (10.0 if len(panels) == 1 else 5.5)
+    room = math.log(max(there[-1] / least, 2.0)) / gap
+    shown = [there[-1]]
+    for size in there[-2::-1]:
+        if math.log(shown[-1] / size) >= room:
+            shown.append(size)
+    for axes in panels:
+        axes.set_xscale("log")
+        axes.set_xlim(least / math.exp(room / 2), there[-1] * math.exp(room / 2))
+        axes.xaxis.set_major_locator(FixedLocator(shown))
+        axes.xaxis.set_minor_locator(FixedLocator(there.tolist()))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(number))
+        name_x(axes, "batch size B", panels)
+
+
+def name_x(axes: Axes, text: str, panels: list[Axes]) -> None:
+    """Name the horizontal axis of the lowest panels."""
+    if panels.index(axes) + 2 >= len(panels):
+        axes.set_xlabel(text, size=9, color=INK)
+
+
+def log_y(panels: list[Axes], label: str) -> None:
+    """Make the vertical axis logarithmic, and name that of the left panels."""
+    panels[0].set_yscale("log")
+    low, high = panels[0].get_ylim()
+    subs = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+    for i, axes in enumerate(panels):
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(number))
+        if i % 2 == 0:
+            axes.set_ylabel(label, size=9, color=INK)
+
+
+def number(value: float, _: object = None) -> str:
+    """Write a number without powers of ten: 100,000 or 0.001."""
+    return f"{value:,.10g}"
+
+
+def shift(i: int, count: int) -> float:
+    """A small factor that keeps the bars of several optimizers beside each other."""
+    return 1.07 ** (i - (count - 1) / 2)
+
+
+def legend(figure: Figure, handles: list, columns: int) -> Figure:
+    """Put the legend above the axes, out of the way of what is drawn, and return the figure."""
+    if handles:
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
+    return figure
