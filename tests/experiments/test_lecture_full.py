@@ -37,7 +37,7 @@ def test_momentum_agrees_with_its_theory(tmp_path, capsys):
     rates = [line.split()[-3:-1] for line in lines if re.search(r"descent|  momentum", line)]
     assert len(rates) == 6
     np.testing.assert_allclose(*np.array(rates, float).T, rtol=2e-3)
-    variances = [line.split()[1:] for line in lines[-4:]]
+    variances = [line.split()[1:] for line in lines[-5:-1]]  # the last line names the figure
     np.testing.assert_allclose(*np.array(variances, float).T, rtol=0.1)
 
 
