@@ -81,10 +81,7 @@ def write(directories: Sequence[Path], out: Path) -> Path:
     if not directories:
         raise ValueError("a report needs a study; name at least one directory")
     entries = _labelled([_read(Path(directory)) for directory in dict.fromkeys(directories)])
-    try:
-        (out.parent / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"can't make {out.parent / 'figures'}: {error.strerror}; name another place") from error
+    records.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
     joined = {entry.label: entry.found for entry in entries if entry.found}
