@@ -3,6 +3,7 @@
 Invariant: `train`, `validation` and `test` are disjoint, and every statistic was computed from `train` alone.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -68,6 +69,15 @@ class Dataset:
     def inputs(self) -> int:
         """Number of features of one example."""
         return self.train.x.shape[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that training can see: examples, labels, order, normalisation."""
+        digest = hashlib.sha256()
+        for array in (*self.train, *self.validation, *self.test, self.center, self.scale):
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
 
 
 def divide(

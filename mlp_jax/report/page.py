@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from mlp_jax import records
 from mlp_jax.report import answer, canvas, figures
-from mlp_jax.study import plan, store
+from mlp_jax.study import files, plan, store
 from mlp_jax.study.findings import Findings, findings, to_json
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def cautions(entries: Sequence[Entry]) -> list[str]:
             if len(set(values.values())) > 1:
                 shown = ", ".join(f"{value or 'none'} in {label}" for label, value in values.items())
                 said.append(f"{concern} differs: {name.replace('_', ' ')} is {shown}.")
-    plans = [plan.to_dict(entry.study) for entry in entries]
+    plans = [plan.identity(entry.study) for entry in entries]
     if asked := sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"}):
         said.append(f"The studies do not ask the same: they differ in {', '.join(asked).replace('_', ' ')}.")
     return said
@@ -182,7 +182,7 @@ def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     """Everything that the template says about one study."""
     study, found, rows = entry.study, entry.found, entry.rows
     section = {"label": entry.label, "study": study, "parts": parts(entry), "damaged": entry.damaged}
-    section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": plan.to_toml(study)}
+    section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": files.to_toml(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": _device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]

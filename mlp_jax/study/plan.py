@@ -9,10 +9,8 @@ import dataclasses
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,6 +32,7 @@ LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 
 }  # fmt: skip
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "evaluations", "spacing",
+    "evaluate_on",
     *sorted({name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters}),
 )  # fmt: skip
 
@@ -72,7 +71,7 @@ class Study:
     """Number of seeds of each point."""
     fresh_seeds: int = 5
     """Number of seeds that the winner of each cell is run with, alone."""
-    max_steps: int = 5000
+    max_steps: int = 20_000
     max_epochs: float = 300.0
     target: float = 0.95
     """Validation accuracy to reach (regression: RMSE)."""
@@ -112,8 +111,8 @@ class Study:
 
     @property
     def id(self) -> str:
-        """A hash of everything that decides the results."""
-        return _hash(to_dict(self))
+        """A hash of everything that decides the results, if the data are what their name says."""
+        return _hash(identity(self))
 
     def parts(self, dataset: Dataset) -> Iterator[Part]:
         """Yield the cells in an order that shows a whole picture early: large batches, the quickest, first.
@@ -121,13 +120,13 @@ class Study:
         Raises:
             ValueError: a batch size is larger than the number of training examples.
         """
-        n = len(dataset.train.y)
+        n, data = len(dataset.train.y), dataset.fingerprint
         sizes = sorted({n if size == "full" else size for size in self.batch_sizes}, reverse=True)
         for batch_size in sizes:
             for optimizer in self.optimizers:
-                yield self._part(optimizer, batch_size, dataset)
+                yield self._part(optimizer, batch_size, dataset, data)
 
-    def _part(self, optimizer: str, batch_size: int, dataset: Dataset) -> Part:
+    def _part(self, optimizer: str, batch_size: int, dataset: Dataset, data: str) -> Part:
         config = dataclasses.replace(
             self.workload,
             optimizer=optimizer,
@@ -142,8 +141,9 @@ class Study:
         configs.make_cell(config, dataset)
         points = spaces.points(self.spaces[optimizer], self.points, self.method, self.search_seed)
         seeds = tuple(range(self.seeds))
-        asked = {"config": configs.to_dict(config), "points": {k: v.tolist() for k, v in points.items()}}
-        asked |= {"seeds": seeds, "racing": self.racing, "protocol": self.protocol}
+        asked = {"config": configs.to_dict(config) | {"data_dir": None}, "data": data}
+        asked |= {"points": {k: v.tolist() for k, v in points.items()}, "seeds": seeds}
+        asked |= {"racing": self.racing, "protocol": self.protocol}
         return Part(_hash(asked), optimizer, batch_size, config, points, seeds)
 
     def _check_workload(self) -> None:
@@ -184,6 +184,12 @@ def to_dict(study: Study) -> dict[str, Any]:
     return plain | {"workload": workload, "spaces": given}
 
 
+def identity(study: Study) -> dict[str, Any]:
+    """Return `to_dict` without what decides no result: where the data lie."""
+    plain = to_dict(study)
+    return plain | {"workload": {k: v for k, v in plain["workload"].items() if k != "data_dir"}}
+
+
 def from_dict(fields: Mapping[str, Any]) -> Study:
     """Undo `to_dict`.
 
@@ -209,44 +215,6 @@ def _from_dict(fields: Mapping[str, Any]) -> Study:
             for optimizer, of_optimizer in values["spaces"].items()
         }
     return Study(**values)
-
-
-def to_toml(study: Study) -> str:
-    """Return `study` as the text of a study.toml."""
-    plain = to_dict(study)
-    top = {k: v for k, v in plain.items() if not isinstance(v, dict) and v is not None}
-    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
-    lines += ["", "[workload]", *(f"{k} = {_toml(v)}" for k, v in plain["workload"].items() if v is not None)]
-    for optimizer, of_optimizer in plain["spaces"].items():
-        lines += ["", f"[spaces.{optimizer}]"]
-        for name, space in of_optimizer.items():
-            lines.append(f"{name} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in space.items())} }}")
-    return "\n".join(lines) + "\n"
-
-
-def from_toml(text: str) -> Study:
-    """Undo `to_toml`.
-
-    Raises:
-        ValueError: it is not TOML, a key is unknown, or a value is not allowed.
-    """
-    try:
-        return from_dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"the study is not TOML ({error})") from error
-
-
-def from_file(path: Path) -> Study:
-    """Read a study.toml.
-
-    Raises:
-        ValueError: as `from_toml`.
-        OSError: it can't be read.
-    """
-    try:
-        return from_toml(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
@@ -277,12 +245,6 @@ def _space_dict(space: Space) -> dict[str, Any]:
     if space.choices:
         return {"choices": list(space.choices)}
     return {"low": space.low, "high": space.high, "scale": space.scale}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no surrogates and no bare DEL
 
 
 def _hash(value: Any) -> str:

@@ -56,6 +56,7 @@ def run(
     dataset = config.load_data(study.workload)
     parts = list(study.parts(dataset))
     store = Store(Path(out), study)
+    store.check_cells(part.id for part in parts)
 
     def tuning(part: Part) -> Job:
         return Job("tuning", part.id, lambda: _tune(study, part, dataset, progress, interrupted))

@@ -8,12 +8,12 @@ on one directory.
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlp_jax import devices, records
-from mlp_jax.study.plan import Study, check_protocol, from_dict, to_dict
+from mlp_jax.study.plan import Study, check_protocol, from_dict, identity, to_dict
 
 if TYPE_CHECKING:
     import pandas
@@ -41,6 +41,15 @@ class Store:
                 records.replace(directory / name, lambda path, text=text: path.write_text(text))
         for phase in PHASES:
             records.make_folder(directory / phase)
+
+    def check_cells(self, cells: Iterable[str]) -> None:
+        """Raise a ValueError if a part of another cell than these is there."""
+        names = {path.stem.partition("-")[0] for phase in PHASES for path in (self.directory / phase).glob("*.parquet")}
+        if names - set(cells):
+            raise ValueError(
+                f"--out {self.directory} holds cells that this study does not have: its data have changed, or the "
+                "version of mlp_jax has; name another directory"
+            )
 
     def has(self, phase: str, name: str) -> bool:
         """Tell whether a part is there."""
@@ -138,8 +147,8 @@ def _check(directory: Path, study: Study) -> None:
         raise ValueError(f"--out {directory} is a file; name a directory")
     if not any(entry for entry in directory.iterdir() if not entry.name.endswith(".partial")):
         return
-    found: dict[str, Any] = to_dict(read_plan(directory))
-    given = json.loads(json.dumps(to_dict(study)))
+    found: dict[str, Any] = identity(read_plan(directory))
+    given = json.loads(json.dumps(identity(study)))
     if names := sorted(name for name in found.keys() | given.keys() if found.get(name) != given.get(name)):
         name = names[0]
         raise ValueError(

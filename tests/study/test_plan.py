@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlp_jax import config as configs
 from mlp_jax import optimizers
 from mlp_jax.config import Config
-from mlp_jax.study import plan
+from mlp_jax.study import files, plan
 from mlp_jax.study.plan import Study
 from mlp_jax.study.spaces import Space
 
@@ -56,7 +56,7 @@ def build(workload: dict, search: dict, fields: dict) -> Study:
 @given(st.fixed_dictionaries(WORKLOAD), searches(), st.fixed_dictionaries(FIELDS))
 def test_every_study_survives_toml_and_json(workload, search, fields):
     study = build(workload, search, fields)
-    for again in (plan.from_toml(plan.to_toml(study)), plan.from_dict(json.loads(json.dumps(plan.to_dict(study))))):
+    for again in (files.from_toml(files.to_toml(study)), plan.from_dict(json.loads(json.dumps(plan.to_dict(study))))):
         assert again == study
         assert again.id == study.id
 
@@ -67,14 +67,14 @@ def test_a_file_by_hand_needs_only_what_differs(tmp_path):
         'optimizers = ["sgd", "momentum"]\nbatch_sizes = [8, "full"]\nmax_epochs = 40\n[workload]\ndataset = "iris"\n'
         "hidden = []\n[spaces.momentum]\nmomentum = { choices = [0, 0.9] }\n[spaces.sgd]\n"
     )
-    study = plan.from_file(path)
+    study = files.from_file(path)
     assert study.workload == Config(dataset="iris", hidden=())
     assert study.batch_sizes == (8, "full")
     assert study.spaces["momentum"] == {"momentum": Space(choices=(0, 0.9))}
     assert list(study.spaces["sgd"]) == ["learning_rate"]
     assert study.seeds == Study().seeds
     path.write_text("")
-    assert plan.from_file(path) == Study()
+    assert files.from_file(path) == Study()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
     path = tmp_path / "study.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as raised:
-        plan.from_file(path)
+        files.from_file(path)
     assert str(path) in str(raised.value)
 
 
@@ -124,12 +124,13 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
 )  # fmt: skip
 def test_values_of_the_wrong_kind(text):
     with pytest.raises(ValueError, match="wrong kind|is not allowed|unknown optimizer"):
-        plan.from_toml(text)
+        files.from_toml(text)
 
 
 OWNED = {"learning_rate": 0.1, "momentum": 0.5, "decay": 0.5, "beta1": 0.5, "beta2": 0.5, "epsilon": 0.1, "seed": 1,
          "initial_accumulator": 0.5, "optimizer": "sgd", "schedule": "constant", "batch_size": 64, "epochs": 3.0,
-         "steps": 3, "seconds": 3.0, "stop_at": 0.5, "evaluations": 3, "spacing": "log"}  # fmt: skip
+         "steps": 3, "seconds": 3.0, "stop_at": 0.5, "evaluations": 3, "spacing": "log",
+         "evaluate_on": ("train",)}  # fmt: skip
 TAKER = {"decay": "rmsprop", "beta1": "adam", "beta2": "adam", "epsilon": "adam", "initial_accumulator": "adagrad"}
 
 
@@ -225,3 +226,16 @@ def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
     assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
     assert list(after.spaces) == ["momentum", "adam"]
     assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]
+
+
+def test_where_the_data_lie_decides_nothing_and_what_they_are_does(iris):
+    here, there = (
+        Study(workload=dataclasses.replace(IRIS, data_dir=place), batch_sizes=(8,)) for place in ("here", "there")
+    )
+    assert here.id == there.id
+    ids = [part.id for part in here.parts(iris)]
+    assert [part.id for part in there.parts(iris)] == ids
+    y = iris.train.y.copy()
+    y[0] = (y[0] + 1) % 3
+    other = dataclasses.replace(iris, train=iris.train._replace(y=y))
+    assert not {part.id for part in here.parts(other)} & set(ids)

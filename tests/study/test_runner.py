@@ -17,7 +17,8 @@ from mlp_jax import group, population
 from mlp_jax import run as single
 from mlp_jax.config import Config
 from mlp_jax.study import runner, store
-from mlp_jax.study.plan import FRESH, Study, changed, to_toml
+from mlp_jax.study.files import to_toml
+from mlp_jax.study.plan import FRESH, Study, changed
 from mlp_jax.study.spaces import Space
 
 TINY = Study(
@@ -311,6 +312,17 @@ def test_a_study_killed_ten_times_ends_the_same(driven):
     directory, printed = driven
     assert json.loads(next(line for line in printed if line.startswith("["))).count(9) >= 1, printed
     assert_frame_equal(table(directory / "killed"), table(directory / "whole"))
+
+
+def test_a_directory_takes_no_cells_of_other_data(tmp_path, monkeypatch):
+    dataset = configs.load_data(TINY.workload)
+    runner.run(TINY, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    changed_data = dataclasses.replace(dataset, train=dataset.train._replace(x=dataset.train.x + 1))
+    monkeypatch.setattr(configs, "load_data", lambda _: changed_data)
+    with pytest.raises(ValueError, match="its data have changed, or the version of mlp_jax has"):
+        runner.run(TINY, tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.slow
