@@ -4,7 +4,6 @@ Invariant: what a part holds does not depend on which process makes it, when, or
 aside.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax import config, group, population
-from mlp_jax import run as single
+from mlp_jax import config, group
 from mlp_jax.analysis import targets
 from mlp_jax.data import Dataset
-from mlp_jax.study.plan import FRESH, Part, Study
+from mlp_jax.study.job import Job, make
+from mlp_jax.study.plan import Part, Study
 from mlp_jax.study.store import Store
 
 if TYPE_CHECKING:
@@ -32,14 +31,6 @@ class Outcome(NamedTuple):
     made: int
 
 
-class Job(NamedTuple):
-    """A part that must be there at the end, and how it is made."""
-
-    phase: str
-    name: str
-    make: "Callable[[], pandas.DataFrame | None]"
-
-
 def run(
     study: Study,
     out: Path | str,
@@ -53,21 +44,32 @@ def run(
         ValueError: the study does not fit its data, or `out` holds another one.
         OSError: `out` can't be written.
     """
+
+    def make_all(store: Store, missing: Iterable[Job], dataset: Dataset) -> int:
+        rows_of = lambda job: make(study, job, dataset, progress, interrupted)
+        return _make_all(store, missing, rows_of, interrupted)
+
+    return run_with(make_all, study, out, interrupted)
+
+
+def run_with(
+    make_all: Callable[[Store, Iterable[Job], Dataset], int],
+    study: Study,
+    out: Path | str,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Run what is missing of `study`, its jobs done by `make_all`, which returns how many parts it made."""
     dataset = config.load_data(study.workload)
     parts = list(study.parts(dataset))
     store = Store(Path(out), study)
     store.check_cells(part.id for part in parts)
-
-    def tuning(part: Part) -> Job:
-        return Job("tuning", part.id, lambda: _tune(study, part, dataset, progress, interrupted))
-
-    made = _make(store, map(tuning, parts), interrupted)
+    made = make_all(store, (Job(part) for part in parts), dataset)
     if not interrupted():
-        made += _make(store, (_winner(study, store, part, dataset, interrupted) for part in parts), interrupted)
+        made += make_all(store, (_winner(store, part, dataset) for part in parts), dataset)
     return Outcome(not interrupted(), made)
 
 
-def _make(store: Store, jobs: Iterable[Job], interrupted: Callable[[], bool]) -> int:
+def _make_all(store: Store, jobs: Iterable[Job], rows_of: Callable, interrupted: Callable[[], bool]) -> int:
     """Make the parts that are missing, those that no other process makes first; return how many."""
     made, missing = 0, list(jobs)
     while missing:
@@ -81,40 +83,13 @@ def _make(store: Store, jobs: Iterable[Job], interrupted: Callable[[], bool]) ->
             with store.claim(job.phase, job.name) as mine:
                 if not mine:
                     continue
-                if not store.has(job.phase, job.name) and (rows := job.make()) is not None:
+                if not store.has(job.phase, job.name) and (rows := rows_of(job)) is not None:
                     store.write(job.phase, job.name, rows)
                     made += 1
                 missing.remove(job)
         if len(missing) == left:
             time.sleep(POLL)  # others make all that is missing; should one die, its part is free again
     return made
-
-
-def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable):
-    """Train all points with all seeds; None when interrupted."""
-    point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(_count(part)), part.seeds, indexing="ij"))
-    trained = population.train(
-        part.config,
-        {name: values[point] for name, values in part.points.items()},
-        seed,
-        dataset=dataset,
-        racing=study.racing,
-        evaluation_share=1.0,
-        progress=progress,
-        interrupted=interrupted,
-    )
-    if interrupted():
-        return None
-    frame = trained.history_frame()
-    ends = {"status": trained.status, "failed": trained.failed, "steps": trained.steps}
-    ends |= {"steps_to_target": trained.steps_to_target}
-    for name, values in ends.items():
-        frame[name] = values[frame["trial"]]
-    return _labelled(frame, part, "tuning", point[frame["trial"]])
-
-
-def _count(part: Part) -> int:
-    return len(next(iter(part.points.values())))
 
 
 def winner(rows: "pandas.DataFrame", score: str) -> int:
@@ -132,40 +107,7 @@ def winner(rows: "pandas.DataFrame", score: str) -> int:
     return int(np.argmin(targets.medians(costs, point, int(point.max()) + 1)))
 
 
-def _winner(study: Study, store: Store, part: Part, dataset: Dataset, interrupted: Callable) -> Job:
+def _winner(store: Store, part: Part, dataset: Dataset) -> Job:
     rows = store.read("tuning", part.id)
     assert rows is not None
-    point = winner(rows, config.score(dataset))
-
-    def make():
-        frames = []
-        for seed in range(FRESH, FRESH + study.fresh_seeds):
-            values = {name: float(column[point]) for name, column in part.points.items()}
-            asked = dataclasses.replace(part.config, seed=seed, **values)
-            trained = single.train(asked, dataset=dataset, interrupted=interrupted)
-            if trained.status == "INCOMPLETE":
-                return None
-            frames.append(_alone(trained, seed - FRESH))
-        import pandas
-
-        return _labelled(pandas.concat(frames, ignore_index=True), part, "winners", point)
-
-    return Job("winners", f"{part.id}-{point}", make)
-
-
-def _alone(trained: "single.Run", trial: int) -> "pandas.DataFrame":
-    """The rows of one run, in the columns of a population."""
-    import pandas
-
-    frame = pandas.DataFrame(trained.history).drop(columns="batch_loss")
-    frame["trial"], frame["seed"] = trial, trained.config.seed
-    ends = {**trained.hyper, "status": trained.status, "failed": -1 if trained.failed is None else trained.failed}
-    ends |= {"steps": trained.steps, "steps_to_target": trained.steps_to_target}
-    ends |= {name: value for name, value in trained.metrics.items() if name.startswith("test_")}
-    return frame.assign(**ends)
-
-
-def _labelled(frame: "pandas.DataFrame", part: Part, phase: str, point) -> "pandas.DataFrame":
-    trial = [f"{part.id}-{phase}-{number}" for number in frame["trial"]]
-    labels = {"phase": phase, "cell": part.id, "optimizer": part.optimizer, "batch_size": part.batch_size}
-    return frame.assign(**labels, trial=trial, point=point)
+    return Job(part, winner(rows, config.score(dataset)))

@@ -1,0 +1,105 @@
+"""One part of a study as plain data, and the function that makes it, in this process or in any other.
+
+Invariant: what a part holds is decided by the study, the job and the data alone, clocks aside.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mlp_jax import group, population
+from mlp_jax import run as single
+from mlp_jax.data import Dataset
+from mlp_jax.study.plan import FRESH, Part, Study
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Job(NamedTuple):
+    """A part that must be there at the end: a cell's tuning, or the runs alone of the `point` that won there."""
+
+    part: Part
+    point: int | None = None
+
+    @property
+    def phase(self) -> str:
+        """Where the store keeps it."""
+        return "tuning" if self.point is None else "winners"
+
+    @property
+    def name(self) -> str:
+        """What the store calls it."""
+        return self.part.id if self.point is None else f"{self.part.id}-{self.point}"
+
+
+def make(
+    study: Study,
+    job: Job,
+    dataset: Dataset,
+    progress: Callable[[group.Progress], None] = lambda _: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> "pandas.DataFrame | None":
+    """Train what `job` asks for and return its rows; None when interrupted."""
+    if job.point is None:
+        return _tune(study, job.part, dataset, progress, interrupted)
+    return _run_alone(study, job.part, job.point, dataset, interrupted)
+
+
+def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable):
+    """Train all points with all seeds; None when interrupted."""
+    count = len(next(iter(part.points.values())))
+    point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(count), part.seeds, indexing="ij"))
+    trained = population.train(
+        part.config,
+        {name: values[point] for name, values in part.points.items()},
+        seed,
+        dataset=dataset,
+        racing=study.racing,
+        evaluation_share=1.0,
+        progress=progress,
+        interrupted=interrupted,
+    )
+    if interrupted():
+        return None
+    frame = trained.history_frame()
+    ends = {"status": trained.status, "failed": trained.failed, "steps": trained.steps}
+    ends |= {"steps_to_target": trained.steps_to_target}
+    for name, values in ends.items():
+        frame[name] = values[frame["trial"]]
+    return _labelled(frame, part, "tuning", point[frame["trial"]])
+
+
+def _run_alone(study: Study, part: Part, point: int, dataset: Dataset, interrupted: Callable):
+    """Train one point with fresh seeds, one run after another; None when interrupted."""
+    import pandas
+
+    values = {name: float(column[point]) for name, column in part.points.items()}
+    frames = []
+    for seed in range(FRESH, FRESH + study.fresh_seeds):
+        asked = dataclasses.replace(part.config, seed=seed, **values)
+        trained = single.train(asked, dataset=dataset, interrupted=interrupted)
+        if trained.status == "INCOMPLETE":
+            return None
+        frames.append(_alone(trained, seed - FRESH))
+    return _labelled(pandas.concat(frames, ignore_index=True), part, "winners", point)
+
+
+def _alone(trained: "single.Run", trial: int) -> "pandas.DataFrame":
+    """The rows of one run, in the columns of a population."""
+    import pandas
+
+    frame = pandas.DataFrame(trained.history).drop(columns="batch_loss")
+    frame["trial"], frame["seed"] = trial, trained.config.seed
+    ends = {**trained.hyper, "status": trained.status, "failed": -1 if trained.failed is None else trained.failed}
+    ends |= {"steps": trained.steps, "steps_to_target": trained.steps_to_target}
+    ends |= {name: value for name, value in trained.metrics.items() if name.startswith("test_")}
+    return frame.assign(**ends)
+
+
+def _labelled(frame: "pandas.DataFrame", part: Part, phase: str, point) -> "pandas.DataFrame":
+    trial = [f"{part.id}-{phase}-{number}" for number in frame["trial"]]
+    labels = {"phase": phase, "cell": part.id, "optimizer": part.optimizer, "batch_size": part.batch_size}
+    return frame.assign(**labels, trial=trial, point=point)
