@@ -93,6 +93,8 @@ class Config:
     """Distance between evaluations: linear or log."""
     evaluate_on: tuple[Literal["train", "validation", "test"], ...] = ("validation",)
     """Splits to evaluate on the way; all are evaluated at the end."""
+    noise_scale: bool = False
+    """Measure the gradient noise scale at every evaluation, over all training examples."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))

@@ -4,12 +4,13 @@ Invariant: trΣ and |G|² are kept apart until the end; averages are taken of ea
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Int, Num
 
 from mlp_jax import losses, model
 from mlp_jax.model import ACTIVATIONS, Layer, Network, Params
@@ -102,19 +103,40 @@ def exact(
 ) -> NoiseScale:
     """Return trΣ = mean |g_i|² − |mean g_i|² and |G|² over all rows of `x` (McCandlish et al. 2018, B_simple).
 
-    One pass, `rows` examples at a time: their a and δ give the norms as well as the sum Σ δ aᵀ of the gradients.
     `l2` is the factor of the penalty ½‖W‖² in the loss; it is part of G and the same for every example.
+
+    Raises:
+        ValueError: as `exact_by_pieces`.
+    """
+
+    def take(begin, size: int) -> tuple[Array, Array]:
+        return jax.lax.dynamic_slice_in_dim(x, begin, size), jax.lax.dynamic_slice_in_dim(y, begin, size)
+
+    return exact_by_pieces(network, loss, params, take, x.shape[0], l2, label_smoothing, rows)
+
+
+def exact_by_pieces(
+    network: Network,
+    loss: str,
+    params: Params,
+    take: Callable[[Int[Array, ""] | int, int], tuple[Array, Array]],
+    n: int,
+    l2: Float[Array, ""] | float = 0.0,
+    label_smoothing: Float[Array, ""] | float = 0.0,
+    rows: int = ROWS,
+) -> NoiseScale:
+    """Return what `exact` does over `n` examples of which `take(begin, size)` gives x and y: they are never all there.
+
+    One pass, `rows` examples at a time: their a and δ give the norms as well as the sum Σ δ aᵀ of the gradients.
 
     Raises:
         ValueError: there are no examples, or `rows` is not positive.
     """
-    n = x.shape[0]
     if n < 1 or rows < 1:
         raise ValueError(f"{n} examples, {rows} at a time, are not allowed; give at least 1 of both")
 
     def piece(begin, size: int):
-        x_piece, y_piece = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (x, y))
-        entered, deltas = _all_factors(network, loss, params, x_piece, y_piece, label_smoothing)
+        entered, deltas = _all_factors(network, loss, params, *take(begin, size), label_smoothing)
         grads = tuple(
             Layer(jnp.einsum("no,ni->oi", delta, a), None if layer.b is None else jnp.sum(delta, axis=0))
             for layer, a, delta in zip(params, entered, deltas)

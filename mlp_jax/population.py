@@ -98,9 +98,11 @@ def train(
 
     Raises:
         ValueError: arrays are empty or differ in length, a hyper-parameter is unknown or a value not allowed, the
-            budget is not in steps or epochs, or not even one trial fits into memory.
+            budget is not in steps or epochs, the noise scale is asked for, or not even one trial fits into memory.
     """
     _check_options(racing, evaluation_share, trials_at_once)
+    if config.noise_scale:
+        raise ValueError("a population does not measure its noise scale; leave noise_scale out, or use mlp_jax.train")
     clock = Clock()
     with clock("io"):
         dataset = dataset or configs.load_data(config)

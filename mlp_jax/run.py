@@ -47,8 +47,9 @@ class Run:
     """A trained network and how it came about.
 
     `status` is COMPLETE (budget used or `stop_at` reached), INCOMPLETE (interrupted) or INFEASIBLE (a loss was not
-    finite, at step `failed`). `history` has a row per evaluation; `metrics` those of the end, as `train_loss`,
-    `test_accuracy`, …; `steps_to_target` is inf when `stop_at` was never met and None when none was set.
+    finite, at step `failed`). `history` has a row per evaluation, with `noise_trace`, `noise_squared_norm` and their
+    ratio `noise_scale` where the Config asks for it; `metrics` are those of the end, as `train_loss`, `test_accuracy`,
+    …; `steps_to_target` is inf when `stop_at` was never met and None when none was set.
     """
 
     config: Config
@@ -267,13 +268,22 @@ class _Loop:
             self.state = jax.block_until_ready(state)
         self.pace.took(steps, self.clock["training"] - before)
 
-    def _metrics(self, split: str) -> dict[str, float]:
-        arguments = (self.state.params, self.data[split])
-        if split not in self.evaluators:
-            self.evaluators[split] = self._compile(trial.evaluate, self.cell.evaluating, *arguments)
+    def _measured(self, name: str, function: Any, *arguments: Any) -> Any:
+        """Evaluate `function`, compiled once under `name`, and return the result on the host."""
+        if name not in self.evaluators:
+            self.evaluators[name] = self._compile(function, self.cell.evaluating, *arguments)
         with self.clock("evaluation"):
-            sums = jax.device_get(self.evaluators[split](*arguments))
+            return jax.device_get(self.evaluators[name](*arguments))
+
+    def _metrics(self, split: str) -> dict[str, float]:
+        sums = self._measured(split, trial.evaluate, self.state.params, self.data[split])
         return losses.metrics(sums, self.dataset.target_scale)
+
+    def _noise(self) -> dict[str, float]:
+        given = {name: self.hyper.get(name, 0.0) for name in trial.REGULARIZERS}
+        regularizers = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in given.items()}
+        found = self._measured("noise", trial.noise, regularizers, self.state.params, self.data["train"])
+        return {name: float(found[name]) for name in trial.NOISE}
 
     def _evaluate(self) -> None:
         wanted = [split for split in configs.SPLITS if split in (*self.config.evaluate_on, self.monitor)]
@@ -283,7 +293,7 @@ class _Loop:
             if split in self.data
             for name, value in self._metrics(split).items()
         }
-        self.history.append(self._row() | metrics)
+        self.history.append(self._row() | metrics | (self._noise() if self.config.noise_scale else {}))
         if self.records is not None:
             with self.clock("io"):
                 self.records.write_metrics(self.history)

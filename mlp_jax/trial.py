@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num, UInt32
 
-from mlp_jax import losses, model, optimizers, sampling
+from mlp_jax import losses, model, noise_scale, optimizers, sampling
 from mlp_jax.losses import Sums
 from mlp_jax.model import Network, Params
 from mlp_jax.optimizers import Hyper, Hyperparameter
 
 GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in the cache, and memory stays bounded
 EVALUATION_ROWS = 1000
+NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a history
 REGULARIZERS = {
     "l2": Hyperparameter(None, "non-negative", "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
     "label_smoothing": Hyperparameter(None, "fraction", "share of the label spread over all classes", "Szegedy 2016"),
@@ -56,7 +57,7 @@ class Cell:
 
     @property
     def evaluating(self) -> "Cell":
-        """The cell as far as `evaluate` depends on it: all optimizers and batch sizes share one program."""
+        """The cell as far as `evaluate` and `noise` depend on it: all optimizers and batch sizes share one program."""
         return Cell(network=self.network, loss=self.loss)
 
 
@@ -202,6 +203,22 @@ def evaluate(cell: Cell, params: Params, data: Data) -> Sums:
     zero = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), jax.eval_shape(piece, 0))
     add = lambda number, so_far: jax.tree.map(jnp.add, so_far, piece(number))
     return jax.lax.fori_loop(0, -(-n // size), add, zero)
+
+
+@partial(jax.jit, static_argnums=0)
+def noise(cell: Cell, regularizers: Hyper, params: Params, data: Data) -> dict[str, Float[Array, ""]]:
+    """Measure the gradient noise over all of `data`: trΣ, |G|² and their ratio, named as in NOISE.
+
+    `regularizers` holds each of REGULARIZERS, 0 where there is none, so that all runs share one program.
+    """
+
+    def take(begin, size: int) -> tuple[Array, Array]:
+        x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
+        return normalize(data, x), y
+
+    l2, smoothing = regularizers["l2"], regularizers["label_smoothing"]
+    found = noise_scale.exact_by_pieces(cell.network, cell.loss, params, take, data.x.shape[0], l2, smoothing)
+    return dict(zip(NOISE, (found.trace, found.squared_norm, found.b_simple)))
 
 
 def _summed_loss(cell: Cell, hyper: Mapping, params: Params, x: Float[Array, "n inputs"], y: Num[Array, " n"]):

@@ -99,7 +99,7 @@ def test_no_hidden_layer_is_the_softmax_classifier(call):
 def test_help_names_the_options_and_exits_0(call):
     code, out, _ = call("train", "--help")
     assert code == 0
-    for option in ("--batch-size", "--optimizer", "--learning-rate", "--resume", "--data-dir"):
+    for option in ("--batch-size", "--optimizer", "--learning-rate", "--resume", "--data-dir", "--noise-scale"):
         assert option in out
     assert call("--help").code == 0
 

@@ -98,6 +98,14 @@ def test_the_size_of_the_pieces_changes_nothing(rows):
         np.testing.assert_allclose(ours, by_hand(per_example_gradients(SMALL, "cross_entropy", params, x, y)))
 
 
+def test_rows_that_are_taken_piece_by_piece_give_the_same():
+    x, y, params = example_rows(SMALL, 11, "float32")
+    take = lambda begin, size: (jax.lax.dynamic_slice_in_dim(2 * x - 1, begin, size), y[begin + jnp.arange(size)])
+    by_pieces = jax.jit(lambda params: noise_scale.exact_by_pieces(SMALL, "cross_entropy", params, take, 11, rows=4))
+    whole = noise_scale.exact(SMALL, "cross_entropy", params, 2 * x - 1, y)
+    np.testing.assert_allclose(by_pieces(params), whole, rtol=1e-5)
+
+
 def test_regularisation_is_part_of_the_gradient_and_adds_no_noise():
     with jax.enable_x64(True):
         x, y, params = example_rows(SMALL, 11, "float64")

@@ -272,6 +272,7 @@ def test_frames_parameters_and_progress(monkeypatch):
         ({}, np.array([0.5]), {}, r"seeds \[0.5\] are not allowed"),
         ({}, [2**32], {}, "seeds .* are not allowed"),
         ({}, [0], {"epochs": None, "seconds": 1.0, "schedule": "constant"}, "needs a budget in steps or epochs"),
+        ({}, [0], {"noise_scale": True}, "does not measure its noise scale; leave noise_scale out, or use mlp_jax.tra"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options, message):

@@ -1,5 +1,6 @@
 """A run from configuration to result: budgets, evaluation points, stopping, resuming, records."""
 
+import dataclasses
 import json
 import math
 import os
@@ -12,15 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import config, run
+from mlp_jax import config, run, trial
 from mlp_jax.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
 
 
 def train(**changes):
-    import dataclasses
-
     return run.train(dataclasses.replace(QUICK, **changes))
 
 
@@ -208,6 +207,76 @@ def test_run_directory_holds_everything(tmp_path):
     assert list(table["step"]) == [row["step"] for row in result.history]
     np.testing.assert_array_equal(table["validation_loss"], [row["validation_loss"] for row in result.history])
     assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"spacing": "log", "batch_size": 700}])
+def test_measuring_the_noise_scale_changes_nothing_else(changes):
+    plain, measured = train(**changes), train(noise_scale=True, **changes)
+    assert_same_bits(plain.state, measured.state)
+    assert plain.metrics == measured.metrics
+    assert list(measured.history[0]) == [*plain.history[0], "noise_trace", "noise_squared_norm", "noise_scale"]
+    timeless = lambda row: {name: value for name, value in row.items() if name != "training_seconds"}
+    for before, after in zip(plain.history, measured.history, strict=True):
+        np.testing.assert_equal(timeless(before), {name: timeless(after)[name] for name in timeless(before)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"l2": 0.3, "label_smoothing": 0.2}, {"dataset": "diabetes"}, {"dataset": "breast_cancer", "hidden": ()}],
+)
+def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
+    """By hand, from the gradient of each training example as `trial.gradient` gives it."""
+    result = train(noise_scale=True, **changes)
+    data = run.place(result.cell, result.dataset, result.dataset.train)
+    each = jax.vmap(lambda i: trial.gradient(result.cell, result.hyper, data, result.params, i[None])[1])
+    grads = jax.jit(each)(jax.numpy.arange(len(data.y)))
+    flat = np.concatenate([np.asarray(leaf, np.float64).reshape(len(data.y), -1) for leaf in leaves(grads)], axis=1)
+    squared_norm = float(np.sum(flat.mean(axis=0) ** 2))
+    trace = float(np.mean(np.sum(flat**2, axis=1))) - squared_norm
+    row = result.history[-1]
+    assert row["step"] == result.steps
+    assert [row[name] for name in trial.NOISE] == pytest.approx([trace, squared_norm, trace / squared_norm], rel=2e-4)
+
+
+def test_the_noise_scale_is_measured_by_one_program_of_its_own(monkeypatch):
+    compiled = []
+    compile_ = run._Loop._compile
+
+    def keep(self, function, cell, *arguments):
+        compiled.append((function, cell))
+        return compile_(self, function, cell, *arguments)
+
+    monkeypatch.setattr(run._Loop, "_compile", keep)
+    for changes in ({"batch_size": 8}, {"batch_size": "full", "optimizer": "adam", "l2": 0.1}):
+        train(noise_scale=True, **changes)
+    cells = [cell for function, cell in compiled if function is trial.noise]
+    assert len(cells) == 2
+    assert cells[0] == cells[1]
+    before = len(compiled)
+    train()
+    assert trial.noise not in [function for function, _ in compiled[before:]]
+
+
+def test_the_noise_of_a_run_that_diverges_is_no_error():
+    result = train(noise_scale=True, learning_rate=1e30)
+    assert result.status == "INFEASIBLE"
+    assert math.isnan(result.history[-1]["noise_scale"])
+    assert json.dumps(result.summary(), allow_nan=False)
+
+
+def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    asked = dataclasses.replace(QUICK, noise_scale=True)
+    whole, questions = run.train(asked), iter(range(10**6))
+    assert run.train(asked, out=tmp_path, interrupted=lambda: next(questions) == 30).status == "INCOMPLETE"
+    rest = run.train(asked, out=tmp_path, resume=True)
+    assert_same_bits(whole.state, rest.state)
+    table = pandas.read_parquet(tmp_path / "metrics.parquet")
+    for name in ("step", *trial.NOISE):
+        expected = [row[name] for row in whole.history]
+        assert [row[name] for row in rest.history] == expected
+        np.testing.assert_array_equal(table[name], expected)
 
 
 def test_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
