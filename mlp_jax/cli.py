@@ -165,6 +165,7 @@ def study(
     max_steps: int | None = None,
     max_epochs: float | None = None,
     target: float | None = None,
+    noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path | None = None,
     save_config: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -183,6 +184,7 @@ def study(
         max_steps: Budget of a trial in steps.
         max_epochs: Budget of a trial in epochs; the first to run out binds.
         target: Validation accuracy to reach (regression: RMSE).
+        noise_scale: Measure the gradient noise scale too, in the first winner's run of each cell.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         save_config: Write the study.toml of this study, and run nothing.
         json: Print one JSON object on stdout.
@@ -192,6 +194,7 @@ def study(
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
     fields |= {"max_steps": max_steps, "max_epochs": max_epochs, "target": target}
+    fields |= {"noise_scale": noise_scale or None}
     asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
     if save_config:
         records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))

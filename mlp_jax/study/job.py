@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class Job(NamedTuple):
-    """A part that must be there at the end: a cell's tuning, or the runs alone of the `point` that won there."""
+    """A part that must be there at the end: a cell's tuning, or the runs alone of the `point` that won there.
+
+    With `noise_scale` the first of these runs measures it.
+    """
 
     part: Part
     point: int | None = None
+    noise_scale: bool = False
 
     @property
     def phase(self) -> str:
@@ -32,7 +36,7 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         """What the store calls it."""
-        return self.part.id if self.point is None else f"{self.part.id}-{self.point}"
+        return self.part.id if self.point is None else f"{self.part.id}-{self.point}{'-noise' * self.noise_scale}"
 
 
 def make(
@@ -45,7 +49,7 @@ def make(
     """Train what `job` asks for and return its rows; None when interrupted."""
     if job.point is None:
         return _tune(study, job.part, dataset, progress, interrupted)
-    return _run_alone(study, job.part, job.point, dataset, interrupted)
+    return _run_alone(study, job, job.point, dataset, interrupted)
 
 
 def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable):
@@ -72,19 +76,20 @@ def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interr
     return _labelled(frame, part, "tuning", point[frame["trial"]])
 
 
-def _run_alone(study: Study, part: Part, point: int, dataset: Dataset, interrupted: Callable):
+def _run_alone(study: Study, job: Job, point: int, dataset: Dataset, interrupted: Callable):
     """Train one point with fresh seeds, one run after another; None when interrupted."""
     import pandas
 
-    values = {name: float(column[point]) for name, column in part.points.items()}
+    values = {name: float(column[point]) for name, column in job.part.points.items()}
     frames = []
     for seed in range(FRESH, FRESH + study.fresh_seeds):
-        asked = dataclasses.replace(part.config, seed=seed, **values)
+        measured = job.noise_scale and seed == FRESH
+        asked = dataclasses.replace(job.part.config, seed=seed, noise_scale=measured, **values)
         trained = single.train(asked, dataset=dataset, interrupted=interrupted)
         if trained.status == "INCOMPLETE":
             return None
         frames.append(_alone(trained, seed - FRESH))
-    return _labelled(pandas.concat(frames, ignore_index=True), part, "winners", point)
+    return _labelled(pandas.concat(frames, ignore_index=True), job.part, "winners", point)
 
 
 def _alone(trained: "single.Run", trial: int) -> "pandas.DataFrame":

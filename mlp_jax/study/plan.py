@@ -32,7 +32,7 @@ LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 
 }  # fmt: skip
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "evaluations", "spacing",
-    "evaluate_on",
+    "evaluate_on", "noise_scale",
     *sorted({name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters}),
 )  # fmt: skip
 
@@ -77,6 +77,8 @@ class Study:
     """Validation accuracy to reach (regression: RMSE)."""
     evaluations: int = 60
     """Number of evaluations of each trial, log-spaced."""
+    noise_scale: bool = False
+    """Measure the gradient noise scale too, in the first winner's run of each cell."""
     racing: int | None = None
     search_seed: int = 0
     protocol: str = PROTOCOL
@@ -93,6 +95,8 @@ class Study:
             raise ValueError(f"max_epochs {self.max_epochs!r} is not allowed; give a positive number")
         if not math.isfinite(self.target):
             raise ValueError(f"target {self.target!r} is not allowed; give the metric to reach")
+        if not isinstance(self.noise_scale, bool):
+            raise ValueError(f"noise_scale {self.noise_scale!r} is not allowed; give true or false")
         if self.racing is not None and self.racing < 2:
             raise ValueError(f"racing {self.racing!r} is not allowed; give a whole number of at least 2")
         if self.search_seed < 0:
@@ -141,7 +145,8 @@ class Study:
         configs.make_cell(config, dataset)
         points = spaces.points(self.spaces[optimizer], self.points, self.method, self.search_seed)
         seeds = tuple(range(self.seeds))
-        asked = {"config": configs.to_dict(config) | {"data_dir": None}, "data": data}
+        kept = {k: v for k, v in configs.to_dict(config).items() if k != "noise_scale"}  # of winners alone
+        asked = {"config": kept | {"data_dir": None}, "data": data}
         asked |= {"points": {k: v.tolist() for k, v in points.items()}, "seeds": seeds}
         asked |= {"racing": self.racing, "protocol": self.protocol}
         return Part(_hash(asked), optimizer, batch_size, config, points, seeds)

@@ -65,7 +65,7 @@ def run_with(
     store.check_cells(part.id for part in parts)
     made = make_all(store, (Job(part) for part in parts), dataset)
     if not interrupted():
-        made += make_all(store, (_winner(store, part, dataset) for part in parts), dataset)
+        made += make_all(store, (_winner(study, store, part, dataset) for part in parts), dataset)
     return Outcome(not interrupted(), made)
 
 
@@ -107,7 +107,7 @@ def winner(rows: "pandas.DataFrame", score: str) -> int:
     return int(np.argmin(targets.medians(costs, point, int(point.max()) + 1)))
 
 
-def _winner(store: Store, part: Part, dataset: Dataset) -> Job:
+def _winner(study: Study, store: Store, part: Part, dataset: Dataset) -> Job:
     rows = store.read("tuning", part.id)
     assert rows is not None
-    return Job(part, winner(rows, config.score(dataset)))
+    return Job(part, winner(rows, config.score(dataset)), study.noise_scale)

@@ -90,8 +90,9 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
     """Return all that a study has found so far: a row per trial and evaluation.
 
     Columns: phase (tuning, winners), cell, trial, optimizer, batch_size, point, seed, one for each hyper-parameter,
-    step, examples, epoch, training_seconds, split metrics, and of the trial as a whole status, failed, steps,
-    steps_to_target, and for winners the test metrics at its end.
+    step, examples, epoch, training_seconds, split metrics, noise_trace, noise_squared_norm and noise_scale where the
+    study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
+    failed, steps, steps_to_target, and for winners the test metrics at its end.
 
     Raises:
         ValueError: there is no study.

@@ -117,7 +117,8 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
 @pytest.mark.parametrize(
     "text",
     ['seeds = "3"', "seeds = 1.5", "seeds = true", "optimizers = 3", 'optimizers = "sgd"', "max_epochs = 'many'",
-     'target = "high"', 'racing = "2"', "workload = 3", "spaces = 3", "[spaces]\nsgd = 3", "protocol = 1.0",
+     'target = "high"', 'noise_scale = 3', 'racing = "2"', "workload = 3", "spaces = 3", "[spaces]\nsgd = 3",
+     "protocol = 1.0",
      "[spaces.sgd]\nlearning_rate = 0.1", "[spaces.sgd]\nlearning_rate = { low = 'a', high = 'b' }",
      "[spaces.sgd]\nlearning_rate = { choices = 1.0 }", "[spaces.sgd]\nlearning_rate = { choices = ['a'] }",
      "[workload]\nhidden = 64"],
@@ -130,7 +131,7 @@ def test_values_of_the_wrong_kind(text):
 OWNED = {"learning_rate": 0.1, "momentum": 0.5, "decay": 0.5, "beta1": 0.5, "beta2": 0.5, "epsilon": 0.1, "seed": 1,
          "initial_accumulator": 0.5, "optimizer": "sgd", "schedule": "constant", "batch_size": 64, "epochs": 3.0,
          "steps": 3, "seconds": 3.0, "stop_at": 0.5, "evaluations": 3, "spacing": "log",
-         "evaluate_on": ("train",)}  # fmt: skip
+         "evaluate_on": ("train",), "noise_scale": True}  # fmt: skip
 TAKER = {"decay": "rmsprop", "beta1": "adam", "beta2": "adam", "epsilon": "adam", "initial_accumulator": "adagrad"}
 
 
@@ -145,6 +146,7 @@ def test_what_the_study_decides_must_be_left_out_of_the_workload():
 CHANGES = {"workload": Config(dataset="wine"), "optimizers": ("sgd",), "batch_sizes": (8,), "method": "sobol",
            "spaces": {"sgd": {"learning_rate": Space(choices=(0.1,))}}, "points": 9, "seeds": 4, "fresh_seeds": 6,
            "max_steps": 4999, "max_epochs": 299.5, "target": 0.9, "evaluations": 61, "racing": 2, "search_seed": 1,
+           "noise_scale": True,
            "protocol": plan.PROTOCOL + ".1"}  # fmt: skip
 
 
@@ -226,6 +228,12 @@ def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
     assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
     assert list(after.spaces) == ["momentum", "adam"]
     assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]
+
+
+def test_the_noise_scale_is_no_part_of_a_cells_identity(iris):
+    studies = (Study(workload=IRIS, batch_sizes=(8,), noise_scale=measured) for measured in (False, True))
+    without, measured = ([part.id for part in study.parts(iris)] for study in studies)
+    assert without == measured
 
 
 def test_where_the_data_lie_decides_nothing_and_what_they_are_does(iris):

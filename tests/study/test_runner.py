@@ -13,7 +13,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import config as configs
-from mlp_jax import group, population
+from mlp_jax import group, population, trial
 from mlp_jax import run as single
 from mlp_jax.config import Config
 from mlp_jax.study import runner, store
@@ -126,6 +126,25 @@ def test_winners_rows_are_those_of_runs_alone(whole, parts):
 
 def test_the_test_set_is_not_read_while_tuning(whole):
     assert not [name for name in pandas.read_parquet(next((whole / "tuning").glob("*.parquet"))) if "test" in name]
+
+
+def test_the_first_winner_of_each_cell_measures_its_noise_scale(tmp_path, whole, parts):
+    assert runner.run(dataclasses.replace(TINY, noise_scale=True), tmp_path) == (True, PARTS)
+    assert_frame_equal(table(tmp_path).drop(columns=list(trial.NOISE)), table(whole))
+    rows = store.read_study(tmp_path)
+    measured = (rows["phase"] == "winners") & (rows["seed"] == FRESH)
+    for name in trial.NOISE:
+        np.testing.assert_array_equal(np.isfinite(rows[name]), measured)
+    for part in parts:
+        own = rows[(rows["cell"] == part.id) & measured]
+        rate = float(own["learning_rate"].iloc[0])
+        alone = single.train(dataclasses.replace(part.config, learning_rate=rate, seed=FRESH, noise_scale=True))
+        for name in ("step", *trial.NOISE):
+            np.testing.assert_array_equal(own[name], [row[name] for row in alone.history])
+    tuned, before = ({path.name for path in (where / "tuning").iterdir()} for where in (tmp_path, whole))
+    assert tuned == before, "what is tuned does not depend on it"
+    winners, before = ({path.stem for path in (where / "winners").iterdir()} for where in (tmp_path, whole))
+    assert winners == {f"{name}-noise" for name in before}
 
 
 class Killed(BaseException):
