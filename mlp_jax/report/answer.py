@@ -52,6 +52,12 @@ def interval(estimate: Estimate) -> str:
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
+def max_steps(study: Study) -> str:
+    """Return the budget in steps, from the least to the largest where batch sizes have budgets of their own."""
+    least, most = (end(map(study.max_steps_at, study.batch_sizes)) for end in (min, max))
+    return f"{least:,}" if least == most else f"{least:,} to {most:,} (by batch size)"
+
+
 def target(study: Study, rows: "pandas.DataFrame") -> str:
     """Name the target: 'validation accuracy 0.95'."""
     if rows.empty:
@@ -136,7 +142,7 @@ def _unreached(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[
     ends = found.winners.groupby(["optimizer", "batch_size"])[metric].median()
     optimizer, batch_size = ends.idxmin()  # pyright: ignore[reportGeneralTypeIssues]
     change = "a higher target" if metric.endswith("rmse") else "a lower target"
-    budget = f"{study.max_steps:,} steps or {number(study.max_epochs)} epochs"
+    budget = f"{max_steps(study)} steps or {number(study.max_epochs)} epochs"
     words, least = metric.replace("_", " ").replace("rmse", "RMSE"), number(ends.to_numpy(float).min())
     return [
         f"Not reached: no optimizer met {target(study, rows)} at any batch size within {budget}, "

@@ -11,13 +11,13 @@ from mlp_jax.study.plan import Study, from_dict, to_dict
 def to_toml(study: Study) -> str:
     """Return `study` as the text of a study.toml."""
     plain = to_dict(study)
-    top = {k: v for k, v in plain.items() if not isinstance(v, dict) and v is not None}
+    top = {k: v for k, v in plain.items() if k not in ("workload", "spaces") and v is not None}
     lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
     lines += ["", "[workload]", *(f"{k} = {_toml(v)}" for k, v in plain["workload"].items() if v is not None)]
     for optimizer, of_optimizer in plain["spaces"].items():
         lines += ["", f"[spaces.{optimizer}]"]
         for name, space in of_optimizer.items():
-            lines.append(f"{name} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in space.items())} }}")
+            lines.append(f"{name} = {_toml(space)}")
     return "\n".join(lines) + "\n"
 
 
@@ -49,4 +49,6 @@ def from_file(path: Path) -> Study:
 def _toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no surrogates and no bare DEL

@@ -71,7 +71,8 @@ class Study:
     """Number of seeds of each point."""
     fresh_seeds: int = 5
     """Number of seeds that the winner of each cell is run with, alone."""
-    max_steps: int = 20_000
+    max_steps: int | Mapping[str, int] = 20_000
+    """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
     max_epochs: float = 300.0
     target: float = 0.95
     """Validation accuracy to reach (regression: RMSE)."""
@@ -87,10 +88,9 @@ class Study:
         for name in ("optimizers", "batch_sizes"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         self._check_workload()
-        for name in ("points", "seeds", "fresh_seeds", "max_steps", "evaluations"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} {value!r} is not allowed; give a whole number of at least 1")
+        for name in ("points", "seeds", "fresh_seeds", "evaluations"):
+            _check_count(name, getattr(self, name))
+        self._check_max_steps()
         if not 0 < self.max_epochs < math.inf:
             raise ValueError(f"max_epochs {self.max_epochs!r} is not allowed; give a positive number")
         if not math.isfinite(self.target):
@@ -125,18 +125,22 @@ class Study:
             ValueError: a batch size is larger than the number of training examples.
         """
         n, data = len(dataset.train.y), dataset.fingerprint
-        sizes = sorted({n if size == "full" else size for size in self.batch_sizes}, reverse=True)
-        for batch_size in sizes:
+        max_steps = {n if size == "full" else size: self.max_steps_at(size) for size in self.batch_sizes}
+        for batch_size in sorted(max_steps, reverse=True):
             for optimizer in self.optimizers:
-                yield self._part(optimizer, batch_size, dataset, data)
+                yield self._part(optimizer, batch_size, max_steps[batch_size], dataset, data)
 
-    def _part(self, optimizer: str, batch_size: int, dataset: Dataset, data: str) -> Part:
+    def max_steps_at(self, batch_size: int | str) -> int:
+        """Return the budget in steps of a trial at one of the study's batch sizes."""
+        return self.max_steps if isinstance(self.max_steps, int) else self.max_steps[str(batch_size)]
+
+    def _part(self, optimizer: str, batch_size: int, max_steps: int, dataset: Dataset, data: str) -> Part:
         config = dataclasses.replace(
             self.workload,
             optimizer=optimizer,
             batch_size=batch_size,
             schedule="constant",
-            steps=self.max_steps,
+            steps=max_steps,
             epochs=self.max_epochs,
             stop_at=self.target,
             evaluations=self.evaluations,
@@ -150,6 +154,18 @@ class Study:
         asked |= {"points": {k: v.tolist() for k, v in points.items()}, "seeds": seeds}
         asked |= {"racing": self.racing, "protocol": self.protocol}
         return Part(_hash(asked), optimizer, batch_size, config, points, seeds)
+
+    def _check_max_steps(self) -> None:
+        budgets: dict[str, Any] = {"max_steps": self.max_steps}
+        if isinstance(self.max_steps, Mapping):
+            if odd := sorted(set(self.max_steps) ^ set(map(str, self.batch_sizes))):
+                differing = ", ".join(odd)
+                raise ValueError(
+                    f"max_steps and the batch sizes differ in {differing}; give one number, or one for each"
+                )
+            budgets = {f"max_steps of batch size {size}": value for size, value in self.max_steps.items()}
+        for name, value in budgets.items():
+            _check_count(name, value)
 
     def _check_workload(self) -> None:
         default = Config()
@@ -168,6 +184,11 @@ class Study:
             for value in space.ends:
                 optimizers.check_value(name, value, known[name])
         return given
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} {value!r} is not allowed; give a whole number of at least 1")
 
 
 def check_protocol(protocol: str, what: str) -> None:

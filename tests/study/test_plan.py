@@ -208,6 +208,29 @@ def test_a_cell_is_what_the_study_and_the_workload_say(iris):
         )  # fmt: skip
 
 
+def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'batch_sizes = [1, 8, "full"]\nmax_steps = { full = 40, 1 = 900, 8 = 200 }\n[workload]\ndataset = "iris"'
+    )
+    study = files.from_file(path)
+    assert files.from_toml(files.to_toml(study)) == study
+    n = len(configs.load_data(study.workload).train.y)
+    budgets = {part.batch_size: part.config.steps for part in study.parts(configs.load_data(study.workload))}
+    assert budgets == {1: 900, 8: 200, n: 40}
+    same = dataclasses.replace(study, batch_sizes=(8,), max_steps=200)
+    ids = {part.id for part in study.parts(iris)}
+    assert {part.id for part in same.parts(iris)} <= ids
+    for wrong, message in (
+        ({"1": 9, "8": 9}, "max_steps and the batch sizes differ in full; give one number, or one for each"),
+        ({"1": 9, "8": 9, "full": 9, "64": 9}, "differ in 64"),
+        ({"1": 9, "8": 0, "full": 9}, "max_steps of batch size 8 0 is not allowed"),
+        ({"1": 9, "8": True, "full": 9}, "max_steps of batch size 8 True is not allowed"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(study, max_steps=wrong)
+
+
 def test_a_batch_size_larger_than_the_data_is_refused(iris):
     with pytest.raises(ValueError, match="batch size 97 is not allowed"):
         list(Study(workload=IRIS, batch_sizes=(97,)).parts(iris))
