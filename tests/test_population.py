@@ -8,7 +8,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 
 from mlp_jax import config as configs
 from mlp_jax import devices, group, placement, population, run, trial
@@ -25,7 +24,9 @@ def on_devices(monkeypatch):
     """Let populations see the first `count` of the CPU devices."""
 
     def use(count: int) -> None:
-        monkeypatch.setattr(devices, "mesh", lambda: Mesh(np.asarray(jax.devices()[:count]), ("trial",)))
+        there = jax.devices()[:count]
+        monkeypatch.setattr(jax, "devices", lambda: there)
+        monkeypatch.setattr(jax, "device_count", lambda: count)
 
     return use
 
