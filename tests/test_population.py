@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import config as configs
-from mlp_jax import devices, group, placement, population, run, trial
+from mlp_jax import devices, group, layout, placement, population, run, trial
 from mlp_jax.config import Config
 
 EVERYWHERE = ("train", "validation", "test")
@@ -90,6 +90,45 @@ def test_each_trial_equals_the_same_trial_alone_in_float64(on_devices, how):
         assert_equal_to_trials_alone(found, alone(IRIS, 5), 1e-10)
 
 
+PRIME = dataclasses.replace(IRIS, batch_size=29, l2=0.01, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "how", "changes"),
+    [
+        ((4, 2), "map", {}),
+        ((2, 4), "vmap", {"sampling": "replacement"}),
+        ((2, 4), 2, {"batch_size": 3}),  # one device of four has no row
+        ((1, 8), "map", {"batch_size": "full", "epochs": 12.0}),
+        ((1, 8), "vmap", {}),
+    ],
+)
+def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
+    config = dataclasses.replace(PRIME, **changes)
+    with jax.enable_x64(True):
+        found = train(config, placement=how, mesh=shape)
+        runs = alone(config, 5)
+    assert [one.status for one in runs].count("INFEASIBLE") == 1
+    assert_equal_to_trials_alone(found, runs, 1e-10)
+
+
+def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
+    shapes, program = [], placement.Programs
+    note = lambda cell, mesh, block: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, block)
+    monkeypatch.setattr(population, "Programs", note)
+    monkeypatch.setattr(layout, "LEAST_ROWS", 10)
+    config = dataclasses.replace(PRIME, epochs=1.0, evaluations=1)
+    for count, options in ((1, {}), (5, {}), (5, {"trials_at_once": 4}), (1, {"mesh": (8, 1)})):
+        train(config, count=count, **options)
+    assert shapes == [(4, 2), (8, 1), (4, 2), (8, 1)]
+
+
+def test_a_mesh_with_a_data_axis_compiles_once_too():
+    config = dataclasses.replace(IRIS, hidden=(11,))
+    assert train(config, mesh=(4, 2)).compilations == 1
+    assert compilations(lambda: train(dataclasses.replace(config, epochs=2.0), count=7, mesh=(4, 2))) == 0
+
+
 def test_every_hyper_parameter_and_link_can_differ_between_trials(on_devices):
     on_devices(2)
     config = dataclasses.replace(IRIS, optimizer="rmsprop", schedule="linear", epochs=2.0)
@@ -158,6 +197,21 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
     assert {2, 4, 8} >= set(sizes) - {18}
     assert len(set(sizes)) > 1
     assert found.compilations == len(set(sizes))
+
+
+def test_a_lane_that_has_ended_keeps_its_state_beside_those_that_go_on(on_devices):
+    on_devices(1)
+    config = dataclasses.replace(IRIS, epochs=8.0, evaluations=8, stop_at=0.9)
+    rates = np.array([0.3, 1e-4, 2e-4, 3e-4])  # one meets the target early: too few to be compacted away
+    found = population.train(
+        config, {"learning_rate": rates}, [0] * 4, placement="vmap", evaluation_share=1.0, keep_params=True
+    )
+    assert found.compilations <= 1
+    assert found.steps[0] < found.steps[1] == found.steps[2] == found.steps[3]
+    one = run.train(dataclasses.replace(config, learning_rate=0.3))
+    assert one.steps == found.steps[0]
+    for stacked, single in zip(jax.tree.leaves(found.params), jax.tree.leaves(one.params), strict=True):
+        np.testing.assert_allclose(stacked[0], single, rtol=1e-4, atol=1e-5)
 
 
 def test_racing_keeps_the_best_and_changes_no_number(on_devices):
@@ -294,6 +348,8 @@ def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options,
         ({"racing": 1}, "racing 1 is not allowed; give a whole number of at least 2"),
         ({"trials_at_once": 0}, "trials_at_once 0 is not allowed"),
         ({"evaluation_share": 0.0}, "evaluation_share 0.0 is not allowed"),
+        ({"mesh": (3, 2)}, "mesh 3 × 2 does not fit the 8 device"),
+        ({"mesh": (4, 1)}, "give one of 8 × 1, 4 × 2, 2 × 4, 1 × 8"),
     ],
 )
 def test_options_that_are_not_allowed(options, message):
