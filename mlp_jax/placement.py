@@ -33,7 +33,8 @@ class Program:
 
     def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
         """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
-        key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+        key = (precision, *((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments)))
         if key not in self.compiled:
             with clock("tracing"):
                 lowered = self._jitted.trace(*arguments).lower()

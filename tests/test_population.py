@@ -375,3 +375,11 @@ def test_one_cpu_device_for_each_core_unless_jax_has_started(before, count, warn
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.startswith(f"{count} {count} ")
     assert ("call mlp_jax.devices.start_cpu_devices() before the first computation" in out) == warns
+
+
+def test_a_program_is_compiled_anew_for_another_precision():
+    first = train(count=2)
+    with jax.default_matmul_precision("highest"):
+        assert train(count=2).compilations >= 1
+    assert train(count=2).compilations == 0
+    assert first.status.tolist() == ["COMPLETE", "COMPLETE"]
