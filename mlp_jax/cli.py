@@ -20,7 +20,7 @@ import tyro
 from tyro.extras import subcommand_cli_from_dict
 
 import mlp_jax
-from mlp_jax import clocks, devices, records
+from mlp_jax import clocks, devices, hosts, records
 from mlp_jax.config import Config
 from mlp_jax.model import Network
 from mlp_jax.progress import live_line, live_table
@@ -168,6 +168,10 @@ def study(
     noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path | None = None,
     save_config: Path | None = None,
+    distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left.
@@ -187,6 +191,12 @@ def study(
         noise_scale: Measure the gradient noise scale too, in the first winner's run of each cell.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         save_config: Write the study.toml of this study, and run nothing.
+        distributed: Share the study with the other processes of a cluster, each started with this same command; process
+            0 alone reads and writes --out. In a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods) nothing
+            else is needed, elsewhere the next three.
+        coordinator: HOST:PORT at which process 0 listens; all processes must come together within 60 s.
+        num_processes: How many processes there are.
+        process_id: Which of them this is, from 0.
         json: Print one JSON object on stdout.
     """
     from mlp_jax import study as studies
@@ -200,12 +210,15 @@ def study(
         records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
+    run = _start(distributed, coordinator, num_processes, process_id)
     devices.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     with _interrupts() as interrupted, live_table(quiet=json) as show:
-        outcome = studies.run(asked, directory, progress=show, interrupted=interrupted)
+        outcome = run(asked, directory, progress=show, interrupted=interrupted)
     if not outcome.complete:
         return _interrupted(directory, "run the same command")
+    if hosts.index() > 0:
+        return 0  # process 0 has all of it
     found, path = studies.findings(studies.read_study(directory)), directory / "report.html"
     if outcome.made or not path.exists():
         from mlp_jax.report import page
@@ -240,35 +253,9 @@ def report(
     return 0
 
 
-def bench(
-    *,
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
-    out: Path | None = None,
-    json: tyro.conf.FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Measure this machine: what training reaches at each batch size, beside what products and memory allow.
-
-    Args:
-        quick: Few and short measurements, in 20 seconds.
-        out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that is).
-        json: Print one JSON object on stdout, the record.
-    """
-    from mlp_jax import bench as benches
-
-    if out:
-        benches.prepare(out)
-    devices.start_cpu_devices()
-    record = benches.measure(benches.QUICK if quick else benches.FULL, lambda text: print(text, file=sys.stderr))
-    path = out or benches.default_path(record, quick)
-    benches.write(record, path)
-    _print(record if json else f"{benches.table(record)}\n\nrecord: {path}")
-    return 0
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    every = (train, predict, study, report, bench, data, draw)
-    commands = {command.__name__: _deferred(command) for command in every}
+    commands = {command.__name__: _deferred(command) for command in (train, predict, study, report, data, draw)}
     parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
     sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
 
@@ -346,6 +333,18 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for signal_, handler in before.items():
             signal.signal(signal_, handler)
+
+
+def _start(distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> Callable:
+    """Return the function that runs a study: with the other processes, once these have come, or alone."""
+    from mlp_jax import study
+
+    if distributed:
+        hosts.start(coordinator, num_processes, process_id)
+        return study.run_together
+    if (coordinator, num_processes, process_id) != (None, None, None):
+        raise ValueError("--coordinator, --num-processes and --process-id are for --distributed; add it")
+    return study.run
 
 
 def _interrupted(out: Path | None, again: str = "add --resume") -> int:

@@ -225,9 +225,9 @@ def test_every_optimizer_and_learning_rate_starts_alike_and_sees_the_same_data(m
     seen = []
     gradient = trial.gradient
 
-    def spy(cell, hyper, data, params, index, axis):
+    def spy(cell, hyper, data, params, index):
         seen.append(np.asarray(index).tolist())
-        return gradient(cell, hyper, data, params, index, axis)
+        return gradient(cell, hyper, data, params, index)
 
     monkeypatch.setattr(trial, "gradient", spy)
     data = make_data(20)
