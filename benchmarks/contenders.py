@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from turns import Contender
 
+from mlp_jax.bench import workloads
 from mlp_jax.model import Network
 
 NETWORK = Network(inputs=784, hidden=(256, 128), outputs=10)
@@ -26,10 +27,7 @@ Weights = Sequence[tuple[Any, Any]]  # (W, b) of each layer
 
 def noise(rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows (uint8), ROWS of them unless told, and labels that every contender trains on."""
-    rows = rows or ROWS
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (rows, NETWORK.inputs), dtype=np.uint8)
-    return x, rng.integers(0, NETWORK.outputs, rows).astype(np.int32)
+    return workloads.noise(NETWORK, rows or ROWS)
 
 
 def torch_eager(x: np.ndarray, y: np.ndarray, trials: Sequence[Weights], batch_size: int) -> Contender:

@@ -36,7 +36,6 @@ from typing import NamedTuple
 import contenders
 import jax
 import jax.numpy as jnp
-import limit
 import numpy as np
 import records
 import turns
@@ -45,9 +44,9 @@ from fleet import Fleet
 from turns import Contender
 
 from mlp_jax import devices, optimizers, trial
-from mlp_jax.clocks import Clock
+from mlp_jax.bench import ceilings, workloads
 from mlp_jax.model import Params
-from mlp_jax.placement import Programs, block, on_cpu
+from mlp_jax.placement import on_cpu
 
 BATCH_SIZES, QUICK_BATCH_SIZES = (1, 32, 128, 1024), (32,)
 OPTIMIZER_BATCH_SIZE = 32
@@ -96,27 +95,15 @@ class Effort(NamedTuple):
 def ours(work: Workload, batch_size: int, optimizer: str = "momentum") -> Contender:
     """Return the engine: one call of `advance` for all the steps of a turn; trial i has seed i."""
     cell = trial.Cell(network=NETWORK, batch_size=batch_size, optimizer=optimizer)
-    mesh, clock = devices.mesh(), Clock()
-    engine = Programs(cell, mesh, block(work.place, mesh))
-    lanes = -(-work.trials // engine.multiple) * engine.multiple
     values = trial.complete(cell, learning_rate=LEARNING_RATE, momentum=MOMENTUM if optimizer == "momentum" else None)
-    hyper = engine.put({name: np.full(lanes, value, np.float32) for name, value in values.items()})
-    seeds = engine.put(np.arange(lanes, dtype=np.uint32))
-    data = engine.put_everywhere(trial.Data(*map(jnp.asarray, (work.x, work.y, 0.0, 1 / 255))))
-    states = engine.start(clock, hyper, seeds)
-
-    def run(count: int) -> None:
-        nonlocal states
-        num_steps = engine.put(np.where(np.arange(lanes) < work.trials, count, 0).astype(np.int32))
-        states = engine.advance(clock, data, hyper, seeds, states, num_steps)
-        if (np.asarray(states.failed) >= 0).any():  # it would take no more steps, and no more time
-            raise ValueError(f"a trial of {optimizer} at batch size {batch_size} had a loss that is not finite")
+    data = workloads.held(work.x, work.y)
+    trained = workloads.Together(cell, values, data, work.trials, work.place)
 
     def loss() -> float:
-        params = jax.tree.map(lambda leaf: leaf[: work.trials], states.params)
+        params = jax.tree.map(lambda leaf: leaf[: work.trials], trained.states.params)
         return _mean_loss(cell, values, data, params)
 
-    return Contender(loss, run)
+    return Contender(loss, trained.run)
 
 
 @cache
@@ -158,12 +145,13 @@ def measure(
         for batch_size in batch_sizes:
             made = {name: make for name, make in makers(work, batch_size, fleet).items() if name not in without}
             batch[str(batch_size)] = compare(work, batch_size, turns.prepare(made, batch_size), effort)
-    large = turns.compare({"large": limit.large(devices.mesh())}, *effort)["large"] / devices.mesh().size
+    mesh = devices.mesh()
+    large = turns.compare({"large": ceilings.large(mesh, ceilings.LARGE)}, *effort)["large"] / mesh.size
     return {
         "trials": work.trials,
         "batch": batch,
         "optimizers": compare_optimizers(work, effort) if with_optimizers else {},
-        "gemm_gflops_large": round(2 * limit.LARGE**3 / large / 1e3, 1),
+        "gemm_gflops_large": round(2 * ceilings.LARGE**3 / large / 1e3, 1),
         "environment": records.environment(),
     }
 
@@ -172,8 +160,8 @@ def compare(work: Workload, batch_size: int, prepared: dict[str, Contender], eff
     """Return one batch size's row of the record."""
     mesh = devices.mesh()
     together = 1 if on_cpu(mesh) else -(-work.trials // mesh.size)
-    parts = limit.parts(mesh, NETWORK, work.x, batch_size, together)
-    medians = turns.compare(prepared | parts, *effort)
+    parts = ceilings.parts(mesh, NETWORK, work.x, batch_size, together)
+    medians = turns.compare(turns.runs(prepared) | parts, *effort)
     least = {name: medians.pop(name) / (mesh.size * together) for name in parts}
     return row({name: us / work.trials for name, us in medians.items()}, least, batch_size)
 
@@ -181,7 +169,7 @@ def compare(work: Workload, batch_size: int, prepared: dict[str, Contender], eff
 def row(medians: Mapping[str, float], least: Mapping[str, float], batch_size: int) -> dict:
     """Return the row of these µs per trial-step, of the contenders and of the parts of the limit."""
     us, total = medians["us"], sum(least.values())
-    rate = limit.flops(limit.products(NETWORK, batch_size)) / least["products"] / 1e3
+    rate = ceilings.flops(ceilings.products(NETWORK, batch_size)) / least["products"] / 1e3
     torch = {name: median for name, median in medians.items() if name.startswith("torch")}
     best = min(torch, key=lambda name: torch[name], default=None)
     return {
@@ -199,7 +187,7 @@ def row(medians: Mapping[str, float], least: Mapping[str, float], batch_size: in
 def compare_optimizers(work: Workload, effort: Effort) -> dict[str, float]:
     """Return our µs per trial-step with each optimizer."""
     each = {name: ours(work, OPTIMIZER_BATCH_SIZE, name) for name in optimizers.OPTIMIZERS}
-    return {name: round(us / work.trials, 2) for name, us in turns.compare(each, *effort).items()}
+    return {name: round(us / work.trials, 2) for name, us in turns.compare(turns.runs(each), *effort).items()}
 
 
 def table(record: dict) -> str:
@@ -230,7 +218,7 @@ def _time(row: dict, name: str) -> str:
 
 
 def _flops(batch_size: str) -> int:
-    return limit.flops(limit.products(NETWORK, int(batch_size)))
+    return ceilings.flops(ceilings.products(NETWORK, int(batch_size)))
 
 
 def _mean_loss(cell: trial.Cell, values: dict, data: trial.Data, params: Params) -> float:

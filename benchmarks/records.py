@@ -3,11 +3,11 @@
 import datetime
 import importlib.util
 import json
-import re
 from importlib import metadata
 from pathlib import Path
 
 from mlp_jax import devices
+from mlp_jax.bench import record as records
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,8 +24,7 @@ def environment() -> dict:
 
 def write(name: str, record: dict) -> Path:
     """Write the record of benchmark `name` to benchmarks/results/ and return its path."""
-    device = re.sub(r"[^a-z0-9]+", "-", record["environment"]["device_kind"].lower()).strip("-")
-    path = RESULTS / f"{name}-{device}-{record['environment']['date']}.json"
+    path = RESULTS / records.file_name(name, record["environment"])
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return path

@@ -38,6 +38,8 @@ from contenders import LEARNING_RATE, MOMENTUM, NETWORK, Weights
 from turns import Contender
 
 from mlp_jax import trial
+from mlp_jax.bench import workloads
+from mlp_jax.model import Layer
 
 BATCH_SIZES = (1, 32, 128, 1024)
 
@@ -46,17 +48,11 @@ def ours(x: np.ndarray, y: np.ndarray, trials: Sequence[Weights], batch_size: in
     """Return `trial.advance`, one call for all the steps of a turn; the only trial's weights are left whole."""
     cell = trial.Cell(network=NETWORK, batch_size=batch_size)
     hyper = trial.complete(cell, learning_rate=LEARNING_RATE, momentum=MOMENTUM)
-    data = trial.Data(jnp.asarray(x), jnp.asarray(y), jnp.zeros(()), jnp.float32(1 / 255))
-    seed, params = jnp.uint32(0), trials[0]
-    state = trial.start(cell, hyper, seed)._replace(params=jax.tree.map(jnp.copy, params))
-
-    def run(count: int) -> None:
-        nonlocal state
-        state = jax.block_until_ready(trial.advance(cell, hyper, seed, data, state, jnp.int32(count)))
-
+    data, params = workloads.held(x, y), tuple(Layer(jnp.asarray(W), jnp.asarray(b)) for W, b in trials[0])
+    trained = workloads.Alone(cell, hyper, data, params)
     first = jnp.arange(batch_size)
     loss = jax.jit(lambda params: trial.gradient(cell, hyper, data, params, first)[0])
-    return Contender(lambda: float(loss(params)), run)
+    return Contender(lambda: float(loss(params)), trained.run)
 
 
 CONTENDERS = {
@@ -82,7 +78,7 @@ def measure(batch_sizes: tuple[int, ...], names: list[str], rounds: int, seconds
     x, y = contenders.noise()
     batch = {}
     for batch_size in batch_sizes:
-        medians = turns.compare(prepare(names, batch_size, x, y), rounds, seconds)
+        medians = turns.compare(turns.runs(prepare(names, batch_size, x, y)), rounds, seconds)
         row = {name: round(medians[name], 2) if name in medians else None for name in CONTENDERS}
         ratios = {name: round(us / medians["us"], 2) for name, us in medians.items() if name != "us"}
         batch[str(batch_size)] = row | {"ratio": ratios}

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from mlp_jax.clocks import Steps, steps_in, time_of
+
 TOLERANCE = 1e-5  # between the losses that the contenders compute from the same weights
 REST_SECONDS = 0.2  # before each turn: the threads of the contender before stop spinning
 
@@ -19,7 +21,7 @@ class Contender(NamedTuple):
     """
 
     loss: Callable[[], float]
-    run: Callable[[int], None]
+    run: Steps
 
 
 def prepare(makers: Mapping[str, Callable[[], Contender]], batch_size: int) -> dict[str, Contender]:
@@ -54,32 +56,21 @@ def prepare(makers: Mapping[str, Callable[[], Contender]], batch_size: int) -> d
     return contenders
 
 
-def compare(contenders: Mapping[str, Contender], rounds: int, seconds: float) -> dict[str, float]:
-    """Return each contender's median µs per step over `rounds` in which all take turns of about `seconds`."""
-    counts = {name: steps_in(contender.run, seconds) for name, contender in contenders.items()}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+def runs(contenders: Mapping[str, Contender]) -> dict[str, Steps]:
+    """Return how each takes its steps."""
+    return {name: contender.run for name, contender in contenders.items()}
+
+
+def compare(runs: Mapping[str, Steps], rounds: int, seconds: float) -> dict[str, float]:
+    """Return each one's median µs per step over `rounds` in which all take turns of about `seconds`."""
+    counts = {name: steps_in(run, seconds) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name, contender in contenders.items():
+        for name, run in runs.items():
             time.sleep(REST_SECONDS)
-            contender.run(max(1, counts[name] // 4))
-            times[name].append(time_of(contender.run, counts[name]))
+            run(max(1, counts[name] // 4))
+            times[name].append(time_of(run, counts[name]))
     return {name: 1e6 * statistics.median(of) for name, of in times.items()}
-
-
-def time_of(run: Callable[[int], None], count: int) -> float:
-    """Return the seconds that each of `count` steps takes."""
-    begin = time.perf_counter()
-    run(count)
-    return (time.perf_counter() - begin) / count
-
-
-def steps_in(run: Callable[[int], None], seconds: float) -> int:
-    """Return how many steps take about `seconds`, from trials of 1, 4, 16, … of them; a first use is not counted."""
-    run(1)
-    count = 1
-    while (each := time_of(run, count)) * count < seconds / 8:
-        count *= 4
-    return max(1, round(seconds / each))
 
 
 def _line(error: Exception) -> str:

@@ -253,9 +253,35 @@ def report(
     return 0
 
 
+def bench(
+    *,
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Path | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Measure this machine: what training reaches at each batch size, beside what products and memory allow.
+
+    Args:
+        quick: Few and short measurements, in 20 seconds.
+        out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that is).
+        json: Print one JSON object on stdout, the record.
+    """
+    from mlp_jax import bench as benches
+
+    if out:
+        benches.prepare(out)
+    devices.start_cpu_devices()
+    record = benches.measure(benches.QUICK if quick else benches.FULL, lambda text: print(text, file=sys.stderr))
+    path = out or benches.default_path(record, quick)
+    benches.write(record, path)
+    _print(record if json else f"{benches.table(record)}\n\nrecord: {path}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    commands = {command.__name__: _deferred(command) for command in (train, predict, study, report, data, draw)}
+    every = (train, predict, study, report, bench, data, draw)
+    commands = {command.__name__: _deferred(command) for command in every}
     parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
     sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
 

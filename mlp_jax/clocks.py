@@ -4,12 +4,14 @@ Invariant: whoever times device work waits for it inside the part, so no part pa
 """
 
 import os
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTS = ("startup", "io", "tracing", "compilation", "training", "evaluation")
+Steps = Callable[[int], None]  # takes so many steps and awaits them
 
 
 class Clock:
@@ -67,3 +69,25 @@ def process_age() -> float:
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
     except (OSError, AttributeError, ValueError, IndexError):
         return 0.0
+
+
+def time_of(run: Steps, count: int) -> float:
+    """Return the seconds that each of `count` steps takes."""
+    begin = time.perf_counter()
+    run(count)
+    return (time.perf_counter() - begin) / count
+
+
+def steps_in(run: Steps, seconds: float) -> int:
+    """Return how many steps take about `seconds`, from trials of 1, 4, 16, … of them; a first use is not counted."""
+    run(1)
+    count = 1
+    while (each := time_of(run, count)) * count < seconds / 8:
+        count *= 4
+    return max(1, round(seconds / each))
+
+
+def median_seconds(run: Steps, seconds: float, rounds: int) -> float:
+    """Return the seconds that a step takes: the median over `rounds` of about `seconds` each."""
+    count = steps_in(run, seconds)
+    return statistics.median(time_of(run, count) for _ in range(rounds))

@@ -8,6 +8,7 @@ import platform
 import stat
 import subprocess
 import warnings
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,21 @@ def start_cpu_devices(count: int | None = None) -> None:
             )
 
 
-def mesh() -> Mesh:
-    """Return all devices of this process in a row; the axis is called trial."""
-    return Mesh(np.asarray(jax.local_devices()), ("trial",))
+def mesh(shape: tuple[int, int] | None = None, there: Sequence[Any] | None = None) -> Mesh:
+    """Return `there`, by default the devices of this process, as a mesh with the axes trial and data; neighbours share data.
+
+    Args:
+        shape: how many lie along each axis; None is all along the trial axis.
+
+    Raises:
+        ValueError: `shape` does not multiply to the devices.
+    """
+    there = jax.local_devices() if there is None else there
+    trial, data = shape or (len(there), 1)
+    if trial < 1 or data < 1 or trial * data != len(there):
+        fitting = ", ".join(f"{len(there) // d} × {d}" for d in range(1, len(there) + 1) if len(there) % d == 0)
+        raise ValueError(f"mesh {trial} × {data} does not fit the {len(there)} device(s) here; give one of {fitting}")
+    return Mesh(np.asarray(there).reshape(trial, data), ("trial", "data"))
 
 
 def free_memory(device: Any) -> int:

@@ -212,8 +212,8 @@ class Group:
 
     def _compact(self) -> None:
         """Where a device takes all its trials at once, let those that run move together and leave the rest behind."""
-        alive, mesh = self.alive, self.programs.mesh
-        lanes = mesh.size * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // mesh.size))))
+        alive, shards = self.alive, self.programs.shards
+        lanes = shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards))))
         if self.programs.block != 0 or not alive.any() or 2 * lanes > len(alive):
             return
         self._empty()

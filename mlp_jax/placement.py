@@ -1,7 +1,8 @@
 """Where trials are computed: sharded over a mesh, one after another or several at once on each device.
 
 Invariant: a program here computes for each trial what `mlp_jax.trial` computes for it alone; a trial that is not
-active costs nothing where trials are mapped, and keeps its state everywhere.
+active costs nothing where trials are mapped, and keeps its state everywhere. Devices along the data axis hold the same
+trials and share their rows; all of them know the sums over all rows, so they take the same turns.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, PyTree, UInt32
 
-from mlp_jax import devices, losses, trial
+from mlp_jax import devices, layout, losses, trial
 from mlp_jax.clocks import Clock
 from mlp_jax.trial import Cell, Data, TrialState
 
@@ -32,7 +33,8 @@ class Program:
 
     def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
         """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
-        key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+        key = (precision, *((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments)))
         if key not in self.compiled:
             with clock("tracing"):
                 lowered = self._jitted.trace(*arguments).lower()
@@ -43,7 +45,7 @@ class Program:
 
 
 class Programs(NamedTuple):
-    """The programs of one cell; arguments and results have a leading axis of trials, sharded over `mesh`.
+    """The programs of one cell; arguments and results have a leading axis of trials, sharded over that of `mesh`.
 
     `block` is how many trials a device takes at once: None is one, in a loop of its own that ends with it; 0 is all.
     """
@@ -53,9 +55,14 @@ class Programs(NamedTuple):
     block: int | None
 
     @property
+    def shards(self) -> int:
+        """How many parts the trials are divided into."""
+        return self.mesh.shape["trial"]
+
+    @property
     def multiple(self) -> int:
         """What the number of trials must be a multiple of."""
-        return self.mesh.size * (self.block or 1)
+        return self.shards * (self.block or 1)
 
     @property
     def compilations(self) -> int:
@@ -68,7 +75,7 @@ class Programs(NamedTuple):
 
     def put_everywhere(self, values: PyTree) -> PyTree:
         """Copy arrays to every device."""
-        return jax.device_put(values, NamedSharding(self.mesh, EVERYWHERE))
+        return layout.put_everywhere(self.mesh, values)
 
     def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " trials"]) -> TrialState:
         """Return the states before the first step."""
@@ -101,12 +108,14 @@ def _start(cell: Cell, mesh: Mesh, block: int | None) -> Program:
 
 @lru_cache(maxsize=256)
 def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    axis = layout.data_axis(mesh)
+
     def alone(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
-        one = lambda hyper, seed, state, num: trial.steps(cell, hyper, seed, data, state, num)
+        one = lambda hyper, seed, state, num: trial.steps(cell, hyper, seed, data, state, num, axis)
         return _mapped(one, None, hyper, seeds, states, num_steps)
 
     def together(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
-        one_step = jax.vmap(lambda hyper, seed, state: trial.step(cell, hyper, seed, data, state))
+        one_step = jax.vmap(lambda hyper, seed, state: trial.step(cell, hyper, seed, data, state, axis))
         moved = jax.lax.fori_loop(0, jnp.max(num_steps), lambda _, states: one_step(hyper, seeds, states), states)
         return jax.tree.map(partial(_where, num_steps > 0), moved, states)
 
@@ -120,11 +129,13 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
 
 @lru_cache(maxsize=256)
 def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    axis = layout.data_axis(mesh)
+
     def evaluate(data: Data, params: PyTree, active: Array) -> losses.Sums:
         def one(params: PyTree, active: Array) -> losses.Sums:
             shapes = jax.eval_shape(partial(trial.evaluate, cell), params, data)
             nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            return jax.lax.cond(active, lambda: trial.evaluate(cell, params, data), lambda: nothing)
+            return jax.lax.cond(active, lambda: trial.evaluate(cell, params, data, axis), lambda: nothing)
 
         return _mapped(one, block, params, active)
 
@@ -166,7 +177,7 @@ def fitting(programs: Programs, hyper: Mapping[str, object], data_bytes: int) ->
     each = 2 * held + (working if together else 0)
     shared = data_bytes + (0 if together else working * (programs.block or 1))
     devices.check_memory(each + shared, programs.mesh.devices.flat[0])
-    return int((devices.MEMORY_SHARE * free - shared) // each) * programs.mesh.size
+    return int((devices.MEMORY_SHARE * free - shared) // each) * programs.shards
 
 
 def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mlp_jax import config as configs
-from mlp_jax import devices
+from mlp_jax import devices, layout
 from mlp_jax.clocks import Clock
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset
@@ -72,6 +72,7 @@ def train(
     *,
     dataset: Dataset | None = None,
     placement: str | int = "auto",
+    mesh: tuple[int, int] | None = None,
     racing: int | None = None,
     evaluation_share: float = 0.2,
     trials_at_once: int | None = None,
@@ -87,6 +88,8 @@ def train(
         dataset: what `config` names, when it is loaded already.
         placement: map (a device takes its trials one after another), vmap (all at once), a number (so many at once),
             or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere.
+        mesh: how many devices lie along the trial axis, which divides the trials, and along the data axis, which
+            divides the rows of each mini-batch; by default as `layout.choose` says.
         racing: keep the best of every `racing` trials at each rung of successive halving (Jamieson & Talwalkar 2016),
             by the loss that is monitored; the rungs are the evaluations nearest to budget/racingᵏ.
         evaluation_share: largest part of the time that evaluations on the way may take; those that would exceed it
@@ -98,7 +101,8 @@ def train(
 
     Raises:
         ValueError: arrays are empty or differ in length, a hyper-parameter is unknown or a value not allowed, the
-            budget is not in steps or epochs, the noise scale is asked for, or not even one trial fits into memory.
+            budget is not in steps or epochs, the noise scale is asked for, `mesh` does not multiply to the devices, or
+            not even one trial fits into memory.
     """
     _check_options(racing, evaluation_share, trials_at_once)
     if config.noise_scale:
@@ -109,15 +113,16 @@ def train(
         cell = configs.make_cell(config, dataset)
         total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
         table = _table(config, cell, total, hyper or {}, np.asarray(seeds))
-        mesh = devices.mesh()
-        engine = Programs(cell, mesh, block(placement, mesh))
+        count = min(table.size, trials_at_once or table.size)
+        over = devices.mesh(mesh or layout.choose(jax.local_device_count(), count, cell.batch_size))
+        engine = Programs(cell, over, block(placement, over))
         splits = {name: split for name in configs.SPLITS if len((split := getattr(dataset, name)).y)}
         fits = fitting(engine, table.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
         data = {name: engine.put_everywhere(place(cell, dataset, split)) for name, split in splits.items()}
     assert total is not None
     rules = Rules(config, cell, dataset, total, racing, evaluation_share, keep_params)
     book, before = Book(table), engine.compilations
-    size = min(table.size, fits, trials_at_once or table.size)
+    size = min(count, fits)
     while len(waiting := book.waiting()) and not interrupted():
         rows = waiting[:size]
         try:

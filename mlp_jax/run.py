@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from mlp_jax import config as configs
-from mlp_jax import devices, losses, model, prediction, trial
+from mlp_jax import devices, layout, losses, model, prediction, trial
 from mlp_jax.clocks import Clock, Pace
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset, Split
@@ -114,6 +115,7 @@ def train(
     dataset: Dataset | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    mesh: tuple[int, int] | None = None,
     progress: Callable[[Progress], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
@@ -124,11 +126,14 @@ def train(
         dataset: what `config` names, when it is loaded already.
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very parameters of an uninterrupted run.
+        mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
+            default as `layout.of_one_trial` says.
         progress: called about four times a second.
         interrupted: asked as often; once it is true the run is saved and returned as INCOMPLETE.
 
     Raises:
-        ValueError: the configuration does not fit the data, `out` holds another run, or `resume` comes without it.
+        ValueError: the configuration does not fit the data, `out` holds another run, `resume` comes without it, or
+            `mesh` is not for one trial on these devices.
         OSError: `out` can't be written.
     """
     clock = clock or Clock()
@@ -139,8 +144,9 @@ def train(
         cell = configs.make_cell(config, dataset)
         total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
         hyper = configs.make_hyper(config, cell, total)
+        over = layout.of_one_trial(mesh, cell.batch_size)
         records = None if out is None else Records(Path(out), config, resume)
-    loop = _Loop(config, dataset, cell, hyper, total, clock, records)
+    loop = _Loop(config, dataset, cell, hyper, total, clock, records, over)
     try:
         return loop.run(progress or (lambda _: None), interrupted)
     finally:
@@ -180,6 +186,7 @@ class _Loop:
         total: int | None,
         clock: Clock,
         records: Records | None,
+        mesh: Mesh | None,
     ) -> None:
         self.config, self.dataset, self.cell, self.hyper = config, dataset, cell, hyper
         self.total, self.clock, self.records = total, clock, records
@@ -193,10 +200,15 @@ class _Loop:
             self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
             self.seed = jnp.uint32(config.seed)
         self.state = self._first_state()
+        advance, self.evaluator = (trial.advance, trial.evaluate) if mesh is None else layout.shared(mesh)
+        if mesh is not None:
+            with clock("io"):
+                on_one = (self.data, self.traced, self.seed, self.state)
+                self.data, self.traced, self.seed, self.state = layout.put_everywhere(mesh, on_one)
         self.history: list[dict] = []
         self.checkpoints = None if records is None else self._restore(records)
         training = (self.traced, self.seed, self.data["train"], self.state)
-        self.advance = self._compile(trial.advance, cell, *training, jnp.int32(0))
+        self.advance = self._compile(advance, cell, *training, jnp.int32(0))
         self.evaluators: dict[str, Callable] = {}
         self.points = evaluation_points(config, total)
         self.pace = Pace(GLANCE)
@@ -276,7 +288,7 @@ class _Loop:
             return jax.device_get(self.evaluators[name](*arguments))
 
     def _metrics(self, split: str) -> dict[str, float]:
-        sums = self._measured(split, trial.evaluate, self.state.params, self.data[split])
+        sums = self._measured(split, self.evaluator, self.state.params, self.data[split])
         return losses.metrics(sums, self.dataset.target_scale)
 
     def _noise(self) -> dict[str, float]:

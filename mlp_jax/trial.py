@@ -2,6 +2,9 @@
 
 Invariant: the state after t steps depends on the cell, the hyper-parameters, the seed and the data alone, bit for bit
 on one device, however the steps were divided between calls of `advance`.
+
+Where a function takes an `axis` of a mesh, the devices along it share the rows: each is given the same arguments, sums
+over its part of the rows, and has the sums of all.
 """
 
 import math
@@ -13,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Num, UInt32
+from jaxtyping import Array, Bool, Float, Int, Num, UInt32
 
 from mlp_jax import losses, model, noise_scale, optimizers, sampling
 from mlp_jax.losses import Sums
@@ -124,47 +127,68 @@ def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
     return TrialState(jnp.int32(0), params, opt_state, jnp.zeros(()), jnp.int32(-1))
 
 
-def step(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState) -> TrialState:
+def step(
+    cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState, axis: str | None = None
+) -> TrialState:
     """Take one iteration: sample a mini-batch, forward, backward, update."""
     n = data.x.shape[0]
     full = cell.batch_size == n and cell.sampling == "epochs"  # the full gradient needs no order
     draw = partial(sampling.minibatch, n=n, batch_size=cell.batch_size, sampling=cell.sampling)
-    loss, grads = gradient(cell, hyper, data, state.params, None if full else draw(seed, state.step.astype(jnp.uint32)))
+    index = None if full else draw(seed, state.step.astype(jnp.uint32))
+    loss, grads = gradient(cell, hyper, data, state.params, index, axis)
     params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
     failed = jnp.where((state.failed < 0) & ~jnp.isfinite(loss), state.step, state.failed)
     return TrialState(state.step + 1, params, opt_state, loss, failed)
 
 
 def gradient(
-    cell: Cell, hyper: Hyper, data: Data, params: Params, index: Int[Array, " batch"] | None
+    cell: Cell, hyper: Hyper, data: Data, params: Params, index: Int[Array, " batch"] | None, axis: str | None = None
 ) -> tuple[Float[Array, ""], Params]:
     """Return the mean loss over the rows `index` (None: all rows), plus its L2 regularisation, and the gradient.
 
     More than GRADIENT_ROWS rows are differentiated piece by piece.
     """
     total = data.x.shape[0] if index is None else index.shape[0]
+    first, count, counted = _share(total, axis)
 
     def of_rows(start, size: int):
+        begin = first + start
         if index is None:
-            x, y = (jax.lax.dynamic_slice_in_dim(array, start, size) for array in (data.x, data.y))
+            x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
         else:
-            rows = jax.lax.dynamic_slice_in_dim(index, start, size)
+            rows = jax.lax.dynamic_slice_in_dim(index, begin, size)
             x, y = data.x[rows], data.y[rows]
-        return jax.value_and_grad(_summed_loss, argnums=2)(cell, hyper, params, normalize(data, x), y)
+        mask = None if counted is None else begin + jnp.arange(size) >= counted
+        return jax.value_and_grad(_summed_loss, argnums=2)(cell, hyper, params, normalize(data, x), y, mask)
 
-    pieces, rest = divmod(total, GRADIENT_ROWS)
+    pieces, rest = divmod(count, GRADIENT_ROWS)
     if pieces <= 2:
-        result = of_rows(0, total)
+        result = of_rows(0, count)
     else:
         zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
         add_piece = lambda i, so_far: jax.tree.map(jnp.add, so_far, of_rows(i * GRADIENT_ROWS, GRADIENT_ROWS))
         rest_of_rows = of_rows(pieces * GRADIENT_ROWS, rest) if rest else zero
         result = jax.lax.fori_loop(0, pieces, add_piece, rest_of_rows)
+    if axis is not None:
+        result = jax.lax.psum(result, axis)
     loss, grads = jax.tree.map(lambda value: value / total, result)
     if "l2" in hyper:
         penalty, pull = jax.value_and_grad(losses.penalty)(params)
         loss, grads = jax.tree.map(lambda value, more: value + hyper["l2"] * more, (loss, grads), (penalty, pull))
     return loss, grads
+
+
+def _share(total: int, axis: str | None) -> tuple:
+    """Return which of `total` rows is this device's first, how many it takes, and the first that it counts.
+
+    Where the devices do not divide the rows, the last of them take some of their neighbours' rows besides, or nothing
+    else, and do not count these. None: it counts all it takes.
+    """
+    if axis is None:
+        return 0, total, None
+    number, devices = jax.lax.axis_index(axis), jax.lax.axis_size(axis)
+    size = -(-total // devices)
+    return jnp.minimum(number * size, total - size), size, number * size if total % devices else None
 
 
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
@@ -174,24 +198,31 @@ def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs
 
 
 def steps(
-    cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState, num_steps: Int[Array, ""]
+    cell: Cell,
+    hyper: Hyper,
+    seed: UInt32[Array, ""],
+    data: Data,
+    state: TrialState,
+    num_steps: Int[Array, ""],
+    axis: str | None = None,
 ) -> TrialState:
     """Take `num_steps` (traced) iterations, fewer when the trial fails; the function that `advance` compiles."""
     end = state.step + num_steps
-    return jax.lax.while_loop(
-        lambda state: (state.step < end) & (state.failed < 0), partial(step, cell, hyper, seed, data), state
-    )
+    one = lambda state: step(cell, hyper, seed, data, state, axis)
+    return jax.lax.while_loop(lambda state: (state.step < end) & (state.failed < 0), one, state)
 
 
 advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 """`steps`, compiled once per cell and shape of the data; donates `state`."""
 
 
-@partial(jax.jit, static_argnums=0)
-def evaluate(cell: Cell, params: Params, data: Data) -> Sums:
+@partial(jax.jit, static_argnums=(0, 3))
+def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
     """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time, with a mask so that none is dropped."""
     n = data.x.shape[0]
-    size = min(n, EVALUATION_ROWS)
+    number, devices = (0, 1) if axis is None else (jax.lax.axis_index(axis), jax.lax.axis_size(axis))
+    size = min(-(-n // devices), EVALUATION_ROWS)
+    pieces = -(-n // size)
 
     def piece(number) -> Sums:
         begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour
@@ -201,8 +232,9 @@ def evaluate(cell: Cell, params: Params, data: Data) -> Sums:
         return losses.sums(cell.network, cell.loss, z, y, new)
 
     zero = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), jax.eval_shape(piece, 0))
-    add = lambda number, so_far: jax.tree.map(jnp.add, so_far, piece(number))
-    return jax.lax.fori_loop(0, -(-n // size), add, zero)
+    add = lambda turn, so_far: jax.tree.map(jnp.add, so_far, piece(turn * devices + number))
+    sums = jax.lax.fori_loop(0, -(-pieces // devices), add, zero)
+    return sums if axis is None else jax.lax.psum(sums, axis)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -221,9 +253,17 @@ def noise(cell: Cell, regularizers: Hyper, params: Params, data: Data) -> dict[s
     return dict(zip(NOISE, (found.trace, found.squared_norm, found.b_simple)))
 
 
-def _summed_loss(cell: Cell, hyper: Mapping, params: Params, x: Float[Array, "n inputs"], y: Num[Array, " n"]):
+def _summed_loss(
+    cell: Cell,
+    hyper: Mapping,
+    params: Params,
+    x: Float[Array, "n inputs"],
+    y: Num[Array, " n"],
+    mask: Bool[Array, " n"] | None,
+):
     def of_example(x, y):
         z = model.forward(cell.network, params, x)
         return losses.LOSSES[cell.loss](cell.network, z, y, hyper.get("label_smoothing", 0.0))
 
-    return jnp.sum(jax.vmap(of_example)(x, y))
+    each = jax.vmap(of_example)(x, y)
+    return jnp.sum(each if mask is None else jnp.where(mask, each, 0))

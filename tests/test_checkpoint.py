@@ -10,6 +10,8 @@ import pytest
 
 from mlp_jax.checkpoint import KEPT, Checkpoints
 
+pytestmark = pytest.mark.backend
+
 TREE = {"W": jnp.arange(6.0).reshape(2, 3) / 7, "none": None, "step": jnp.int32(5), "bits": jnp.uint32(2**32 - 1)}
 
 

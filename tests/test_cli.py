@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mlp_jax import cli
+from mlp_jax import bench, cli, devices
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
@@ -354,3 +354,31 @@ def test_study_files(call, refused, tmp_path):
     assert "batch size 9999 is not allowed" in refused("study", file, "--batch-sizes", "9999", "--out", tmp_path / "s")
     assert "none.toml" in refused("study", tmp_path / "none.toml")
     assert not (tmp_path / "study").exists()
+
+
+def test_bench_prints_and_writes_the_record(call, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = {"flops_per_second": 1e12, "bytes_per_second": 1e11, "call_seconds": 1e-5, "turn_seconds": 1e-6}
+    made = {"kind": bench.KIND, "version": bench.VERSION, "environment": devices.describe() | {"date": "2026-01-02"}}
+    made |= {"effort": {}, "networks": {}, "precisions": {}, "ceilings": {"one_device": one, "all_devices": one}}
+    monkeypatch.setattr(bench, "measure", lambda effort, say: made | {"effort": {"rounds": effort.rounds}})
+    code, out, _ = call("bench", "--quick")
+    assert code == 0
+    assert out.splitlines()[-1] == "record: bench-quick-cpu-2026-01-02.json"
+    assert bench.read(tmp_path / "bench-quick-cpu-2026-01-02.json")["effort"]["rounds"] == bench.QUICK.rounds
+    code, out, _ = call("bench", "--json", "--out", tmp_path / "here" / "record.json")
+    assert code == 0
+    assert json.loads(out) == bench.read(tmp_path / "here" / "record.json")
+    assert "is a folder; name a file" in refused("bench", "--out", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_quick_bench_of_this_machine(tmp_path):
+    command = [sys.executable, "-m", "mlp_jax", "bench", "--quick", "--json", "--out", str(tmp_path / "record.json")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record == bench.read(tmp_path / "record.json")
+    for network in record["networks"].values():
+        assert all(row["share"] > 0 for row in network["batch"])
+    assert record["precisions"]["highest"]["product_error"] < 1e-6

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from mlp_jax import clocks
 from mlp_jax.clocks import PARTS, Clock
 
 
@@ -40,3 +41,17 @@ def test_the_age_of_a_process():
     begin = time.perf_counter()
     age = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert 0.45 < age < time.perf_counter() - begin + 0.05  # the system counts in hundredths
+
+
+def test_a_first_use_is_not_timed():
+    counts = []
+    clocks.steps_in(counts.append, 1e-9)
+    assert counts[0] == 1
+    assert len(counts) >= 2
+
+
+def test_a_median_is_taken_over_rounds_of_equal_steps():
+    counts = []
+    seconds = clocks.median_seconds(lambda count: counts.append(count) or time.sleep(1e-4 * count), 1e-2, 3)
+    assert len(set(counts[-3:])) == 1
+    assert seconds >= 1e-4

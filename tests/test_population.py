@@ -8,10 +8,9 @@ import sys
 import jax
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 
 from mlp_jax import config as configs
-from mlp_jax import devices, group, placement, population, run, trial
+from mlp_jax import devices, group, layout, placement, population, run, trial
 from mlp_jax.config import Config
 
 EVERYWHERE = ("train", "validation", "test")
@@ -25,7 +24,9 @@ def on_devices(monkeypatch):
     """Let populations see the first `count` of the CPU devices."""
 
     def use(count: int) -> None:
-        monkeypatch.setattr(devices, "mesh", lambda: Mesh(np.asarray(jax.devices()[:count]), ("trial",)))
+        there = jax.devices()[:count]
+        monkeypatch.setattr(jax, "devices", lambda: there)
+        monkeypatch.setattr(jax, "device_count", lambda: count)
 
     return use
 
@@ -87,6 +88,45 @@ def test_each_trial_equals_the_same_trial_alone_in_float64(on_devices, how):
     with jax.enable_x64(True):
         found = train(count=5, placement=how)
         assert_equal_to_trials_alone(found, alone(IRIS, 5), 1e-10)
+
+
+PRIME = dataclasses.replace(IRIS, batch_size=29, l2=0.01, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "how", "changes"),
+    [
+        ((4, 2), "map", {}),
+        ((2, 4), "vmap", {"sampling": "replacement"}),
+        ((2, 4), 2, {"batch_size": 3}),  # one device of four has no row
+        ((1, 8), "map", {"batch_size": "full", "epochs": 12.0}),
+        ((1, 8), "vmap", {}),
+    ],
+)
+def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
+    config = dataclasses.replace(PRIME, **changes)
+    with jax.enable_x64(True):
+        found = train(config, placement=how, mesh=shape)
+        runs = alone(config, 5)
+    assert [one.status for one in runs].count("INFEASIBLE") == 1
+    assert_equal_to_trials_alone(found, runs, 1e-10)
+
+
+def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
+    shapes, program = [], placement.Programs
+    note = lambda cell, mesh, block: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, block)
+    monkeypatch.setattr(population, "Programs", note)
+    monkeypatch.setattr(layout, "LEAST_ROWS", 10)
+    config = dataclasses.replace(PRIME, epochs=1.0, evaluations=1)
+    for count, options in ((1, {}), (5, {}), (5, {"trials_at_once": 4}), (1, {"mesh": (8, 1)})):
+        train(config, count=count, **options)
+    assert shapes == [(4, 2), (8, 1), (4, 2), (8, 1)]
+
+
+def test_a_mesh_with_a_data_axis_compiles_once_too():
+    config = dataclasses.replace(IRIS, hidden=(11,))
+    assert train(config, mesh=(4, 2)).compilations == 1
+    assert compilations(lambda: train(dataclasses.replace(config, epochs=2.0), count=7, mesh=(4, 2))) == 0
 
 
 def test_every_hyper_parameter_and_link_can_differ_between_trials(on_devices):
@@ -157,6 +197,21 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
     assert {2, 4, 8} >= set(sizes) - {18}
     assert len(set(sizes)) > 1
     assert found.compilations == len(set(sizes))
+
+
+def test_a_lane_that_has_ended_keeps_its_state_beside_those_that_go_on(on_devices):
+    on_devices(1)
+    config = dataclasses.replace(IRIS, epochs=8.0, evaluations=8, stop_at=0.9)
+    rates = np.array([0.3, 1e-4, 2e-4, 3e-4])  # one meets the target early: too few to be compacted away
+    found = population.train(
+        config, {"learning_rate": rates}, [0] * 4, placement="vmap", evaluation_share=1.0, keep_params=True
+    )
+    assert found.compilations <= 1
+    assert found.steps[0] < found.steps[1] == found.steps[2] == found.steps[3]
+    one = run.train(dataclasses.replace(config, learning_rate=0.3))
+    assert one.steps == found.steps[0]
+    for stacked, single in zip(jax.tree.leaves(found.params), jax.tree.leaves(one.params), strict=True):
+        np.testing.assert_allclose(stacked[0], single, rtol=1e-4, atol=1e-5)
 
 
 def test_racing_keeps_the_best_and_changes_no_number(on_devices):
@@ -293,6 +348,8 @@ def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options,
         ({"racing": 1}, "racing 1 is not allowed; give a whole number of at least 2"),
         ({"trials_at_once": 0}, "trials_at_once 0 is not allowed"),
         ({"evaluation_share": 0.0}, "evaluation_share 0.0 is not allowed"),
+        ({"mesh": (3, 2)}, "mesh 3 × 2 does not fit the 8 device"),
+        ({"mesh": (4, 1)}, "give one of 8 × 1, 4 × 2, 2 × 4, 1 × 8"),
     ],
 )
 def test_options_that_are_not_allowed(options, message):
@@ -318,3 +375,11 @@ def test_one_cpu_device_for_each_core_unless_jax_has_started(before, count, warn
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.startswith(f"{count} {count} ")
     assert ("call mlp_jax.devices.start_cpu_devices() before the first computation" in out) == warns
+
+
+def test_a_program_is_compiled_anew_for_another_precision():
+    first = train(count=2)
+    with jax.default_matmul_precision("highest"):
+        assert train(count=2).compilations >= 1
+    assert train(count=2).compilations == 0
+    assert first.status.tolist() == ["COMPLETE", "COMPLETE"]

@@ -225,9 +225,9 @@ def test_every_optimizer_and_learning_rate_starts_alike_and_sees_the_same_data(m
     seen = []
     gradient = trial.gradient
 
-    def spy(cell, hyper, data, params, index):
+    def spy(cell, hyper, data, params, index, axis):
         seen.append(np.asarray(index).tolist())
-        return gradient(cell, hyper, data, params, index)
+        return gradient(cell, hyper, data, params, index, axis)
 
     monkeypatch.setattr(trial, "gradient", spy)
     data = make_data(20)

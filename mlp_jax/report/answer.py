@@ -11,7 +11,7 @@ import numpy as np
 from mlp_jax.analysis import comparison
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report.figures import error, verdict, where
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes
+from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, noise_scales
 from mlp_jax.study.plan import Study
 
 if TYPE_CHECKING:
@@ -67,10 +67,13 @@ def target(study: Study, rows: "pandas.DataFrame") -> str:
 
 
 def sentences(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[str]:
-    """Return the answer: which is soonest, up to where batch size helps, and whether the optimizers differ."""
+    """Return the answer: which is soonest, up to where batch size helps, and whether the optimizers differ.
+
+    A study that measured the gradient noise scale also says how far that is from B_crit.
+    """
     if not np.isfinite(found.cells["steps"]).any():
-        return _unreached(study, found, rows)
-    return [_soonest(study, found, rows), _critical(found), _compared(found)]
+        return _unreached(study, found, rows) + _noise(found)
+    return [_soonest(study, found, rows), _critical(found), _compared(found), *_noise(found)]
 
 
 def compared(found: Findings) -> bool:
@@ -112,6 +115,18 @@ def _critical(found: Findings) -> str:
             ends.setdefault(scaling.perfect.high, []).append(name)
     spans = [f"{_at(end)} for {_listed(names)}" for end, names in sorted(ends.items())]
     return f"{text}{none}; twice the batch size halves the steps, as far as was tried, up to {', '.join(spans)}."
+
+
+def _noise(found: Findings) -> list[str]:
+    parts = []
+    for name, value in noise_scales(found.cells).items():
+        b_crit, apart = found.scaling[name].fit.b_crit.value, ""
+        if 0 < b_crit < math.inf and 0 < value < math.inf:
+            factor = number(max(value / b_crit, b_crit / value))
+            apart = f", a factor of {factor} {'above' if value > b_crit else 'below'} its B_crit"
+        parts.append(f"{number(value)} for {name}{apart}")
+    text = "Averaged over a run (and as the median over the batch sizes), the gradient noise scale is"
+    return [f"{text} {'; '.join(parts)}."] if parts else []
 
 
 def _compared(found: Findings) -> str:
@@ -177,15 +192,20 @@ def _words(text: str) -> Cell:
 def _cells(study: Study, found: Findings) -> Table:
     tests = [name for name in ("test_accuracy", "test_rmse") if name in found.cells]
     columns = ["optimizer", "B", "learning rate", *COSTS, *(name.replace("_", " ") for name in tests)]
-    columns += ["others tuned", "trials reached", "infeasible"]
+    columns += ["others tuned", "noise scale", "trials reached", "infeasible"]
     rows = []
     for row in found.cells.to_dict("records"):
         made = [_words(row["optimizer"]), _value(row["batch_size"]), _value(row["learning_rate"])]
         made += [_with_range(row, cost) for cost in COSTS] + [_value(row[name]) for name in tests]
         reached = Cell(f"{row['reached']} of {row['trials']}", row["reached"] / max(row["trials"], 1))
-        rows.append([*made, _words(_tuned(study, found, row)), reached, _value(row["infeasible"])])
+        made += [_words(_tuned(study, found, row)), _noise_scale(row["noise_scale"])]
+        rows.append([*made, reached, _value(row["infeasible"])])
     note = "The winner of each cell, run again alone with fresh seeds: median [least, greatest] to target."
-    return _without_empty(Table("Every cell", note, columns, rows), "others tuned")
+    return _without_empty(_without_empty(Table("Every cell", note, columns, rows), "others tuned"), "noise scale")
+
+
+def _noise_scale(value: float) -> Cell:
+    return Cell("", math.inf) if math.isnan(value) else _value(value)
 
 
 def _with_range(row: dict, cost: str) -> Cell:

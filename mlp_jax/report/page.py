@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mlp_jax import records
-from mlp_jax.report import answer, canvas, figures
+from mlp_jax.report import answer, canvas, figures, noise
 from mlp_jax.study import files, plan, store
 from mlp_jax.study.findings import Findings, findings, to_json
 
@@ -31,6 +31,11 @@ CAPTIONS = {  # figure: title, what it shows
     "learning_rates": ("Best learning rate", "The winner’s, with the linear and the square-root rule as guides."),
     "statuses": ("Every point that was tried", "Learning rate × batch size; a point counts as its median seed does."),
     "curves": ("Learning curves of the winners", "Median and range of the seeds; one that ended keeps its last value."),
+    "noise_scale": (
+        "Noise scale over training, and B_crit",
+        "trΣ/|G|² of the gradients over all training examples, in one run of each cell; the marks at the ends of the "
+        "runs are averages over the steps, and the bands are B_crit with its 95 % interval.",
+    ),
     "profile": (
         "Performance profile",
         "How often an optimizer is within a factor τ of the best; the score is the mean up to 4.",
@@ -205,6 +210,8 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "statuses", figures.statuses(rows)
     if found:
         yield "curves", figures.curves(entry.study, rows)
+        if noise.measured(found):
+            yield "noise_scale", noise.noise_scale(found, rows)
         if answer.compared(found):
             yield "profile", figures.profile(found)
             yield "differences", figures.differences(found)

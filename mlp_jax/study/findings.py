@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax.analysis import bootstrap, comparison, critical_batch_size
+from mlp_jax.analysis import bootstrap, comparison, critical_batch_size, noise
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.comparison import Difference
 from mlp_jax.analysis.critical_batch_size import Fit, Range
@@ -28,6 +28,7 @@ class Scaling(NamedTuple):
 class Findings(NamedTuple):
     """`winners`: a row per winner's seed, alone. `cells`: a row per optimizer and batch size, medians over the seeds.
 
+    `cells["noise_scale"]` is the run-averaged gradient noise scale of the seed that measured it, NaN where none did.
     `differences` compare each two optimizers at their best batch size, seed by seed, in steps, examples and seconds.
     """
 
@@ -62,12 +63,17 @@ def best_batch_sizes(cells: "pandas.DataFrame", optimizer: str) -> dict[str, int
     return {cost: _least(own["batch_size"].to_numpy(), own[cost].to_numpy(float)) for cost in COSTS}
 
 
+def noise_scales(cells: "pandas.DataFrame") -> dict[str, float]:
+    """Return the run-averaged noise scale of each optimizer that has one: the median over its batch sizes."""
+    known = cells.loc[cells["noise_scale"].notna()]
+    medians = {name: _where(known, optimizer=name)["noise_scale"].to_numpy(float) for name in known["optimizer"]}
+    return {name: float(np.median(values)) for name, values in medians.items()}
+
+
 def to_json(found: Findings) -> dict[str, Any]:
     """Return the findings as plain values; None stands for a miss or an open end of an interval."""
     cells = found.cells
-    steps: dict[str, dict[str, float]] = {name: {} for name in found.scaling}
-    for row in cells.to_dict("records"):
-        steps[row["optimizer"]][str(row["batch_size"])] = row["steps"]
+    steps, noise_scale = _by_cell(found, "steps"), _by_cell(found, "noise_scale")
     critical = {
         name: {
             "value": scaling.fit.b_crit.value,
@@ -85,6 +91,7 @@ def to_json(found: Findings) -> dict[str, Any]:
     counts = {"cells": len(cells), "trials": sum(cells["trials"].tolist()) + len(found.winners)}
     best = {name: best_batch_sizes(cells, name) for name in found.scaling}
     results = {"steps_to_target": steps, "critical_batch_size": critical, "best_batch_size": best}
+    results |= {"noise_scale": noise_scale} if noise_scales(cells) else {}
     return finite(counts | results | {"differences": differences})
 
 
@@ -103,6 +110,14 @@ def table(found: Findings) -> str:
         difference = by_cost["steps"]
         lines.append(f"  {a} − {b}: {_estimate(difference.estimate)}: {difference.verdict}")
     return "\n".join(lines)
+
+
+def _by_cell(found: Findings, column: str) -> dict[str, dict[str, float]]:
+    """The values of one column, by optimizer and batch size."""
+    values: dict[str, dict[str, float]] = {name: {} for name in found.scaling}
+    for row in found.cells.to_dict("records"):
+        values[row["optimizer"]][str(row["batch_size"])] = row[column]
+    return values
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -137,10 +152,19 @@ def _cells(rows: "pandas.DataFrame", winners: "pandas.DataFrame") -> "pandas.Dat
             values = own[f"target_{cost}"].to_numpy(float)
             row[cost] = float(bootstrap.median(values))
             row[f"{cost}_low"], row[f"{cost}_high"] = float(values.min()), float(values.max())
+        row["noise_scale"] = _noise_scale(_where(rows, phase="winners", optimizer=optimizer, batch_size=batch_size))
         row |= {name: float(np.median(own[name].to_numpy(float))) for name in names}
         row |= {"trials": len(tried), "infeasible": len(_where(tried, status="INFEASIBLE"))}
         made.append(row | {"reached": int(np.isfinite(tried["steps_to_target"].to_numpy(float)).sum())})
     return pandas.DataFrame(made)
+
+
+def _noise_scale(rows: "pandas.DataFrame") -> float:
+    """The run-averaged noise scale of a cell, from the rows of the seed that measured it."""
+    if "noise_trace" not in rows:
+        return math.nan
+    own = rows.loc[rows["noise_trace"].notna()]
+    return noise.run_average(*(own[name].to_numpy(float) for name in ("step", "noise_trace", "noise_squared_norm")))
 
 
 def _scaling(winners: "pandas.DataFrame") -> Scaling:

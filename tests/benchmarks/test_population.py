@@ -1,5 +1,4 @@
 import importlib.util
-import itertools
 import json
 import multiprocessing
 import subprocess
@@ -7,7 +6,6 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "population.py"
@@ -30,8 +28,8 @@ def script():
 def small(script, monkeypatch):
     """The script with few rows, small matrices and one orientation."""
     monkeypatch.setattr(script.contenders, "ROWS", 200)
-    monkeypatch.setattr(script.limit, "LARGE", 32)
-    monkeypatch.setattr(script.limit, "ORIENTATIONS", script.limit.ORIENTATIONS[:1])
+    monkeypatch.setattr(script.ceilings, "LARGE", 32)
+    monkeypatch.setattr(script.ceilings, "ORIENTATIONS", script.ceilings.ORIENTATIONS[:1])
     monkeypatch.setattr(script.turns, "REST_SECONDS", 0.0)
     return script
 
@@ -135,41 +133,6 @@ def test_a_row_names_the_best_of_pytorch_and_the_share(script):
     assert row["ratio"] == {"torch_eager": 6.0, "torch_ensemble": 3.0, "sklearn": 2.0}
     assert row["torch_compile_processes"] is None
     assert row["gemm_gflops"] == pytest.approx(32 * 1_007_104 / 4.0 / 1e3, abs=0.1)
-
-
-def test_the_products_of_a_step(script):
-    shapes = [product.shape for product in script.limit.products(script.contenders.NETWORK, 32)]
-    forward = [(32, 784, 256), (32, 256, 128), (32, 128, 10)]
-    backward = [(10, 32, 128), (32, 10, 128), (128, 32, 256), (32, 128, 256), (256, 32, 784)]
-    assert shapes == forward + backward
-
-
-@pytest.mark.parametrize("choice", list(itertools.product((False, True), repeat=3)))
-def test_every_orientation_computes_the_product(script, choice):
-    rng = np.random.default_rng(0)
-    left, right = rng.normal(size=(2, 3)), rng.normal(size=(3, 4))
-    orientation = script.limit.Orientation(*choice)
-    stored_left = left.T if orientation.left_transposed else left
-    stored_right = right.T if orientation.right_transposed else right
-    product = script.limit.Product("c", "a", "b", (2, 3, 4))
-    result = script.limit._multiply(product, orientation, stored_left.reshape(-1), stored_right.reshape(-1))
-    np.testing.assert_allclose(result.T if orientation.swapped else result, left @ right, rtol=1e-5)
-
-
-@pytest.mark.parametrize("together", [1, 2])
-def test_the_parts_of_the_limit_run_on_all_devices(small, together):
-    x, _ = small.contenders.noise()
-    parts = small.limit.parts(small.devices.mesh(), small.contenders.NETWORK, x, 4, together)
-    assert list(parts) == ["products", "update", "gather"]
-    for part in parts.values():
-        part.run(3)
-
-
-def test_a_first_use_is_not_timed(script):
-    counts = []
-    script.turns.steps_in(counts.append, 1e-9)
-    assert counts[0] == 1
-    assert len(counts) >= 2
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ def trial(optimizer: str, batch_size: int, point: int, seed: int, reaches: bool)
     return {"steps": steps, "steps_to_target": float(steps) if met else np.inf, "status": status, "failed": -1}
 
 
+def noisy(frame: pandas.DataFrame, optimizer: str) -> pandas.DataFrame:
+    """A noise scale of 25 for sgd and 200 for adam in the first winner's run; the line's B_crit is 100 for both."""
+    trace = (1 / (1 + frame["step"])).where(frame["seed"] == 0)
+    squared_norm = trace / {"sgd": 25.0, "adam": 200.0}[optimizer]
+    return frame.assign(noise_trace=trace, noise_squared_norm=squared_norm, noise_scale=trace / squared_norm)
+
+
 def rows(optimizer: str, batch_size: int, phase: str, points: int, seeds: int, reaches: bool) -> pandas.DataFrame:
     made = []
     for point in range(points):
@@ -51,14 +58,22 @@ def rows(optimizer: str, batch_size: int, phase: str, points: int, seeds: int, r
 
 
 def study(
-    directory: Path, asked: plan.Study = STUDY, *, reaches: bool = True, tuned: int = 6, won: int = 6, **environment
+    directory: Path,
+    asked: plan.Study = STUDY,
+    *,
+    reaches: bool = True,
+    tuned: int = 6,
+    won: int = 6,
+    noise: bool = False,
+    **environment,
 ) -> Path:
     """Write a study by hand, `tuned` and `won` of its parts."""
     kept = store.Store(directory, asked)
     cells = [(name, size) for size in sorted(SIZES, reverse=True) for name in asked.optimizers]
     for phase, count, points, seeds in (("tuning", tuned, 4, 3), ("winners", won, 1, 5)):
         for name, size in cells[:count]:
-            kept.write(phase, f"{name}-{size}", rows(name, size, phase, points, seeds, reaches))
+            made = rows(name, size, phase, points, seeds, reaches)
+            kept.write(phase, f"{name}-{size}", noisy(made, name) if noise and phase == "winners" else made)
     path = directory / "environment.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | environment))
     return directory
@@ -115,6 +130,7 @@ def test_every_figure_is_in_the_page_and_on_disk(finished: Path) -> None:
 
 def test_tables_have_a_row_per_cell_optimizer_and_pair(finished: Path) -> None:
     text = finished.read_text(encoding="utf-8")
+    assert "noise scale" not in text
     bodies = re.findall(r'class="sortable">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
     assert [body.count("<tr>") for body in bodies] == [6, 2, 1]
     keys = re.findall(r'data-key="([^"]*)" class="number"', text)
@@ -167,6 +183,27 @@ def test_one_optimizer_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     seen = read(page.write([study(tmp_path / "a", asked)], tmp_path / "page.html"))
     assert seen.figures == FIGURES[:-2]
     assert "nothing to compare it with" in seen.text
+
+
+def test_a_noise_scale_that_was_measured_stands_beside_the_critical_batch_size(tmp_path: Path) -> None:
+    seen = read(page.write([study(tmp_path / "a", noise=True)], tmp_path / "page.html"))
+    assert seen.figures == [*FIGURES[:6], "noise_scale", *FIGURES[6:]]
+    found = page._read(tmp_path / "a").found
+    assert found is not None
+    b_crit = {name: scaling.fit.b_crit.value for name, scaling in found.scaling.items()}
+    assert b_crit == pytest.approx({"sgd": 100, "adam": 100}, rel=0.3), "the trials' steps vary by 10 %"
+    assert f"25 for sgd, a factor of {answer.number(b_crit['sgd'] / 25)} below its B_crit" in seen.text
+    assert f"200 for adam, a factor of {answer.number(200 / b_crit['adam'])} above its B_crit" in seen.text
+    (cells, *_) = answer.tables(STUDY, found)
+    at = cells.columns.index("noise scale")
+    assert {(row[0].text, row[at].text) for row in cells.rows} == {("sgd", "25"), ("adam", "200")}
+    assert page.summary(tmp_path / "a")["noise_scale"]["sgd"] == pytest.approx(dict.fromkeys(("1", "16", "256"), 25))
+
+
+def test_a_noise_scale_is_shown_where_nobody_reaches_the_target(tmp_path: Path) -> None:
+    seen = read(page.write([study(tmp_path / "a", reaches=False, noise=True)], tmp_path / "page.html"))
+    assert seen.figures == [*FIGURES[:6], "noise_scale"]
+    assert "the gradient noise scale is 200 for adam; 25 for sgd." in seen.text
 
 
 def test_studies_are_joined_by_device_with_what_does_not_compare(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from mlp_jax.analysis import comparison, critical_batch_size
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, findings, table, to_json
+from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, findings, noise_scales, table, to_json
 
 INF = math.inf
 SIZES = (8, 80, 800)
@@ -158,6 +158,39 @@ def test_json_holds_plain_values_with_null_for_what_is_not_finite():
     assert len(plain["differences"]) == 6
     last = plain["differences"][-1]
     assert (last["first"], last["second"], last["steps"]["verdict"]) == ("momentum", "sgd", comparison.SECOND_LESS)
+
+
+def measured(rows: list[dict], factor: float) -> pandas.DataFrame:
+    """The first seed of each winner has a noise that falls to 0 with its steps, `factor` times |G|² all the way."""
+    frame = shuffled(rows)
+    falls = 1 - frame["step"] / frame["steps"].clip(lower=1)
+    own = (frame["phase"] == "winners") & (frame["seed"] == 0)
+    frame["noise_squared_norm"] = falls.where(own)
+    frame["noise_trace"] = factor * frame["batch_size"] ** 0.5 * frame["noise_squared_norm"]
+    return frame
+
+
+def test_a_cell_has_the_run_averaged_noise_scale_of_the_seed_that_measured_it():
+    rows = [row for name, values in LINE.items() for row in winners(name, values)] + TUNED
+    found = findings(measured(rows, 3.0))
+    values = found.cells.set_index(["optimizer", "batch_size"])["noise_scale"]
+    for (_, size), value in values.items():
+        assert value == pytest.approx(3 * size**0.5)
+    assert noise_scales(found.cells) == pytest.approx(dict.fromkeys(LINE, 3 * 80**0.5))
+    assert to_json(found)["noise_scale"]["sgd"] == pytest.approx({str(size): 3 * size**0.5 for size in SIZES})
+    assert repr(found.scaling) == repr(of(LINE).scaling)
+
+
+def test_what_was_not_measured_is_not_there():
+    found = of(LINE)
+    assert found.cells["noise_scale"].isna().all()
+    assert noise_scales(found.cells) == {}
+    assert "noise_scale" not in to_json(found)
+    some = shuffled(winners("sgd", LINE["sgd"]))
+    of_one = findings(pandas.concat([measured(winners("momentum", LINE["momentum"]), 3.0), some]))
+    assert list(noise_scales(of_one.cells)) == ["momentum"]
+    plain = json.loads(json.dumps(to_json(of_one), allow_nan=False))
+    assert plain["noise_scale"]["sgd"] == dict.fromkeys(map(str, SIZES))
 
 
 def test_the_table_says_what_was_best_what_was_missed_and_what_differs():

@@ -1,7 +1,7 @@
-"""What a trial-step costs at least: XLA's own matrix products, one pass over weights and momenta, one gather of rows.
+"""What a machine can do at most: XLA's own matrix products, passes over memory, gathers of rows, calls and turns.
 
-Invariant: the parts run on all devices at the same time, as training does, and no turn of their loops repeats another,
-so that XLA can neither hoist nor drop any of it.
+Invariant: the parts run on all devices of a mesh at the same time, as training does, and no turn of their loops repeats
+another, so that XLA can neither hoist nor drop any of it.
 """
 
 import itertools
@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from turns import Contender, steps_in, time_of
 
 from mlp_jax import placement
+from mlp_jax.clocks import Steps, steps_in, time_of
 from mlp_jax.model import Network, parameter_count
 
 LARGE = 2048
@@ -63,20 +63,32 @@ def flops(of: Sequence[Product]) -> int:
     return sum(2 * math.prod(product.shape) for product in of)
 
 
-def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together: int) -> dict[str, Contender]:
+def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together: int) -> dict[str, Steps]:
     """Return the three parts of the limit; a step of theirs is one trial-step of `together` trials on each device."""
     chain = products(network, batch_size)
     return {
         "products": _chain(mesh, chain, [fastest(mesh, product, together) for product in chain], together),
-        "update": _update(mesh, parameter_count(network), together),
+        "update": update(mesh, 2 * parameter_count(network), together),
         "gather": _gather(mesh, x, batch_size * together),
     }
 
 
-def large(mesh: Mesh) -> Contender:
-    """Return a product of two LARGE × LARGE matrices on each device."""
-    product = Product("c", "a", "b", (LARGE, LARGE, LARGE))
-    return _chain(mesh, [product], [fastest(mesh, product, 1)], 1)
+def large(mesh: Mesh, width: int, orientation: Orientation | None = None) -> Steps:
+    """Return a product of two width × width matrices on each device, in its fastest orientation unless told."""
+    product = Product("c", "a", "b", (width, width, width))
+    return _chain(mesh, [product], [orientation or fastest(mesh, product, 1)], 1)
+
+
+def call() -> Steps:
+    """Return a call of a compiled program that does nothing to speak of, awaited each time."""
+    x = jnp.float32(0)
+    compiled = jax.jit(lambda x: x + 1).lower(x).compile()
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            jax.block_until_ready(compiled(x))
+
+    return run
 
 
 def fastest(mesh: Mesh, product: Product, together: int) -> Orientation:
@@ -86,7 +98,7 @@ def fastest(mesh: Mesh, product: Product, together: int) -> Orientation:
         return ORIENTATIONS[0]
     alone = product._replace(left="a", right="b")
     different = [each for each in ORIENTATIONS if m != n or not each.swapped]  # a square one's mirror is another
-    runs = {each: _chain(mesh, [alone], [each], together).run for each in different}
+    runs = {each: _chain(mesh, [alone], [each], together) for each in different}
     counts = {each: steps_in(run, SEARCH_SECONDS) for each, run in runs.items()}
     rounds = SEARCH_ROUNDS if max(counts.values()) > 1 else 1
     return min((time_of(run, counts[each]), each) for _ in range(rounds) for each, run in runs.items())[1]
@@ -102,7 +114,7 @@ def _multiply(product: Product, orientation: Orientation, left: Any, right: Any)
     return jax.lax.dot_general(first, second, (((i,), (j,)), ((), ())))
 
 
-def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], together: int) -> Contender:
+def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], together: int) -> Steps:
     """Return the products of `chain`; its first operand depends on the turn before, and so do all its products."""
     fed = chain[0].left
     operands = {name for product in chain for name in (product.left, product.right)}
@@ -125,7 +137,7 @@ def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], to
         empty = {name: jnp.zeros(shapes[name].shape) for name in results}
         return jax.lax.fori_loop(0, count, partial(step, given), {fed: given[fed]} | empty)
 
-    return _contender(mesh, run, _operands(chain), together)
+    return _compiled(mesh, run, _operands(chain), together)
 
 
 def _operands(chain: list[Product]) -> dict[str, np.ndarray]:
@@ -139,18 +151,18 @@ def _operands(chain: list[Product]) -> dict[str, np.ndarray]:
     }
 
 
-def _update(mesh: Mesh, parameters: int, together: int) -> Contender:
-    """Return one pass that reads and writes a weight and a momentum for each parameter."""
+def update(mesh: Mesh, numbers: int, together: int = 1) -> Steps:
+    """Return one pass that reads and writes so many float32 numbers for each trial; with one, a turn of a loop."""
 
     def run(given: dict, count) -> dict:
         pass_over = lambda _, values: values * given["keep"] + given["add"]
         return {"values": jax.lax.fori_loop(0, count, pass_over, given["values"])}
 
-    values = np.ones(2 * parameters, np.float32)
-    return _contender(mesh, run, {"values": values, "keep": np.float32(0.9), "add": np.float32(0.1)}, together)
+    values = np.ones(numbers, np.float32)
+    return _compiled(mesh, run, {"values": values, "keep": np.float32(0.9), "add": np.float32(0.1)}, together)
 
 
-def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Contender:
+def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Steps:
     """Return the gather of so many random rows of uint8 and their conversion to float32."""
     order = np.resize(np.random.default_rng(0).permutation(len(x)).astype(np.int32), len(x) + rows)
 
@@ -161,10 +173,10 @@ def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Contender:
     def run(given: dict, count) -> dict:
         return {"rows": jax.lax.fori_loop(0, count, partial(step, given), jnp.zeros((rows, x.shape[1])))}
 
-    return _contender(mesh, run, {"x": x, "order": order, "scale": np.float32(1 / 255)}, 1)
+    return _compiled(mesh, run, {"x": x, "order": order, "scale": np.float32(1 / 255)}, 1)
 
 
-def _contender(mesh: Mesh, function: Callable, given: dict[str, Any], together: int) -> Contender:
+def _compiled(mesh: Mesh, function: Callable, given: dict[str, Any], together: int) -> Steps:
     """Return the compiled `function` of `given` and a count, for `together` trials on each device at the same time."""
     each, everywhere = PartitionSpec("trial"), PartitionSpec()
 
@@ -183,4 +195,4 @@ def _contender(mesh: Mesh, function: Callable, given: dict[str, Any], together: 
     def run(count: int) -> None:
         jax.block_until_ready(compiled(held, jax.device_put(np.int32(count), NamedSharding(mesh, everywhere))))
 
-    return Contender(lambda: math.nan, run)
+    return run

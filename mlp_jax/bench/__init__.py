@@ -1,0 +1,10 @@
+"""What a machine does: training measured against batch size, beside what its products and its memory allow."""
+
+from mlp_jax.bench.effort import FULL, QUICK, Effort
+from mlp_jax.bench.machine import measure
+from mlp_jax.bench.record import KIND, VERSION, Gain, default_path, gain, prepare, read, table, write
+
+__all__ = [
+    "FULL", "KIND", "QUICK", "VERSION", "Effort", "Gain", "default_path", "gain", "measure", "prepare", "read", "table",
+    "write",
+]  # fmt: skip

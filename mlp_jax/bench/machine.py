@@ -1,0 +1,101 @@
+"""Measure this machine: what it can do at most, and how much of that training reaches at each batch size.
+
+Invariant: every time is a median of rounds of enough steps to be timed, awaited, after a first use; what a device can't
+do (a batch that does not fit, a precision that it lacks) is said in the record where its numbers would be.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from mlp_jax import devices
+from mlp_jax.bench import ceilings, precisions, roofline, training, workloads
+from mlp_jax.bench.effort import FULL, NETWORKS, Effort
+from mlp_jax.bench.record import KIND, VERSION
+from mlp_jax.bench.roofline import Ceilings, Roofline
+from mlp_jax.clocks import Clock, median_seconds
+from mlp_jax.model import Network, parameter_count
+
+ROWS = 70_000
+Say = Callable[[str], None]
+
+
+def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
+    """Return the record of this machine; `say` is told what comes next.
+
+    Raises:
+        ValueError: the machine can't hold the smallest of what is asked.
+    """
+    clock, mesh = Clock(), devices.mesh()
+    one = Mesh(mesh.devices.flatten()[:1], ("trial",))
+    with _no_cache():
+        say("ceilings")
+        alone = roofline.measured(one, effort)
+        together = alone if mesh.size == 1 else roofline.measured(mesh, effort)
+        networks = {name: _network(name, network, alone, one, effort, say) for name, network in NETWORKS.items()}
+        exactness = precisions.measured(one, effort, say)
+    record = {
+        "kind": KIND,
+        "version": VERSION,
+        "environment": devices.describe() | {"date": datetime.date.today().isoformat()},
+        "effort": dataclasses.asdict(effort),
+        "seconds": clock.seconds["total"],
+        "ceilings": {"one_device": alone._asdict(), "all_devices": together._asdict()},
+        "networks": networks,
+        "precisions": exactness,
+    }
+    return _rounded(record)
+
+
+def _network(name: str, network: Network, limits: Ceilings, one: Mesh, effort: Effort, say: Say) -> dict[str, Any]:
+    """The part of the record about one network."""
+    data = workloads.held(*workloads.noise(network, max(ROWS, *effort.batch_sizes)))
+    numbers = 2 * parameter_count(network)
+    state_rate = 8 * numbers / median_seconds(ceilings.update(one, numbers), effort.seconds, effort.rounds)
+    batch, trials = [], []
+    for batch_size in effort.batch_sizes:
+        say(f"{name} network, batch size {batch_size:,}")
+        need = roofline.roofline(network, batch_size, limits, state_rate)
+        row = training.or_memory(partial(training.step, network, batch_size, data, effort))
+        batch.append({"batch_size": batch_size} | row | _reached(row, need))
+    for count in effort.trials:
+        say(f"{name} network, {count} trials together")
+        row = training.or_memory(partial(training.together, network, count, data, effort))
+        trials.append({"trials": count} | row)
+    size = {"widths": list(network.widths), "parameters": parameter_count(network), "optimizer": "momentum"}
+    return size | {"state_bytes_per_second": state_rate, "batch": batch, "population": trials}
+
+
+def _reached(row: dict[str, Any], need: Roofline) -> dict[str, Any]:
+    """How near a step that was timed comes to the roofline."""
+    if "error" in row:
+        return {}
+    seconds = row["step_seconds"]
+    rates = {"flops_per_second": need.flops / seconds, "bytes_per_second": need.bytes / seconds}
+    return rates | {"roofline_seconds": need.seconds, "bound": need.bound, "share": need.seconds / seconds}
+
+
+@contextlib.contextmanager
+def _no_cache() -> Iterator[None]:
+    """Compile everything anew, whatever is cached on disk: that is what a first run pays."""
+    before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+
+
+def _rounded(value: Any) -> Any:
+    """Four digits are more than any of these times is worth; what is exact is left as it is."""
+    if isinstance(value, dict):
+        return {key: item if key == "environment" else _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,169 @@
+"""The record of a machine: one JSON file, named by its device and date, that other machines' records compare with.
+
+Invariant: a file is read as a record only if it is one of ours of this version, whole.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlp_jax import records
+
+KIND = "mlp_jax bench"
+VERSION = "1.0"  # records compare within one MAJOR.MINOR
+NEEDED = ("environment", "effort", "ceilings", "networks", "precisions")
+RESULTS = Path("benchmarks/results")  # in a checkout
+ENOUGH = 0.9  # of the most examples per second: more are no gain that a larger batch is worth
+
+
+class Gain(NamedTuple):
+    """Where a device stops gaining: the least batch size with ENOUGH of the most examples per second that it reached.
+
+    `best` is that most. `open` says that the largest batch that was measured is the one, so that larger ones may gain.
+    """
+
+    batch_size: int
+    best: float
+    open: bool
+
+
+def default_path(record: dict[str, Any], quick: bool = False) -> Path:
+    """Return where a record goes: benchmarks/results/ in the checkout, the current directory elsewhere."""
+    name = file_name("bench-quick" if quick else "bench", record["environment"])
+    return (RESULTS if RESULTS.is_dir() else Path()) / name
+
+
+def file_name(name: str, environment: dict[str, Any]) -> str:
+    """Return the name of a record: `name`, the device and the date."""
+    device = re.sub(r"[^a-z0-9]+", "-", environment["device_kind"].lower()).strip("-")
+    return f"{name}-{device}-{environment['date']}.json"
+
+
+def prepare(path: Path) -> None:
+    """Make the folder of a record before it is measured, so that minutes are not spent for nothing.
+
+    Raises:
+        ValueError: `path` is a folder.
+        OSError: its folder can't be made.
+    """
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder; name a file")
+    records.make_folder(path.parent)
+
+
+def write(record: dict[str, Any], path: Path) -> None:
+    """Write the record.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    text = json.dumps(records.finite(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    prepare(path)
+    records.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises:
+        ValueError: the file is no record of ours, or one of another version.
+        OSError: it can't be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a record of mlp-jax bench ({error}); name a file that it wrote") from error
+    if not isinstance(found, dict) or found.get("kind") != KIND:
+        raise ValueError(f"{path} is not a record of mlp-jax bench; name a file that it wrote")
+    if found.get("version") != VERSION:
+        raise ValueError(
+            f"{path} has version {found.get('version')!r}, and this is {VERSION}: they do not compare; "
+            "measure again with mlp-jax bench"
+        )
+    try:
+        return _checked(found)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); measure again with mlp-jax bench") from error
+
+
+def gain(rows: list[dict[str, Any]]) -> Gain | None:
+    """Return where a device stops gaining over the `batch` rows of a network; None if none of them fits it."""
+    measured = sorted((row["batch_size"], row["examples_per_second"]) for row in rows if "error" not in row)
+    if not measured:
+        return None
+    best = max(rate for _, rate in measured)
+    size = next(size for size, rate in measured if rate >= ENOUGH * best)
+    return Gain(size, best, size == measured[-1][0])
+
+
+def table(record: dict[str, Any]) -> str:
+    """Return the record as text: ceilings, then what training reaches at each batch size."""
+    where, one = record["environment"], record["ceilings"]["one_device"]
+    lines = [
+        f"{where['device_count']} × {where['device_kind']} ({where['processor'] or where['machine']}, "
+        f"{where['cores']} cores), jax {where['jax']}, products at precision {where['matmul_precision']}",
+        f"ceilings of one device: {one['flops_per_second'] / 1e9:,.0f} GFLOP/s in a large product, "
+        f"{one['bytes_per_second'] / 1e9:,.1f} GB/s copied, {one['call_seconds'] * 1e6:,.1f} µs a call, "
+        f"{one['turn_seconds'] * 1e6:,.2f} µs a turn of a loop",
+    ]
+    for name, network in record["networks"].items():
+        lines += ["", *_network(name, network)]
+    return "\n".join([*lines, "", *_precisions(record["precisions"])])
+
+
+def _network(name: str, network: dict[str, Any]) -> list[str]:
+    lines = [f"{name} network, {'-'.join(map(str, network['widths']))}, {network['optimizer']}"]
+    heads = ("B", "µs per step", "examples/s", "GFLOP/s", "GB/s", "share of ceiling", "bound by", "compile s")
+    lines.append(_cells(heads))
+    for row in network["batch"]:
+        lines.append(f"{row['batch_size']:>10,}  {row['error']}" if "error" in row else _cells(_step(row)))
+    if stop := gain(network["batch"]):
+        beyond = "; larger ones may gain" if stop.open else ""
+        lines.append(f"{ENOUGH:.0%} of the most examples/s from B = {stop.batch_size:,} on{beyond}")
+    lines.append(_cells(("trials", "trial-steps/s", "GFLOP/s", "compile s")))
+    for row in network["population"]:
+        lines.append(f"{row['trials']:>10,}  {row['error']}" if "error" in row else _cells(_trials(row)))
+    return lines
+
+
+def _step(row: dict[str, Any]) -> tuple[str, ...]:
+    rates = f"{row['flops_per_second'] / 1e9:,.1f}", f"{row['bytes_per_second'] / 1e9:,.2f}"
+    least = f"{row['share']:.0%}", row["bound"], f"{row['compile_seconds']:.2f}"
+    time = f"{row['step_seconds'] * 1e6:,.1f}", f"{row['examples_per_second']:,.0f}"
+    return f"{row['batch_size']:,}", *time, *rates, *least
+
+
+def _trials(row: dict[str, Any]) -> tuple[str, ...]:
+    rates = f"{row['trial_steps_per_second']:,.0f}", f"{row['flops_per_second'] / 1e9:,.1f}"
+    return f"{row['trials']:,}", *rates, f"{row['compile_seconds']:.2f}"
+
+
+def _precisions(precisions: dict[str, dict]) -> list[str]:
+    lines = [_cells(("precision", "error", "GFLOP/s", "µs per step", "digits' loss", "minus highest"))]
+    for name, row in precisions.items():
+        if "error" in row:
+            lines.append(f"{name:>10}  {row['error']}")
+            continue
+        step = row["step"]
+        time = "–" if "error" in step else f"{step['step_seconds'] * 1e6:,.1f}"
+        exact = f"{row['product_error']:.1e}", f"{row['product_flops_per_second'] / 1e9:,.1f}"
+        if row["same_as"]:
+            lines.append(f"{name:>10}  bit for bit what {row['same_as']} is on this device")
+            continue
+        other = row.get("loss_minus_highest")
+        apart = "" if other is None else f"{other['value']:+.2g} [{other['low']:+.2g}, {other['high']:+.2g}]"
+        lines.append(_cells((name, *exact, time, f"{row['validation_loss']:.4f}", apart)))
+    return lines
+
+
+def _cells(values: tuple[str, ...]) -> str:
+    return f"{values[0]:>10}" + "".join(f"{value:>18}" for value in values[1:])
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the record, each of whose parts has been looked at once."""
+    if missing := [name for name in NEEDED if not isinstance(found.get(name), dict)]:
+        raise ValueError(f"{missing[0]} is missing")
+    table(found)
+    return found

@@ -1,0 +1,74 @@
+"""How devices share the work: trials along one axis of the mesh, the rows of a mini-batch along the other.
+
+Invariant: a layout decides where numbers are computed, not which, within the rounding of sums. The examples are on
+every device: what is shared is the work on them.
+"""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from mlp_jax import devices, trial
+
+LEAST_ROWS = trial.GRADIENT_ROWS
+"""Rows that a device must have for itself: a core computes fewer no faster, and each step waits for all devices."""
+
+
+def choose(count: int, trials: int, batch_size: int) -> tuple[int, int]:
+    """Return how many of `count` devices lie along the trial and the data axis of the mesh.
+
+    Trials come first: they need not wait for each other. A trial's rows are shared by as many devices as leave none
+    of the trials without, and each device with LEAST_ROWS.
+    """
+    pays = lambda data: data * trials <= count and data * LEAST_ROWS <= batch_size
+    data = max(data for data in range(1, count + 1) if count % data == 0 and (data == 1 or pays(data)))
+    return count // data, data
+
+
+def data_axis(mesh: Mesh) -> str | None:
+    """Name the axis along which devices share rows; None where each has all of them."""
+    return "data" if mesh.shape["data"] > 1 else None
+
+
+def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
+    """Return the mesh for a trial that trains alone; None is one device.
+
+    Args:
+        asked: (1, number of devices), (1, 1) for one device, or None: as many as pay, of this process; on a CPU one,
+            whose threads share the rows of a product as it is.
+
+    Raises:
+        ValueError: `asked` is neither.
+    """
+    there = jax.local_devices()
+    if asked is None:
+        data = 1 if there[0].platform == "cpu" else choose(len(there), 1, batch_size)[1]
+        return None if data == 1 else devices.mesh((1, data), there[:data])
+    if tuple(asked) == (1, 1):
+        return None
+    if asked[0] != 1:
+        raise ValueError(
+            f"mesh {asked[0]} × {asked[1]} is for many trials, and this is one; give 1 × {jax.local_device_count()}, or 1 × 1"
+        )
+    return devices.mesh(asked)
+
+
+def put_everywhere(mesh: Mesh, values: PyTree) -> PyTree:
+    """Copy arrays to every device."""
+    return jax.device_put(values, NamedSharding(mesh, PartitionSpec()))
+
+
+@lru_cache(maxsize=8)
+def shared(mesh: Mesh) -> tuple[Any, Any]:
+    """Return `trial.advance` and `trial.evaluate` for one trial whose rows all devices of `mesh` share."""
+    advance = jax.jit(partial(_shared, trial.steps, mesh), static_argnums=0, donate_argnums=4)
+    return advance, jax.jit(partial(_shared, trial.evaluate, mesh), static_argnums=0)
+
+
+def _shared(function: Any, mesh: Mesh, cell: trial.Cell, *arguments: Any) -> Any:
+    of_device = lambda *arguments: function(cell, *arguments, data_axis(mesh))
+    everywhere = PartitionSpec()
+    return jax.shard_map(of_device, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False)(*arguments)

@@ -1,0 +1,86 @@
+"""The gradient noise scale over training, drawn with the critical batch size that it should foretell.
+
+Invariant: what is drawn was measured; an interval that is open ends where the axes do.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
+
+from mlp_jax.analysis.bootstrap import Estimate
+from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.report.figures import LOOKS, where
+from mlp_jax.report.panels import grid, legend, log_y, name_x, number
+from mlp_jax.study.findings import Findings, noise_scales
+
+if TYPE_CHECKING:
+    import pandas
+
+SHADES = LinearSegmentedColormap.from_list("batch sizes", ["#c9d0d6", INK])  # from the smallest to the largest
+
+
+def measured(found: Findings | None) -> bool:
+    """Tell whether there is a noise scale to draw."""
+    return found is not None and bool(noise_scales(found.cells))
+
+
+def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
+    """Draw trΣ/|G|² against steps, a line per batch size, its run average, and B_crit with its interval as a band."""
+    names = list(noise_scales(found.cells))
+    figure, panels = grid(names)
+    there = where(rows, phase="winners").query("step > 0 and noise_scale > 0 and noise_scale < inf")
+    sizes = np.unique(there["batch_size"]).tolist()
+    shades = dict(zip(sizes, SHADES(np.linspace(0, 1, len(sizes)))))
+    for axes, name in zip(panels, names):
+        for size, shade in shades.items():
+            own = where(there, optimizer=name, batch_size=size).sort_values("step")
+            if own.empty:
+                continue
+            axes.plot(own["step"], own["noise_scale"], color=shade, linewidth=1)
+            average = where(found.cells, optimizer=name, batch_size=size)["noise_scale"]
+            _mark(axes, name, float(own["step"].iloc[-1]), float(average.iloc[0]))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(number))
+        name_x(axes, "step", panels)
+    panels[0].set_ylim(*_ends([there["noise_scale"], found.cells["noise_scale"], *_critical(found, names)]))
+    log_y(panels, "noise scale, in examples")
+    for axes, name in zip(panels, names):
+        _band(axes, found.scaling[name].fit.b_crit, LOOKS[name][0])
+    lines = [Line2D([], [], color=shade, label=f"B = {size:,}") for size, shade in shades.items()]
+    dot = Line2D([], [], marker="o", linestyle="", color=GREY, markersize=5, label="average over the run")
+    return legend(figure, [*lines, dot, Patch(color=GREY, alpha=0.3, label="B_crit")], 4)
+
+
+def _mark(axes: Axes, name: str, step: float, average: float) -> None:
+    """Put the average of a run where the run ends."""
+    colour, marker = LOOKS[name]
+    look = {"color": colour, "marker": marker, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
+    axes.plot(step, average, linestyle="", zorder=3, **look)
+
+
+def _band(axes: Axes, b_crit: Estimate, colour: str) -> None:
+    if math.isnan(b_crit.value):
+        return
+    bottom, top = axes.get_ylim()
+    axes.axhspan(max(b_crit.low, bottom), min(b_crit.high, top), color=colour, alpha=0.18, linewidth=0, zorder=0)
+    axes.axhline(b_crit.value, color=colour, linewidth=1.2, zorder=1)
+
+
+def _critical(found: Findings, names: list[str]) -> list[Estimate]:
+    return [found.scaling[name].fit.b_crit for name in names]
+
+
+def _ends(values: list) -> tuple[float, float]:
+    """Where a logarithmic axis begins and ends that holds all that is finite and above 0."""
+    every = np.concatenate([np.asarray(each, float) for each in values])
+    shown = every[np.isfinite(every) & (every > 0)]
+    if not shown.size:
+        return 1.0, 10.0
+    return float(shown.min() / 1.5), float(shown.max() * 1.5)
