@@ -72,7 +72,7 @@ def start_cpu_devices(count: int | None = None) -> None:
 
 
 def mesh(shape: tuple[int, int] | None = None, there: Sequence[Any] | None = None) -> Mesh:
-    """Return `there`, by default the devices of this process, as a mesh with the axes trial and data; neighbours share data.
+    """Return `there`, by default this process's devices, as a mesh with the axes trial and data; neighbours share data.
 
     Args:
         shape: how many lie along each axis; None is all along the trial axis.

@@ -51,7 +51,7 @@ def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
         return None
     if asked[0] != 1:
         raise ValueError(
-            f"mesh {asked[0]} × {asked[1]} is for many trials, and this is one; give 1 × {jax.local_device_count()}, or 1 × 1"
+            f"mesh {asked[0]} × {asked[1]} is for many trials, and this is one; give 1 × {len(there)}, or 1 × 1"
         )
     return devices.mesh(asked)
 

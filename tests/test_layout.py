@@ -174,8 +174,8 @@ def test_one_trial_is_on_one_device_of_a_cpu_unless_asked():
 
 @pytest.mark.parametrize(("batch_size", "used"), [(32, None), (1024, 2), (60_000, 8)])
 def test_one_trial_takes_as_many_accelerators_as_pay(monkeypatch, batch_size, used):
-    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu")] * 8)
     asked, one = [], devices.mesh((8, 1))
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu")] * 8)
     monkeypatch.setattr(devices, "mesh", lambda shape, there: asked.append((shape, len(there))) or one)
     assert (layout.of_one_trial(None, batch_size) is None) == (used is None)
     assert asked == ([] if used is None else [((1, used), used)])
