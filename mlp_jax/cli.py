@@ -29,6 +29,25 @@ DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 Options = TypeVar("Options")
 
 
+def _address(words: list[str]) -> str:
+    """Return the address after --ray; an empty one when there is none."""
+    if len(words) > 1:
+        raise ValueError("one address at most")
+    return words[0] if words else ""
+
+
+Ray = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[ADDRESS]",
+        instance_from_str=_address,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: ["None"] if value is None else [value],
+    ),
+]
+
+
 def train(
     *,
     config: Annotated[Config, tyro.conf.arg(name="")],
@@ -166,6 +185,7 @@ def study(
     max_epochs: float | None = None,
     target: float | None = None,
     noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ray: Ray = None,
     out: Path | None = None,
     save_config: Path | None = None,
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -189,6 +209,8 @@ def study(
         max_epochs: Budget of a trial in epochs; the first to run out binds.
         target: Validation accuracy to reach (regression: RMSE).
         noise_scale: Measure the gradient noise scale too, in the first winner's run of each cell.
+        ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
+            one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         save_config: Write the study.toml of this study, and run nothing.
         distributed: Share the study with the other processes of a cluster, each started with this same command; process
@@ -210,10 +232,11 @@ def study(
         records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
-    run = _start(distributed, coordinator, num_processes, process_id)
+    run = _start(ray, distributed, coordinator, num_processes, process_id)
     devices.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
-    with _interrupts() as interrupted, live_table(quiet=json) as show:
+    # what Ray has to say about nodes that died it prints on stdout
+    with _interrupts() as interrupted, live_table(quiet=json) as show, contextlib.redirect_stdout(sys.stderr):
         outcome = run(asked, directory, progress=show, interrupted=interrupted)
     if not outcome.complete:
         return _interrupted(directory, "run the same command")
@@ -361,9 +384,18 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
             signal.signal(signal_, handler)
 
 
-def _start(distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> Callable:
-    """Return the function that runs a study: with the other processes, once these have come, or alone."""
+def _start(
+    ray: str | None, distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Callable:
+    """Return the function that runs a study: on Ray, with the other processes, once these have come, or alone."""
     from mlp_jax import study
+
+    if ray is not None:
+        if distributed:
+            raise ValueError("--ray and --distributed are two ways to share a study; choose one of them")
+        from mlp_jax.study import cluster
+
+        return functools.partial(cluster.run, address=ray or None)
 
     if distributed:
         hosts.start(coordinator, num_processes, process_id)

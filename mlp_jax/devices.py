@@ -128,7 +128,7 @@ def describe() -> dict:
         "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
         "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # pyright: ignore[reportAttributeAccessIssue]
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        **_commit(),
+        **commit(),
     }
 
 
@@ -155,8 +155,8 @@ def _available_memory() -> int:
         return _memory() or 2**33
 
 
-def _commit() -> dict:
-    """The commit of the checkout that this code runs from; nothing for an installed package."""
+def commit() -> dict:
+    """Return the commit of the checkout that this code runs from; nothing for an installed package."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}

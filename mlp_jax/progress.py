@@ -19,26 +19,26 @@ def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable
     return _live(_line, _line, quiet)
 
 
-def live_table(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[[group.Progress], None]]:
-    """Show a population: one table on a terminal, a line every few seconds elsewhere unless `quiet`."""
-    return _live(_table, _row, quiet)
+def live_table(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[..., None]]:
+    """Show populations: one table, a row for each, on a terminal, lines every few seconds elsewhere unless `quiet`."""
+    return _live(_table, _rows, quiet)
 
 
 @contextlib.contextmanager
-def _live(on_terminal: Callable, elsewhere: Callable, quiet: bool) -> Iterator[Callable[[Any], None]]:
+def _live(on_terminal: Callable, elsewhere: Callable, quiet: bool) -> Iterator[Callable[..., None]]:
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.live import Live
 
         with Live("starting", console=Console(stderr=True), transient=True) as live:
-            yield lambda progress: live.update(on_terminal(progress))
+            yield lambda *progress: live.update(on_terminal(*progress))
         return
     last = [time.monotonic()]
 
-    def plain(progress: Any) -> None:
+    def plain(*progress: Any) -> None:
         if not quiet and time.monotonic() - last[0] >= PLAIN_SECONDS:
             last[0] = time.monotonic()
-            print(elsewhere(progress), file=sys.stderr, flush=True)
+            print(elsewhere(*progress), file=sys.stderr, flush=True)
 
     yield plain
 
@@ -66,14 +66,15 @@ def _cells(progress: group.Progress) -> dict[str, str]:
     }
 
 
-def _row(progress: group.Progress) -> str:
-    return " · ".join(f"{name} {value}" for name, value in _cells(progress).items())
+def _rows(*populations: group.Progress) -> str:
+    return "\n".join(" · ".join(f"{name} {value}" for name, value in _cells(each).items()) for each in populations)
 
 
-def _table(progress: group.Progress) -> "Table":
+def _table(*populations: group.Progress) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(*_cells(progress), box=box.SIMPLE)
-    table.add_row(*_cells(progress).values())
+    table = Table(*_cells(populations[0]), box=box.SIMPLE)
+    for each in populations:
+        table.add_row(*_cells(each).values())
     return table

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from mlp_jax import population, progress, run
-from mlp_jax.config import Config
+from mlp_jax.config import Config, load_data, make_cell
+from mlp_jax.group import Progress
 
 QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
 
@@ -38,6 +39,16 @@ def test_plain_lines_and_table_of_a_population(monkeypatch, capsys):
     table = progress._table(shown[-1])
     assert [column.header for column in table.columns] == [
         "cell", "running", "done", "infeasible", "best", "trial-steps/s", "left",
+    ]  # fmt: skip
+
+
+def test_several_populations_are_rows_of_one_table():
+    cells = [make_cell(dataclasses.replace(QUICK, batch_size=size), load_data(QUICK)) for size in (8, 16)]
+    each = [Progress(cell, 1, 2, 3, 0.5, 1e3, 4.0) for cell in cells]
+    table = progress._table(*each)
+    assert list(table.columns[0].cells) == ["momentum B=8", "momentum B=16"]
+    assert [line.split(" · ")[0] for line in progress._rows(*each).splitlines()] == [
+        "cell momentum B=8", "cell momentum B=16",
     ]  # fmt: skip
 
 

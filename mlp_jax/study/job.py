@@ -4,15 +4,17 @@ Invariant: what a part holds is decided by the study, the job and the data alone
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax import group, population
+from mlp_jax import config, group, population
 from mlp_jax import run as single
 from mlp_jax.data import Dataset
 from mlp_jax.study.plan import FRESH, Part, Study
+from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:
     import pandas
@@ -49,7 +51,7 @@ def make(
     """Train what `job` asks for and return its rows; None when interrupted."""
     if job.point is None:
         return _tune(study, job.part, dataset, progress, interrupted)
-    return _run_alone(study, job, job.point, dataset, interrupted)
+    return _run_alone(study, job, job.point, dataset, progress, interrupted)
 
 
 def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable):
@@ -76,20 +78,28 @@ def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interr
     return _labelled(frame, part, "tuning", point[frame["trial"]])
 
 
-def _run_alone(study: Study, job: Job, point: int, dataset: Dataset, interrupted: Callable):
+def _run_alone(study: Study, job: Job, point: int, dataset: Dataset, progress: Callable, interrupted: Callable):
     """Train one point with fresh seeds, one run after another; None when interrupted."""
     import pandas
 
+    cell, score = config.make_cell(job.part.config, dataset), config.score(dataset)
     values = {name: float(column[point]) for name, column in job.part.points.items()}
     frames = []
     for seed in range(FRESH, FRESH + study.fresh_seeds):
         measured = job.noise_scale and seed == FRESH
         asked = dataclasses.replace(job.part.config, seed=seed, noise_scale=measured, **values)
-        trained = single.train(asked, dataset=dataset, interrupted=interrupted)
+        show = lambda run, done=seed - FRESH: progress(_as_population(run, cell, score, done))
+        trained = single.train(asked, dataset=dataset, progress=show, interrupted=interrupted)
         if trained.status == "INCOMPLETE":
             return None
         frames.append(_alone(trained, seed - FRESH))
     return _labelled(pandas.concat(frames, ignore_index=True), job.part, "winners", point)
+
+
+def _as_population(run: single.Progress, cell: Cell, score: str, done: int) -> group.Progress:
+    """What a population of one shows, after `done` others."""
+    rate, best = run.examples_per_second / cell.batch_size, run.metrics.get(score, math.nan)
+    return group.Progress(cell, 1, done, 0, best, rate, math.nan if run.left is None else run.left)
 
 
 def _alone(trained: "single.Run", trial: int) -> "pandas.DataFrame":

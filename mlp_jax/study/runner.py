@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax import config, group
+from mlp_jax import config, devices, group
 from mlp_jax.analysis import targets
 from mlp_jax.data import Dataset
 from mlp_jax.study.job import Job, make
@@ -57,11 +57,15 @@ def run_with(
     study: Study,
     out: Path | str,
     interrupted: Callable[[], bool] = lambda: False,
+    describe: Callable[[], dict] = devices.describe,
 ) -> Outcome:
-    """Run what is missing of `study`, its jobs done by `make_all`, which returns how many parts it made."""
+    """Run what is missing of `study`, its jobs done by `make_all`, which returns how many parts it made.
+
+    `describe` says where that happens.
+    """
     dataset = config.load_data(study.workload)
     parts = list(study.parts(dataset))
-    store = Store(Path(out), study)
+    store = Store(Path(out), study, describe)
     store.check_cells(part.id for part in parts)
     made = make_all(store, (Job(part) for part in parts), dataset)
     if not interrupted():

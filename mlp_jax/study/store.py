@@ -8,7 +8,7 @@ on one directory.
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +22,24 @@ PHASES = ("tuning", "winners")
 
 
 class Store:
-    """The directory of one study.
+    """The directory of one study; `describe` says where its parts are made, and is asked once.
 
     Raises:
         ValueError: the path is a file, holds something else, another study, or one of another protocol version.
         OSError: it can't be written.
     """
 
-    def __init__(self, directory: Path, study: Study) -> None:
+    def __init__(
+        self, directory: Path, study: Study, describe: Callable[[], dict[str, Any]] = devices.describe
+    ) -> None:
         self.directory = directory
         if directory.exists():
             _check(directory, study)
         records.make_folder(directory)
         # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
-        for name, value in (("study.json", to_dict(study)), ("environment.json", devices.describe())):
+        for name, value in (("study.json", lambda: to_dict(study)), ("environment.json", describe)):
             if not (directory / name).exists():
-                text = json.dumps(value, indent=2) + "\n"
+                text = json.dumps(value(), indent=2) + "\n"
                 records.replace(directory / name, lambda path, text=text: path.write_text(text))
         for phase in PHASES:
             records.make_folder(directory / phase)

@@ -1,0 +1,239 @@
+"""Run a study on a Ray cluster: each missing part is a task, and Ray places it, retries it, brings back its rows.
+
+Invariant: this process alone writes the store, and a part only while it holds the claim to it; so whichever process
+dies, no row is lost or there twice. Workers need no data and no shared files.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import mlp_jax
+from mlp_jax import devices, group
+from mlp_jax.data import Dataset
+from mlp_jax.study import runner
+from mlp_jax.study.job import Job, make
+from mlp_jax.study.plan import Study
+from mlp_jax.study.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+ANSWER = 30.0  # seconds that a cluster has to answer
+POLL = 0.5  # seconds between two looks at the tasks
+CORES = 1  # of each task: its trials run on one CPU device, so seconds compare whatever the node has
+RETRIES = 3  # of a task whose worker or node died
+AT_ONCE = 256  # tasks that Ray knows of at a time; each holds a claim, which is an open file
+
+
+def run(
+    study: Study,
+    out: Path | str,
+    *,
+    address: str | None = None,
+    progress: Callable[..., None] = lambda *_: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> runner.Outcome:
+    """Run what is missing of `study` as tasks of one core each, and of one GPU where the cluster has any.
+
+    Args:
+        address: host:port of the cluster's head, or what else `ray.init` takes (auto, local, ray://…); None: what
+            RAY_ADDRESS names, else the cluster that runs here, else one that is started here and ended with the study.
+            A program that has called `ray.init` stays with its own cluster.
+        progress: called about once a second with what each cell that is trained now shows.
+        interrupted: asked as often; once it is true the tasks are cancelled.
+
+    Raises:
+        ValueError: Ray is not installed, the study does not fit its data, or `out` holds another one.
+        OSError: no cluster answers within ANSWER seconds, a part was given up by Ray, or `out` can't be written.
+    """
+    with _connected(address) as ray:
+        hands = Hands(ray, study, progress, interrupted)
+        return runner.run_with(hands.make_all, study, out, interrupted, hands.describe)
+
+
+class Running(NamedTuple):
+    """A job that a task is there for, and how its claim is given up."""
+
+    job: Job
+    held: contextlib.ExitStack
+
+
+class Hands:
+    """The cluster as the one who makes the parts of a study."""
+
+    def __init__(self, ray: ModuleType, study: Study, progress: Callable, interrupted: Callable[[], bool]) -> None:
+        self.ray, self.study, self.progress, self.interrupted = ray, study, progress, interrupted
+        gpus = int(ray.cluster_resources().get("GPU", 0) >= 1)
+        self.resources = {"num_cpus": CORES, "num_gpus": gpus}
+        environment = {"env_vars": {"NPROC": str(CORES)}}  # as many threads as XLA may use
+        self.remote = ray.remote(
+            **self.resources, max_retries=RETRIES, scheduling_strategy="SPREAD", runtime_env=environment
+        )
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        self.board = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Board).remote()
+
+    def describe(self) -> dict:
+        """Describe where the parts are made: one of the workers, and what a part has of it."""
+        described = self.remote(devices.describe).remote()
+        while not self.ray.wait([described], timeout=POLL)[0]:
+            if self.interrupted():
+                raise KeyboardInterrupt
+        of = {"version": self.ray.__version__, "nodes": sum(node["Alive"] for node in self.ray.nodes())}
+        # a worker has a copy of the code that runs here, and no checkout
+        return self._result(described, "what describes a worker") | devices.commit() | {"ray": of | self.resources}
+
+    def make_all(self, store: Store, jobs: Iterable[Job], dataset: Dataset) -> int:
+        """Have the parts made that are missing, but for those that another process claims first; return how many."""
+        made, missing, running = 0, list(jobs), {}
+        start = functools.partial(self.remote(_make).remote, self.study, dataset=self.ray.put(dataset))
+        try:
+            while (missing or running) and not self.interrupted():
+                for job in list(missing):
+                    if len(running) == AT_ONCE:
+                        break
+                    held = contextlib.ExitStack()
+                    if store.read(job.phase, job.name) is not None:
+                        missing.remove(job)
+                    elif held.enter_context(store.claim(job.phase, job.name)) and not store.has(job.phase, job.name):
+                        running[start(job=job, board=self.board)] = Running(job, held.pop_all())
+                        missing.remove(job)
+                    held.close()
+                for task in self._finished(running):
+                    job, held = running.pop(task)
+                    with held:
+                        store.write(job.phase, job.name, self._result(task, _called(job)))
+                    made += 1
+                self._show(running)
+        finally:
+            for task, (_, held) in running.items():
+                self.ray.cancel(task, force=True)
+                held.close()
+        return made
+
+    def _finished(self, running: dict) -> list:
+        """Wait for a task to end, at most POLL seconds."""
+        if running:
+            return self.ray.wait(list(running), timeout=POLL)[0]
+        time.sleep(POLL)  # other processes make all that is missing
+        return []
+
+    def _result(self, task: Any, what: str) -> Any:
+        try:
+            return self.ray.get(task)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self.ray.exceptions.RayError as error:
+            reason = str(error).splitlines()[0]
+            raise OSError(f"Ray gave up {what} ({reason}); run the same command again to go on") from error
+
+    def _show(self, running: dict) -> None:
+        names = [job.name for job, _ in running.values()]
+        latest = self.ray.get(self.board.read.remote())
+        if rows := [latest[name] for name in names if name in latest]:
+            self.progress(*rows)
+
+
+class Board:
+    """An actor that knows the latest progress of each part."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, group.Progress] = {}
+
+    def note(self, name: str, progress: group.Progress) -> None:
+        """Keep the progress of one part in the place of what was known of it."""
+        self.latest[name] = progress
+
+    def read(self) -> dict[str, group.Progress]:
+        """Return the latest progress by the parts' names."""
+        return self.latest
+
+
+def _make(study: Study, job: Job, dataset: Dataset, board: Any) -> "pandas.DataFrame | None":
+    """What a worker does."""
+    devices.enable_compilation_cache()
+    return make(study, job, dataset, progress=lambda progress: board.note.remote(job.name, progress))
+
+
+def _called(job: Job) -> str:
+    return f"{job.part.optimizer} B={job.part.batch_size} ({job.phase})"
+
+
+@contextlib.contextmanager
+def _connected(address: str | None) -> Iterator[ModuleType]:
+    """Give Ray, connected to a cluster; what it starts here says nothing, serves no page and reports no usage."""
+    ray = _imported()
+    if ray.is_initialized():
+        yield ray
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address not in (None, "local"):
+        _check_answer(address)
+    with _same_handler(signal.SIGTERM):  # Ray sets its own
+        ray.init(
+            address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"py_modules": [mlp_jax]},  # so that all run the code that runs here
+        )
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _imported() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.util.scheduling_strategies  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError as error:
+        raise ValueError("Ray is not installed; run pip install 'mlp-jax[ray]'") from error
+    return ray
+
+
+def _check_answer(address: str) -> None:
+    """Connect in a process of its own first: Ray tries an address that is silent for many minutes, then exits."""
+    code = "import logging, sys, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", code, address],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        reason = "nothing was heard"
+    else:
+        if tried.returncode == 0:
+            return
+        reason = next(iter(reversed(tried.stderr.strip().splitlines())), f"exit code {tried.returncode}")
+    raise ConnectionError(
+        f"no Ray cluster answers at {address!r} within {ANSWER:.0f} s ({reason}); give the host:port that ray start "
+        "--head printed (set RAY_AUTH_MODE=token if it asks for a token), or no address to start one here"
+    )
+
+
+@contextlib.contextmanager
+def _same_handler(number: int) -> Iterator[None]:
+    """Leave a signal's handler as it was."""
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, before)
