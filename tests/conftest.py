@@ -1,13 +1,19 @@
-"""What every test shares: strict shapes, CPU devices, a cache of its own, where MNIST is.
+"""What every test shares: strict shapes, CPU devices, a cache of its own, scripts loaded by name, where MNIST is.
 
 There are eight CPU devices, or as many as JAX_NUM_CPU_DEVICES or XLA_FLAGS says.
 """
 
+import importlib.util
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if "JAX_NUM_CPU_DEVICES" not in os.environ and "device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -24,6 +30,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def load_script() -> Iterator[Callable[[str], ModuleType]]:
+    """A function that imports a script, such as experiments/binary.py, and lets it find the modules beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def load(path: str) -> ModuleType:
+            file = ROOT / path
+            spec = importlib.util.spec_from_file_location(file.stem, file)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            patch.syspath_prepend(file.parent)
+            patch.setitem(sys.modules, file.stem, module)  # a dataclass looks its module up
+            spec.loader.exec_module(module)
+            return module
+
+        yield load
 
 
 @pytest.fixture

@@ -13,15 +13,8 @@ COMPILED = ("torch_compile_processes", "torch_ensemble_compiled")
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("benchmark_of_population", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPT.parent)  # as when it is run: the modules beside it
-        spec.loader.exec_module(module)
-        yield module
+def script(load_script):
+    return load_script("benchmarks/population.py")
 
 
 @pytest.fixture

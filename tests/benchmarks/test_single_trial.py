@@ -15,15 +15,8 @@ def run(*options: str) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("single_trial", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPT.parent)  # as when it is run: the modules beside it
-        spec.loader.exec_module(module)
-        yield module
+def script(load_script):
+    return load_script("benchmarks/single_trial.py")
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The scripts of the first trial in their quick form: they run, and print what their docstrings promise."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -11,24 +10,20 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 
 
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def quick(load_script, capsys):
+    """A function that runs the quick form of a script and returns what it prints."""
+
+    def run(name: str) -> str:
+        module = load_script(f"experiments/{name}.py")
+        module.main(module.Options(quick=True))
+        return capsys.readouterr().out
+
+    return run
 
 
-def quick(name: str, capsys) -> str:
-    module = load(name)
-    module.main(module.Options(quick=True))
-    return capsys.readouterr().out
-
-
-def test_softmax_classifier_passes_the_slides(capsys):
-    out = quick("softmax_mnist", capsys)
+def test_softmax_classifier_passes_the_slides(quick):
+    out = quick("softmax_mnist")
     for split in ("train", "test"):
         (line,) = [line for line in out.splitlines() if line.startswith(split)]
         ours, slides, step = re.findall(r"[\d.]+", line)
@@ -37,22 +32,22 @@ def test_softmax_classifier_passes_the_slides(capsys):
     assert "650" in out
 
 
-def test_network_of_800(capsys):
-    out = quick("mlp_mnist", capsys)
+def test_network_of_800(quick):
+    out = quick("mlp_mnist")
     assert len(re.findall(r"^seed \d", out, re.M)) == 5
     assert float(re.findall(r"test error ([\d.]+) ±", out)[0]) < 6
 
 
-def test_both_binary_outputs_agree(capsys):
-    out = quick("binary", capsys)
+def test_both_binary_outputs_agree(quick):
+    out = quick("binary")
     sigmoid, tanh = (float(value) for value in re.findall(r"test accuracy ([\d.]+)%", out))
     assert sigmoid > 90
     assert tanh == pytest.approx(sigmoid, abs=4)
 
 
-def test_every_output_and_loss_of_regression_beats_the_mean(capsys):
+def test_every_output_and_loss_of_regression_beats_the_mean(quick):
     rows = re.findall(
-        r"^(identity|relu) +(squared|absolute) +([\d.]+) +([\d.]+) +([\d.-]+)$", quick("regression", capsys), re.M
+        r"^(identity|relu) +(squared|absolute) +([\d.]+) +([\d.]+) +([\d.-]+)$", quick("regression"), re.M
     )
     assert len(rows) == 4
     for _, _, rmse, mae, r2 in rows:

@@ -1,8 +1,6 @@
 """The gradient by hand against jax.grad and central differences; updating early against the ordinary step."""
 
-import importlib.util
 import re
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from mlp_jax import losses, model, optimizers
 from mlp_jax.lecture import backpropagation
 from mlp_jax.model import Layer, Network
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 PAIRS = [(output, loss) for output, fitting in losses.FITTING.items() for loss in fitting]
 
 
@@ -274,20 +271,21 @@ def test_the_ordinary_step_can_not_free_early_what_a_whole_norm_needs() -> None:
 # ---------------------------------------------------------------------------------------------- experiments
 
 
-def quick(name: str, tmp_path: Path, capsys) -> str:
-    """Run an experiment's quick form and return what it prints."""
-    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(module.Options(quick=True, figure=tmp_path / "figure.png"))
-    assert (tmp_path / "figure.png").read_bytes()[1:4] == b"PNG"
-    return capsys.readouterr().out
+@pytest.fixture
+def quick(load_script, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """A function that runs an experiment's quick form and returns what it prints."""
+
+    def run(name: str) -> str:
+        module = load_script(f"experiments/{name}.py")
+        module.main(module.Options(quick=True, figure=tmp_path / "figure.png"))
+        assert (tmp_path / "figure.png").read_bytes()[1:4] == b"PNG"
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_experiment_checks_the_gradient_and_lists_memory(tmp_path: Path, capsys) -> None:
-    out = quick("backpropagation", tmp_path, capsys)
+def test_experiment_checks_the_gradient_and_lists_memory(quick) -> None:
+    out = quick("backpropagation")
     single, double, central = (float(value) for value in re.findall(r"from .* (\S+)$", out, re.M))
     assert single < 1e-5
     assert double < 1e-12
@@ -297,8 +295,8 @@ def test_experiment_checks_the_gradient_and_lists_memory(tmp_path: Path, capsys)
     assert "new w^(0)" in out
 
 
-def test_experiment_collapses_a_linear_network(tmp_path: Path, capsys) -> None:
-    out = quick("linear_collapse", tmp_path, capsys)
+def test_experiment_collapses_a_linear_network(quick) -> None:
+    out = quick("linear_collapse")
     apart, largest, same = re.findall(r"difference of z (\S+) \(largest z (\S+)\), same prediction (\S+)%", out)[0]
     assert float(apart) < 1e-5 * float(largest)
     assert float(same) == 100
