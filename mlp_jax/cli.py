@@ -333,6 +333,9 @@ def _code(run: Callable[[], int]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         code = 2
+    except MemoryError as error:
+        print(f"error: not enough memory ({_one_line(error) or 'in all'}); ask for less", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

@@ -88,7 +88,7 @@ def read_json(directory: Path, name: str, what: str = "run") -> dict:
     """
     path = directory / name
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ValueError(
             f"{directory} holds no {what} ({name} is missing); name a directory that --out made"
@@ -97,10 +97,22 @@ def read_json(directory: Path, name: str, what: str = "run") -> dict:
         raise ValueError(f"{directory} is not a directory; name one that --out made") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}); name another {what}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged (it holds no object); name another {what}")
+    return value
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file under a temporary name, then rename it to `path`; leave nothing when it fails."""
+    """Let `write` make the file under a temporary name, then rename it to `path`; leave nothing when it fails.
+
+    A link is followed, and what is no plain file (a pipe, a device) is written to as it is, never replaced.
+    """
+    if path.is_dir():
+        raise OSError(f"can't write {path}: it is a directory; name a file")
+    if path.exists() and not path.is_file():
+        write(path)
+        return
+    path = path.resolve() if path.is_symlink() else path
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         write(partial)

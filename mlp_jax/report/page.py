@@ -80,11 +80,13 @@ def write(directories: Sequence[Path], out: Path) -> Path:
     """Write the page about the studies in `directories` to `out`, and its figures to `figures/` beside it.
 
     Raises:
-        ValueError: a directory holds no study, or one of another protocol version.
+        ValueError: a directory holds no study, or one of another protocol version; `out` does not end in .html.
         OSError: it can't be written.
     """
     if not directories:
         raise ValueError("a report needs a study; name at least one directory")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {out} is no page; name a file that ends in .html")
     entries = _labelled([_read(Path(directory)) for directory in dict.fromkeys(directories)])
     records.make_folder(out.parent / "figures")
     several = len(entries) > 1

@@ -41,9 +41,11 @@ def from_file(path: Path) -> Study:
         OSError: it can't be read.
     """
     try:
-        return from_toml(path.read_text())
+        return from_toml(path.read_text(encoding="utf-8-sig"))  # Windows' editors begin a file with a mark
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise OSError(f"can't read {path}: {error.strerror}; name a study.toml") from error
 
 
 def _toml(value: Any) -> str:
