@@ -13,7 +13,8 @@ import numpy as np
 from mlp_jax import config, group, population
 from mlp_jax import run as single
 from mlp_jax.data import Dataset
-from mlp_jax.study.plan import FRESH, Part, Study
+from mlp_jax.study.cells import FRESH, Part
+from mlp_jax.study.plan import Study
 from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:

@@ -1,30 +1,24 @@
-"""What a study is asked to find out, and the cells that it consists of.
+"""What a study is asked to find out: a Study, checked, as plain values and changed.
 
-Invariant: a study is decided by its Study alone; every cell has the same number of seeds and of points (but one point
-where nothing is free, and of a grid as many as fit), and trials of one seed start from the same weights and see the
-same order of the data, whatever the optimizer.
+Invariant: a study is decided by its Study alone.
 """
 
 import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from typing import Any, Literal
 
 from mlp_jax import config as configs
 from mlp_jax import optimizers
 from mlp_jax.config import Config
-from mlp_jax.data import Dataset
 from mlp_jax.model import choose
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
 
 PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
-FRESH = 1_000_000  # the winners' seeds begin here, away from those of the tuning
 LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 to the full gradient
     "sgd": (1e-3, 10.0), "momentum": (1e-4, 1.0), "nesterov": (1e-4, 1.0), "adagrad": (1e-3, 1.0),
     "rmsprop": (1e-4, 0.1), "adadelta": (1e-2, 10.0), "adam": (1e-4, 0.1), "adamax": (1e-4, 0.1),
@@ -35,17 +29,6 @@ OWNED = (  # fields of Config that the study fills in
     "evaluate_on", "noise_scale",
     *sorted({name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters}),
 )  # fmt: skip
-
-
-class Part(NamedTuple):
-    """One cell of a study: all points and seeds of one optimizer at one batch size."""
-
-    id: str
-    optimizer: str
-    batch_size: int
-    config: Config
-    points: dict[str, np.ndarray]
-    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,44 +99,11 @@ class Study:
     @property
     def id(self) -> str:
         """A hash of everything that decides the results, if the data are what their name says."""
-        return _hash(identity(self))
-
-    def parts(self, dataset: Dataset) -> Iterator[Part]:
-        """Yield the cells in an order that shows a whole picture early: large batches, the quickest, first.
-
-        Raises:
-            ValueError: a batch size is larger than the number of training examples.
-        """
-        n, data = len(dataset.train.y), dataset.fingerprint
-        max_steps = {n if size == "full" else size: self.max_steps_at(size) for size in self.batch_sizes}
-        for batch_size in sorted(max_steps, reverse=True):
-            for optimizer in self.optimizers:
-                yield self._part(optimizer, batch_size, max_steps[batch_size], dataset, data)
+        return digest(identity(self))
 
     def max_steps_at(self, batch_size: int | str) -> int:
         """Return the budget in steps of a trial at one of the study's batch sizes."""
         return self.max_steps if isinstance(self.max_steps, int) else self.max_steps[str(batch_size)]
-
-    def _part(self, optimizer: str, batch_size: int, max_steps: int, dataset: Dataset, data: str) -> Part:
-        config = dataclasses.replace(
-            self.workload,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            schedule="constant",
-            steps=max_steps,
-            epochs=self.max_epochs,
-            stop_at=self.target,
-            evaluations=self.evaluations,
-            spacing="log",
-        )
-        configs.make_cell(config, dataset)
-        points = spaces.points(self.spaces[optimizer], self.points, self.method, self.search_seed)
-        seeds = tuple(range(self.seeds))
-        kept = {k: v for k, v in configs.to_dict(config).items() if k != "noise_scale"}  # of winners alone
-        asked = {"config": kept | {"data_dir": None}, "data": data}
-        asked |= {"points": {k: v.tolist() for k, v in points.items()}, "seeds": seeds}
-        asked |= {"racing": self.racing, "protocol": self.protocol}
-        return Part(_hash(asked), optimizer, batch_size, config, points, seeds)
 
     def _check_max_steps(self) -> None:
         budgets: dict[str, Any] = {"max_steps": self.max_steps}
@@ -273,7 +223,8 @@ def _space_dict(space: Space) -> dict[str, Any]:
     return {"low": space.low, "high": space.high, "scale": space.scale}
 
 
-def _hash(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Return a short hash of plain values; equal ones have equal hashes, be they 300 or 300.0."""
     return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -14,8 +14,10 @@ import numpy as np
 from mlp_jax import config, devices, group
 from mlp_jax.analysis import targets
 from mlp_jax.data import Dataset
+from mlp_jax.study import cells
+from mlp_jax.study.cells import Part
 from mlp_jax.study.job import Job, make
-from mlp_jax.study.plan import Part, Study
+from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def run_with(
     `describe` says where that happens.
     """
     dataset = config.load_data(study.workload)
-    parts = list(study.parts(dataset))
+    parts = list(cells.parts(study, dataset))
     store = Store(Path(out), study, describe)
     store.check_cells(part.id for part in parts)
     made = make_all(store, (Job(part) for part in parts), dataset)

@@ -15,6 +15,7 @@ import jax
 
 from mlp_jax import config, group, hosts
 from mlp_jax.data import Dataset
+from mlp_jax.study import cells
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.runner import POLL, Outcome, run_with
@@ -84,7 +85,7 @@ class _Share:
 
     def follow(self, dataset: Dataset) -> Outcome:
         """Make some of what process 0 says is missing, and send it the rows."""
-        parts = {part.id: part for part in self.study.parts(dataset)}
+        parts = {part.id: part for part in cells.parts(self.study, dataset)}
         while (said := self.hear())["complete"] is None:
             if any(cell not in parts for cell, *_ in said["jobs"]):
                 raise ValueError(f"{hosts.name()} has other data in {self.study.workload.dataset} than process 0")

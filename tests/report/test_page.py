@@ -13,7 +13,7 @@ import pytest
 
 from mlp_jax.config import Config
 from mlp_jax.report import answer, figures, page
-from mlp_jax.study import plan, store
+from mlp_jax.study import cells, plan, store
 
 SIZES, OPTIMIZERS, EXAMPLES = (1, 16, 256), ("sgd", "adam"), 1000
 STUDY = plan.Study(
@@ -44,7 +44,7 @@ def rows(optimizer: str, batch_size: int, phase: str, points: int, seeds: int, r
     made = []
     for point in range(points):
         for seed in range(seeds):
-            end = trial(optimizer, batch_size, point, seed + (phase == "winners") * plan.FRESH, reaches)
+            end = trial(optimizer, batch_size, point, seed + (phase == "winners") * cells.FRESH, reaches)
             for k, step in enumerate(np.linspace(0, end["steps"], 6).astype(int)):
                 error = 0.8 - 0.14 * k + 0.02 * seed if reaches else 0.5
                 metrics = {"validation_loss": error, "validation_error": error, "validation_accuracy": 1 - error}

@@ -16,9 +16,10 @@ from mlp_jax import config as configs
 from mlp_jax import group, population, trial
 from mlp_jax import run as single
 from mlp_jax.config import Config
-from mlp_jax.study import runner, store
+from mlp_jax.study import cells, runner, store
+from mlp_jax.study.cells import FRESH
 from mlp_jax.study.files import to_toml
-from mlp_jax.study.plan import FRESH, Study, changed
+from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
 
 TINY = Study(
@@ -55,7 +56,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts() -> list:
-    return list(TINY.parts(configs.load_data(TINY.workload)))
+    return list(cells.parts(TINY, configs.load_data(TINY.workload)))
 
 
 def test_every_trial_is_there_once(whole, parts):
