@@ -121,7 +121,7 @@ def _by_cell(found: Findings, column: str) -> dict[str, dict[str, float]]:
 
 
 def _estimate(estimate: Estimate) -> str:
-    number = lambda value: "–" if math.isnan(value) else "inf" if math.isinf(value) else f"{value:.3g}"
+    number = lambda value: "–" if math.isnan(value) else f"{value:.3g}"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 

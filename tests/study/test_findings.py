@@ -204,6 +204,13 @@ def test_the_table_says_what_was_best_what_was_missed_and_what_differs():
     assert f"momentum − sgd: 5 [5, 5]: {comparison.SECOND_LESS}" in text
 
 
+def test_the_table_tells_open_ends_below_from_those_above():
+    text = table(of(LINE | {"adagrad": NEVER}))
+    (line,) = [line for line in text.splitlines() if "sgd" in line and "adagrad" in line and "−" in line]
+    first_is_adagrad = line.split()[0] == "adagrad"
+    assert ("-inf" in line) != first_is_adagrad, line
+
+
 @pytest.mark.parametrize("rows", [pandas.DataFrame(), pandas.DataFrame(TUNED)])
 def test_a_study_without_winners_says_so(rows):
     with pytest.raises(ValueError, match="no winner yet; let it run on"):
