@@ -256,23 +256,24 @@ def study(
 
 
 def report(
-    studies: tuple[Path, ...],
+    sources: tuple[Path, ...],
     /,
     *,
     out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Write one page about a study, finished or running, or about several of one protocol side by side.
+    """Write one page about a study, finished or running, or about several and about machines, side by side.
 
     Args:
-        studies: Directories that `mlp-jax study` wrote.
+        sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote.
         out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
         json: Print one JSON object on stdout.
     """
     from mlp_jax.report import page
 
-    path = page.write(studies, out or (studies[0] / "report.html" if len(studies) == 1 else Path("report.html")))
-    _print({"report": str(path), "studies": [page.summary(each) for each in studies]} if json else str(path))
+    alone = len(sources) == 1 and sources[0].is_dir()
+    path = page.write(sources, out or (sources[0] / "report.html" if alone else Path("report.html")))
+    _print({"report": str(path), **page.summaries(sources)} if json else str(path))
     return 0
 
 

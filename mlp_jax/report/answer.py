@@ -176,7 +176,8 @@ def _missed_sizes(found: Findings, name: str) -> list[float]:
     return own["batch_size"].to_numpy(float)[np.isinf(own["steps"].to_numpy(float))].tolist()
 
 
-def _value(value: SupportsFloat) -> Cell:
+def of_number(value: SupportsFloat) -> Cell:
+    """Return the entry of a number; what is unknown is sorted to the end."""
     return Cell(number(value), _key(float(value)))
 
 
@@ -185,7 +186,8 @@ def _key(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _words(text: str) -> Cell:
+def of_text(text: str) -> Cell:
+    """Return the entry of words."""
     return Cell(text, text)
 
 
@@ -195,17 +197,17 @@ def _cells(study: Study, found: Findings) -> Table:
     columns += ["others tuned", "noise scale", "trials reached", "infeasible"]
     rows = []
     for row in found.cells.to_dict("records"):
-        made = [_words(row["optimizer"]), _value(row["batch_size"]), _value(row["learning_rate"])]
-        made += [_with_range(row, cost) for cost in COSTS] + [_value(row[name]) for name in tests]
+        made = [of_text(row["optimizer"]), of_number(row["batch_size"]), of_number(row["learning_rate"])]
+        made += [_with_range(row, cost) for cost in COSTS] + [of_number(row[name]) for name in tests]
         reached = Cell(f"{row['reached']} of {row['trials']}", row["reached"] / max(row["trials"], 1))
-        made += [_words(_tuned(study, found, row)), _noise_scale(row["noise_scale"])]
-        rows.append([*made, reached, _value(row["infeasible"])])
+        made += [of_text(_tuned(study, found, row)), _noise_scale(row["noise_scale"])]
+        rows.append([*made, reached, of_number(row["infeasible"])])
     note = "The winner of each cell, run again alone with fresh seeds: median [least, greatest] to target."
     return _without_empty(_without_empty(Table("Every cell", note, columns, rows), "others tuned"), "noise scale")
 
 
 def _noise_scale(value: float) -> Cell:
-    return Cell("", math.inf) if math.isnan(value) else _value(value)
+    return Cell("", math.inf) if math.isnan(value) else of_number(value)
 
 
 def _with_range(row: dict, cost: str) -> Cell:
@@ -237,11 +239,11 @@ def _optimizers(found: Findings) -> Table:
     rows = []
     for name, (fit, perfect) in found.scaling.items():
         best = best_batch_sizes(found.cells, name).values()
-        made = [Cell("not reached", math.inf) if size is None else _value(size) for size in best]
+        made = [Cell("not reached", math.inf) if size is None else of_number(size) for size in best]
         made += [Cell(interval(each), _key(each.value)) for each in (fit.b_crit, fit.s_min, fit.e_min)]
         span = "–" if math.isnan(perfect.high) else f"B = {number(perfect.low)} to {number(perfect.high)}"
         misfit = Cell("–" if math.isnan(fit.misfit) else f"{fit.misfit:.0%}", _key(fit.misfit))
-        rows.append([_words(name), *made, Cell(span, _key(perfect.high)), misfit, _words(fit.verdict)])
+        rows.append([of_text(name), *made, Cell(span, _key(perfect.high)), misfit, of_text(fit.verdict)])
     note = "B_crit = E_min/S_min, with 95 % bootstrap intervals over seeds; an open end is 0 or ∞."
     return Table("Every optimizer", note, columns, rows)
 
@@ -250,10 +252,10 @@ def _differences(found: Findings) -> Table:
     columns = ["first − second", *(entry for cost in COSTS for entry in (cost, f"verdict on {cost}"))]
     rows = []
     for (a, b), by_cost in found.differences.items():
-        made = [_words(f"{a} − {b}")]
+        made = [of_text(f"{a} − {b}")]
         for cost, difference in by_cost.items():
             made += [Cell(interval(difference.estimate), _key(difference.estimate.value))]
-            made += [_words(verdict(a, b, difference.verdict, cost))]
+            made += [of_text(verdict(a, b, difference.verdict, cost))]
         rows.append(made)
     note = "Each optimizer at its best batch size for that cost, paired by seed: median [95 % bootstrap interval]."
     return Table("Every two optimizers", note, columns, rows)

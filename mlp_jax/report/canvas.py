@@ -3,11 +3,14 @@
 Invariant: matplotlib's global state stays as it was, and the same figure gives the same file, byte by byte.
 """
 
+import io
+import re
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -84,3 +87,15 @@ def save(figure: Figure, path: Path | str) -> None:
     make_folder(path.parent)
     with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
         replace(path, lambda to: figure.savefig(to, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix]))
+
+
+def inline(figure: Figure, name: str) -> Markup:
+    """Return the figure as an SVG element whose ids begin with `name`, so that several can stand in one page."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\b(id=")|(href="#)|(url\(#)', lambda found: f"{found[0]}{name}-", text)
+    text = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"| xmlns(:xlink)?="[^"]*"', "", text, count=4)
+    return Markup(text.replace("xlink:href", "href"))

@@ -1,10 +1,8 @@
-"""The report of one study or several: one HTML file that needs nothing else, and its figures as files beside it.
+"""The report of studies and machines: one HTML file that needs nothing else, and its figures as files beside it.
 
 Invariant: the page says what is there, however little that is; nothing in it points out of the file.
 """
 
-import io
-import re
 import shlex
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
-import matplotlib
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mlp_jax import records
-from mlp_jax.report import answer, canvas, figures, noise
+from mlp_jax.report import answer, canvas, figures, joined, machines, noise
+from mlp_jax.report.machines import Machine
 from mlp_jax.study import files, plan, store
 from mlp_jax.study.findings import Findings, findings, to_json
 
@@ -44,10 +41,7 @@ CAPTIONS = {  # figure: title, what it shows
         "Differences between optimizers",
         "At the best batch size of each, paired by seed, with 95 % intervals.",
     ),
-}
-SAME = {  # what should be equal for two studies to compare: field of environment.json, by concern
-    "Precision": ("x64", "matmul_precision"),
-    "Software": ("python", "jax", "jaxlib", "optax", "numpy", "commit", "dirty", "xla_flags"),
+    **machines.CAPTIONS,
 }
 
 
@@ -76,27 +70,28 @@ class Parts(NamedTuple):
         return self.tuned == self.won == self.cells
 
 
-def write(directories: Sequence[Path], out: Path) -> Path:
-    """Write the page about the studies in `directories` to `out`, and its figures to `figures/` beside it.
+def write(sources: Sequence[Path], out: Path) -> Path:
+    """Write the page about directories of studies and records of machines to `out`, its figures to `figures/` beside.
 
     Raises:
-        ValueError: a directory holds no study, or one of another protocol version; `out` does not end in .html.
+        ValueError: what is named is no study or record of ours, of this version; `out` does not end in .html.
         OSError: it can't be written.
     """
-    if not directories:
-        raise ValueError("a report needs a study; name at least one directory")
+    if not sources:
+        raise ValueError("a report needs a study or a machine's record; name at least one directory or file")
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is no page; name a file that ends in .html")
-    entries = _labelled([_read(Path(directory)) for directory in dict.fromkeys(directories)])
+    asked = list(dict.fromkeys(map(Path, sources)))
+    measured = machines.read([path for path in asked if path.is_file()])
+    entries = _labelled([_read(path) for path in asked if not path.is_file()])
     records.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
-    joined = {entry.label: entry.found for entry in entries if entry.found}
-    together = _shown("seconds", figures.seconds(joined), "joined-", out) if several and len(joined) > 1 else None
-    again = shlex.join(["mlp-jax", "report", *map(str, directories), "--out", str(out)])
-    page = {"sections": sections, "together": together, "cautions": cautions(entries), "again": again}
-    text = _template().render(page, title=_title(entries), environment=_environment(entries), several=several)
-    records.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
+    again = shlex.join(["mlp-jax", "report", *map(str, asked), "--out", str(out)])
+    page = {"sections": sections, "blocks": _blocks(entries, measured, out), "again": again, "several": several}
+    page |= {"cautions": cautions(entries, measured), "environment": _environment(entries, measured)}
+    page |= {"labels": [each.label for each in (*entries, *measured)], "title": _title(entries)}
+    records.replace(out, lambda path: path.write_text(_template().render(page), encoding="utf-8"))
     return out
 
 
@@ -109,19 +104,27 @@ def summary(directory: Path) -> dict[str, Any]:
     return progress | (to_json(entry.found) if entry.found else {})
 
 
-def cautions(entries: Sequence[Entry]) -> list[str]:
-    """Return what does not compare between studies: precision, software, protocol, and what was asked."""
-    said = []
-    for concern, names in {"Protocol": ("protocol",), **SAME}.items():
-        for name in names:
-            values = {entry.label: str(_field(entry, name)) for entry in entries}
-            if len(set(values.values())) > 1:
-                shown = ", ".join(f"{value or 'none'} in {label}" for label, value in values.items())
-                said.append(f"{concern} differs: {name.replace('_', ' ')} is {shown}.")
-    plans = [plan.identity(entry.study) for entry in entries]
-    if asked := sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"}):
+def summaries(sources: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Return what the page says about each study and each machine as plain values."""
+    measured = machines.read([path for path in sources if path.is_file()])
+    studies = [summary(path) for path in sources if not path.is_file()]
+    return {"studies": studies, "machines": [machines.summary(each) for each in measured]}
+
+
+def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = ()) -> list[str]:
+    """Return what does not compare: precision, software, protocol, and what was asked."""
+    said = machines.differing({e.label: {"protocol": e.study.protocol} for e in entries}, {"Protocol": ("protocol",)})
+    said += machines.cautions(measured)
+    said += machines.differing({each.label: each.environment for each in (*entries, *measured)})
+    if asked := _asked(entries):
         said.append(f"The studies do not ask the same: they differ in {', '.join(asked).replace('_', ' ')}.")
     return said
+
+
+def _asked(entries: Sequence[Entry]) -> list[str]:
+    """In what the studies differ."""
+    plans = [plan.identity(entry.study) for entry in entries]
+    return sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"})
 
 
 def parts(entry: Entry) -> Parts:
@@ -155,20 +158,8 @@ def _phases(rows: "pandas.DataFrame") -> set[str]:
 
 def _labelled(entries: list[Entry]) -> list[Entry]:
     """Tell the studies apart by directory and device."""
-    names = [entry.directory.name for entry in entries]
-    label = lambda entry: str(entry.directory) if names.count(entry.directory.name) > 1 else entry.directory.name
-    return [entry._replace(label=f"{label(entry)} ({_device(entry.environment)})") for entry in entries]
-
-
-def _device(environment: dict[str, Any]) -> str:
-    if environment.get("platform") == "cpu":
-        return f"{environment.get('processor') or 'CPU'}, {environment.get('cores', '?')} cores"
-    count = environment.get("device_count", 1)
-    return f"{count} × " * (count != 1) + str(environment.get("device_kind", "unknown device"))
-
-
-def _field(entry: Entry, name: str) -> Any:
-    return entry.study.protocol if name == "protocol" else entry.environment.get(name, "")
+    names = machines.labels([(entry.directory, entry.directory.name, entry.environment) for entry in entries])
+    return [entry._replace(label=name) for entry, name in zip(entries, names)]
 
 
 def _examples(rows: "pandas.DataFrame") -> int:
@@ -181,8 +172,26 @@ def _examples(rows: "pandas.DataFrame") -> int:
 
 
 def _title(entries: list[Entry]) -> str:
+    if not entries:
+        return "Machines"
     datasets = list(dict.fromkeys(Path(entry.study.workload.dataset).name for entry in entries))
     return f"Batch size × optimizer: {', '.join(datasets)}"
+
+
+def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[dict[str, Any]]:
+    """What stands above the studies: several of them side by side, and machines."""
+    blocks, found = [], {entry.label: entry.found for entry in entries if entry.found}
+    if len(found) > 1:
+        spent = {entry.label: joined.spent(entry.rows) for entry in entries if parts(entry).complete}
+        said = joined.sentences(found, spent, asks_same=not _asked(entries))
+        shown = [_shown("seconds", figures.seconds(found), "joined-", out)]
+        blocks.append({"title": "Seconds to target, study by study", "sentences": said, "figures": shown})
+        blocks[-1]["tables"] = [] if _asked(entries) else joined.tables(found)
+    if measured:
+        shown = [_shown(name, figure, "", out) for name, figure in machines.figures(measured).items()]
+        block = {"title": "Machines", "sentences": machines.sentences(measured), "figures": shown}
+        blocks.append(block | {"tables": machines.tables(measured)})
+    return blocks
 
 
 def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
@@ -192,7 +201,7 @@ def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": files.to_toml(study)}
     section |= {"max_steps": answer.max_steps(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
-    section |= {"environment": entry.environment, "device": _device(entry.environment)}
+    section |= {"environment": entry.environment, "device": machines.device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
     section |= {"answer": [], "missed": "", "tables": []}
     if found:
@@ -224,24 +233,13 @@ def _shown(name: str, figure: Figure, prefix: str, out: Path) -> dict[str, Any]:
     title, caption = CAPTIONS[name]
     for suffix in (".png", ".pdf"):
         canvas.save(figure, out.parent / "figures" / f"{prefix}{name}{suffix}")
-    return {"name": prefix + name, "title": title, "caption": caption, "svg": inline(figure, prefix + name)}
+    return {"name": prefix + name, "title": title, "caption": caption, "svg": canvas.inline(figure, prefix + name)}
 
 
-def inline(figure: Figure, name: str) -> Markup:
-    """Return the figure as an SVG element whose ids begin with `name`, so that several can stand in one page."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'\b(id=")|(href="#)|(url\(#)', lambda found: f"{found[0]}{name}-", text)
-    text = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"| xmlns(:xlink)?="[^"]*"', "", text, count=4)
-    return Markup(text.replace("xlink:href", "href"))
-
-
-def _environment(entries: list[Entry]) -> list[tuple[str, list[str]]]:
-    names = dict.fromkeys(name for entry in entries for name in entry.environment)
-    return [(name.replace("_", " "), [str(entry.environment.get(name, "–")) for entry in entries]) for name in names]
+def _environment(entries: list[Entry], measured: list[Machine]) -> list[tuple[str, list[str]]]:
+    every = [each.environment for each in (*entries, *measured)]
+    names = dict.fromkeys(name for environment in every for name in environment)
+    return [(name.replace("_", " "), [str(environment.get(name, "–")) for environment in every]) for name in names]
 
 
 def _template() -> jinja2.Template:

@@ -1,0 +1,134 @@
+"""Studies side by side: which device finishes first, and whether the ranking of the optimizers changes with it.
+
+Invariant: what is compared asks the same; a change is said only where two devices' intervals contradict each other.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mlp_jax.analysis import comparison
+from mlp_jax.analysis.comparison import Difference
+from mlp_jax.report.answer import Cell, Table, interval, number, of_text
+from mlp_jax.report.figures import verdict, where
+from mlp_jax.study.findings import Findings, best_batch_sizes
+
+if TYPE_CHECKING:
+    import pandas
+
+COST = "seconds"  # what differs between devices; steps and examples do not, but for rounding
+
+
+class Spent(NamedTuple):
+    """Training seconds of a study: of its tuning, where trials run together, and of its winners, each alone."""
+
+    tuning: float
+    winners: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.tuning + self.winners
+
+
+def spent(rows: "pandas.DataFrame") -> Spent:
+    """Add up a study's clocks: a cell's trials run together, so the latest counts; winners run one after another."""
+
+    def last(phase: str, by: str) -> float:
+        latest = where(rows, phase=phase).groupby(by)["training_seconds"].max()
+        return float(np.sum(np.asarray(latest, float)))
+
+    return Spent(last("tuning", "cell"), last("winners", "trial"))
+
+
+def ranking(found: Findings) -> list[str]:
+    """Return the optimizers by median seconds to target, each at its best batch size; who misses has no rank."""
+    least = {}
+    for name in found.scaling:
+        values = where(found.cells, optimizer=name)[COST].to_numpy(float)
+        if best_batch_sizes(found.cells, name)[COST] is not None:
+            least[name] = float(np.min(values))
+    return sorted(least, key=lambda name: least[name])
+
+
+def changes(found: Mapping[str, Findings]) -> list[tuple[str, str]]:
+    """Return the pairs of optimizers of which the first takes less on one device and the second on another."""
+    contradicted = {comparison.FIRST_LESS, comparison.SECOND_LESS}
+    return [pair for pair, by_label in _pairs(found).items() if contradicted <= {d.verdict for d in by_label.values()}]
+
+
+def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_same: bool) -> list[str]:
+    """Say which study's training took least, and whether the optimizers rank alike; seconds are those of whole studies.
+
+    Args:
+        found: what each study found, by label.
+        seconds: what those that are complete spent, by label.
+        asks_same: whether all ask the same.
+    """
+    if not asks_same:
+        return ["The studies do not ask the same, so neither their times nor their rankings are compared."]
+    said = []
+    if len(seconds) > 1:
+        order = sorted(seconds, key=lambda label: seconds[label].total)
+        first, rest = order[0], order[1:]
+        others = ", ".join(f"{_took(seconds[at])} on {at} ({_times(seconds, at, first)})" for at in rest)
+        said.append(f"First to finish is {first}: {_took(seconds[first])}; {others}.")
+    else:
+        said.append("Fewer than two of the studies are complete, so none is said to finish first.")
+    if len(found) > 1:
+        said.append(_ranked(found))
+    return said
+
+
+def tables(found: Mapping[str, Findings]) -> list[Table]:
+    """Return the table of paired differences, a column for each study; none where there is nothing to pair."""
+    pairs = _pairs(found)
+    if not pairs:
+        return []
+    rows = []
+    for (a, b), by_label in pairs.items():
+        shown = [_cell(a, b, by_label.get(label)) for label in found]
+        changed = "changes" if (a, b) in changes(found) else "no change found"
+        rows.append([of_text(f"{a} − {b}"), *shown, of_text(changed)])
+    note = "Seconds to target, each optimizer at its best batch size, paired by seed: median [95 % bootstrap interval]."
+    return [Table("Optimizers on each device", note, ["first − second", *found, "ranking"], rows)]
+
+
+def _pairs(found: Mapping[str, Findings]) -> dict[tuple[str, str], dict[str, Difference]]:
+    pairs: dict[tuple[str, str], dict[str, Difference]] = {}
+    for label, each in found.items():
+        for pair, by_cost in each.differences.items():
+            pairs.setdefault(pair, {})[label] = by_cost[COST]
+    return pairs
+
+
+def _ranked(found: Mapping[str, Findings]) -> str:
+    rankings = {label: ", ".join(ranking(each)) or "none reached it" for label, each in found.items()}
+    if len(set(rankings.values())) == 1:
+        text = f"By seconds to target the optimizers rank alike everywhere: {next(iter(rankings.values()))}"
+    else:
+        ranks = "; ".join(f"{names} on {label}" for label, names in rankings.items())
+        text = f"By seconds to target the optimizers rank {ranks}"
+    pairs = [f"{a} and {b}" for a, b in changes(found)]
+    said = f"the order of {', '.join(pairs)} changes with the device" if pairs else "no change is beyond the intervals"
+    return f"{text}; {said}."
+
+
+def _cell(a: str, b: str, difference: Difference | None) -> Cell:
+    if difference is None:
+        return Cell("–", float("inf"))
+    words = verdict(a, b, difference.verdict, COST)
+    return Cell(
+        f"{interval(difference.estimate)}: {words}", float(np.nan_to_num(difference.estimate.value, nan=np.inf))
+    )
+
+
+def _took(seconds: Spent) -> str:
+    parts = f"{number(seconds.tuning)} tuning, {number(seconds.winners)} winners"
+    return f"{number(seconds.total)} s of training ({parts})"
+
+
+def _times(seconds: Mapping[str, Spent], label: str, first: str) -> str:
+    least = seconds[first].total
+    return f"{number(seconds[label].total / least)} times as long" if least > 0 else "no ratio"
