@@ -55,11 +55,12 @@ def enable_compilation_cache() -> None:
 
 
 def start_cpu_devices(count: int | None = None) -> None:
-    """Make JAX see `count` CPU devices, by default one a core; it must come before anything runs on JAX.
+    """Make JAX see `count` CPU devices, by default $JAX_NUM_CPU_DEVICES or one a core, before anything runs on JAX.
 
     When the back end has started with fewer, warn and go on with these.
     """
-    count = count or cores()
+    asked = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]  # −1 where nobody asked
+    count = count or (asked if asked > 0 else cores())
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
