@@ -217,12 +217,16 @@ def test_studies_are_joined_by_device_with_what_does_not_compare(tmp_path: Path)
     assert "Precision differs: x64 is False in a (One, 2 cores), True in b (Two)." in seen.text
     assert "Software differs: jax is" in seen.text
     assert "do not ask the same" not in seen.text
+    assert "First to finish is" in seen.text
+    assert "the optimizers rank alike everywhere: adam, sgd" in seen.text
 
 
 def test_studies_that_ask_differently_are_joined_with_a_caution(tmp_path: Path) -> None:
     other = plan.changed(STUDY, {}, {"target": 0.8})
     entries = [page._read(study(tmp_path / "a")), page._read(study(tmp_path / "b", other))]
     assert "The studies do not ask the same: they differ in target." in page.cautions(entries)
+    text = read(page.write([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")).text
+    assert "neither their times nor their rankings are compared" in text
 
 
 def test_a_damaged_part_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
