@@ -188,7 +188,7 @@ gradient = jax.jit(trial.gradient, static_argnums=0)
 
 @pytest.mark.parametrize("regular", [False, True], ids=["plain", "regularised"])
 @pytest.mark.parametrize(
-    ("activation", "pair"), ACTIVATED, ids=lambda value: "-".join(value) * isinstance(value, tuple)
+    ("activation", "pair"), ACTIVATED, ids=lambda value: value if isinstance(value, str) else "-".join(value)
 )
 def test_losses_and_gradients_equal_numpy(activation: str, pair: tuple[str, str], regular: bool) -> None:
     output, loss = pair
