@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 GLANCE = 0.25  # seconds of training between two looks at the clock, the budget and an interrupt
 CHECKPOINT_SECONDS = 30.0
+_start = jax.jit(trial.start, static_argnums=0)
 
 
 class Progress(NamedTuple):
@@ -174,6 +176,12 @@ def evaluation_points(config: Config, total: int | None) -> np.ndarray:
     return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
 
 
+@lru_cache(maxsize=64)
+def _compiled(function: Any, cell: Cell) -> dict[Any, Callable]:
+    """The programs of a function and a cell so far, by the kinds of their arguments."""
+    return {}
+
+
 class _Loop:
     """A run in progress: its programs, its state, its history, and when to evaluate next."""
 
@@ -244,13 +252,19 @@ class _Loop:
         return next((point for point in self.points if point > last), np.inf)
 
     def _compile(self, function: Any, cell: Cell, *arguments: Any) -> Callable:
-        with self.clock("tracing"):
-            lowered = function.trace(cell, *arguments).lower()
-        with self.clock("compilation"):
-            return lowered.compile()
+        """Return the program for such arguments; runs of one cell that differ in values share it."""
+        there = _compiled(function, cell)
+        leaves, structure = jax.tree.flatten(arguments)
+        kinds = (structure, tuple((leaf.aval, leaf.sharding) for leaf in leaves))
+        if kinds not in there:
+            with self.clock("tracing"):
+                lowered = function.trace(cell, *arguments).lower()
+            with self.clock("compilation"):
+                there[kinds] = lowered.compile()
+        return there[kinds]
 
     def _first_state(self) -> TrialState:
-        start = self._compile(jax.jit(trial.start, static_argnums=0), self.cell.starting, self.traced, self.seed)
+        start = self._compile(_start, self.cell.starting, self.traced, self.seed)
         with self.clock("training"):
             return jax.block_until_ready(start(self.traced, self.seed))
 

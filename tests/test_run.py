@@ -381,3 +381,10 @@ def test_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OSError, match="Permission denied"):
         run.train(QUICK, out=tmp_path / "run")
+
+
+def test_a_second_run_of_a_cell_compiles_nothing():
+    first = run.train(QUICK)
+    again = run.train(dataclasses.replace(QUICK, seed=3, learning_rate=0.01))
+    assert again.seconds["compilation"] == 0
+    assert again.metrics != first.metrics
