@@ -229,7 +229,10 @@ def _await_answer(coordinator: str, end: float) -> None:
 
 
 def _agree_on_count() -> None:
-    if index() == 0:
-        send("count", str(count()).encode())
-    elif (there := int(receive("count"))) != count():
-        raise ValueError(f"process 0 was started with --num-processes {there}, {name()} with {count()}; give the same")
+    """The runtime sees no difference, and the back ends would wait for each other for minutes."""
+    send(f"count/{index()}", str(count()).encode())
+    for other in range(1, count()) if index() == 0 else [0]:
+        if (there := int(receive(f"count/{other}"))) != count():
+            raise ValueError(
+                f"process {other} was started with --num-processes {there}, {name()} with {count()}; give the same"
+            )
