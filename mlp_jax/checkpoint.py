@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 
 KEPT = 2
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
@@ -59,11 +60,16 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Any) -> tuple[Any, dict]:
-        """Return the newest tree, with the shapes and types of `like` (arrays or shapes), and its note."""
+        """Return the newest tree, with the shapes and types of `like` (arrays or shapes), and its note.
+
+        Arrays are put where those of `like` are, shapes on the first device, wherever they were saved.
+        """
         step = self.latest
         if step is None:
             raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
-        arguments = ocp.args.Composite(tree=ocp.args.StandardRestore(like), note=ocp.args.JsonRestore())
+        arguments = ocp.args.Composite(
+            tree=ocp.args.StandardRestore(jax.tree.map(_placed, like)), note=ocp.args.JsonRestore()
+        )
         try:
             restored = self._manager.restore(step, args=arguments)
         except Exception as error:
@@ -74,6 +80,12 @@ class Checkpoints:
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
+
+
+def _placed(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array):
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=SingleDeviceSharding(jax.local_devices()[0]))
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ def train(
     config: Annotated[Config, tyro.conf.arg(name="")],
     out: Path | None = None,
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    mesh: tuple[int, int] | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Train one network and say how good it is.
@@ -60,14 +61,19 @@ def train(
     Args:
         out: Directory for the configuration, the metrics and the checkpoints.
         resume: Go on with the run in --out from its newest checkpoint.
+        mesh: 1 and how many devices share the rows of each mini-batch: all, or 1.
         json: Print one JSON object on stdout.
     """
     from mlp_jax import run
 
+    if mesh is not None:
+        devices.start_cpu_devices()
     devices.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
     with _interrupts() as interrupted, live_line(quiet=json) as show:
-        result = run.train(config, out=out, resume=resume, progress=show, interrupted=interrupted, clock=clock)
+        result = run.train(
+            config, out=out, resume=resume, mesh=mesh, progress=show, interrupted=interrupted, clock=clock
+        )
     _print(result.summary() if json else result.table())
     return _interrupted(out) if result.status == "INCOMPLETE" else 0
 
@@ -188,6 +194,7 @@ def study(
     ray: Ray = None,
     out: Path | None = None,
     save_config: Path | None = None,
+    mesh: tuple[int, int] | None = None,
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
     coordinator: str | None = None,
     num_processes: int | None = None,
@@ -213,6 +220,8 @@ def study(
             one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         save_config: Write the study.toml of this study, and run nothing.
+        mesh: How many devices of a process take trials of their own, and how many share the rows of each (default:
+            chosen by the number of trials and the batch size).
         distributed: Share the study with the other processes of a cluster, each started with this same command; process
             0 alone reads and writes --out. In a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods) nothing
             else is needed, elsewhere the next three.
@@ -232,7 +241,7 @@ def study(
         records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
-    run = _start(ray, distributed, coordinator, num_processes, process_id)
+    run = _start(ray, mesh, distributed, coordinator, num_processes, process_id)
     devices.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     # what Ray has to say about nodes that died it prints on stdout
@@ -389,7 +398,12 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def _start(
-    ray: str | None, distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
+    ray: str | None,
+    mesh: tuple[int, int] | None,
+    distributed: bool,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
 ) -> Callable:
     """Return the function that runs a study: on Ray, with the other processes, once these have come, or alone."""
     from mlp_jax import study
@@ -397,16 +411,18 @@ def _start(
     if ray is not None:
         if distributed:
             raise ValueError("--ray and --distributed are two ways to share a study; choose one of them")
+        if mesh is not None:
+            raise ValueError("--mesh lays out the devices of a process, and Ray gives each cell one; leave out --mesh")
         from mlp_jax.study import cluster
 
         return functools.partial(cluster.run, address=ray or None)
 
     if distributed:
         hosts.start(coordinator, num_processes, process_id)
-        return study.run_together
+        return functools.partial(study.run_together, mesh=mesh)
     if (coordinator, num_processes, process_id) != (None, None, None):
         raise ValueError("--coordinator, --num-processes and --process-id are for --distributed; add it")
-    return study.run
+    return functools.partial(study.run, mesh=mesh)
 
 
 def _interrupted(out: Path | None, again: str = "add --resume") -> int:

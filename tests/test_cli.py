@@ -154,6 +154,15 @@ def test_draw(call, refused, tmp_path):
     assert "holds no run" in refused("draw", tmp_path / "none")
 
 
+def test_several_devices_share_one_trial_and_one_device_predicts_from_it(call, tmp_path):
+    run = tmp_path / "run"
+    one = json.loads(call("train", *QUICK, "--json").out)
+    several = json.loads(call("train", *QUICK, "--mesh", "1", "8", "--out", run, "--json").out)
+    assert several["test_loss"] == pytest.approx(one["test_loss"], rel=1e-4)
+    alone = mlp_jax("predict", str(run), "--index", "3", "--json")  # a process of its own, which has one device
+    assert (alone.returncode, alone.stderr) == (0, "")
+
+
 def test_folder_of_images_trains(call, images):
     result = json.loads(call("train", "--dataset", images, "--hidden", "8", "--epochs", "60", "--json").out)
     assert result["test_accuracy"] > 0.9
@@ -187,6 +196,9 @@ def test_folder_of_images_trains(call, images):
         (("--momentum", "0.9", "--optimizer", "adagrad"), "optimizer 'adagrad'"),
         (("--learning-rat", "1"), "learning-rat"),
         (("--seed", "4294967296"), "seed 4294967296 is not allowed"),
+        (("--mesh", "1", "3"), "mesh 1 × 3 does not fit the 8 device(s) here; give one of 8 × 1, 4 × 2, 2 × 4, 1 × 8"),
+        (("--mesh", "8", "1"), "mesh 8 × 1 is for many trials, and this is one; give 1 × 8, or 1 × 1"),
+        (("--mesh", "8"), "mesh"),
         (("--resume",), "resume needs the directory of the run to go on with; give --out too"),
     ],
 )

@@ -25,8 +25,9 @@ def on_devices(monkeypatch):
 
     def use(count: int) -> None:
         there = jax.devices()[:count]
-        monkeypatch.setattr(jax, "devices", lambda: there)
-        monkeypatch.setattr(jax, "device_count", lambda: count)
+        monkeypatch.setattr(jax, "local_devices", lambda: there)
+        monkeypatch.setattr(jax, "local_device_count", lambda: count)
+        assert devices.mesh().size == count
 
     return use
 

@@ -100,6 +100,34 @@ def test_pace_of_glances_changes_no_number(monkeypatch):
     assert_same_bits(whole.state, train().state)
 
 
+def test_devices_that_share_the_rows_give_the_run_of_one_device():
+    config = dataclasses.replace(QUICK, batch_size=61, l2=0.01, noise_scale=True)
+    one, several = run.train(config), run.train(config, mesh=(1, 8))
+    assert len(several.state.loss.devices()) == 8
+    assert several.metrics == pytest.approx(one.metrics, rel=1e-4)
+    for ours, theirs in zip(several.history, one.history, strict=True):
+        assert ours["noise_trace"] == pytest.approx(theirs["noise_trace"], rel=1e-3)
+
+
+def test_an_interrupted_run_on_several_devices_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    config = dataclasses.replace(QUICK, batch_size=61)
+    whole = run.train(config, mesh=(1, 8))
+    asked = iter(range(10**6))
+    part = run.train(config, mesh=(1, 8), out=tmp_path, interrupted=lambda: next(asked) == 15)
+    assert 0 < part.steps < whole.steps
+    rest = run.train(config, mesh=(1, 8), out=tmp_path, resume=True)
+    assert_same_bits(whole.state, rest.state)
+    told = run.train(config, out=tmp_path, resume=True)  # what several devices saved is read by one
+    assert told.metrics == pytest.approx(whole.metrics, rel=1e-5)
+
+
+def test_a_mesh_that_does_not_fit_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="mesh 1 × 5 does not fit the 8 device"):
+        run.train(QUICK, mesh=(1, 5), out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 def test_stops_at_the_target():
     result = train(epochs=20.0, evaluations=200, stop_at=0.8)
     assert result.history[-1]["validation_accuracy"] >= 0.8

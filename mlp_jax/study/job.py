@@ -48,14 +48,21 @@ def make(
     dataset: Dataset,
     progress: Callable[[group.Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
+    mesh: tuple[int, int] | None = None,
 ) -> "pandas.DataFrame | None":
-    """Train what `job` asks for and return its rows; None when interrupted."""
+    """Train what `job` asks for and return its rows; None when interrupted.
+
+    `mesh` is for `population.train`; winners have one device each, or all where it has no trial axis.
+    """
     if job.point is None:
-        return _tune(study, job.part, dataset, progress, interrupted)
-    return _run_alone(study, job, job.point, dataset, progress, interrupted)
+        return _tune(study, job.part, dataset, progress, interrupted, mesh)
+    alone = mesh if mesh and mesh[0] == 1 else (1, 1)
+    return _run_alone(study, job, job.point, dataset, progress, interrupted, alone)
 
 
-def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable):
+def _tune(
+    study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable, mesh: tuple[int, int] | None
+):
     """Train all points with all seeds; None when interrupted."""
     count = len(next(iter(part.points.values())))
     point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(count), part.seeds, indexing="ij"))
@@ -64,6 +71,7 @@ def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interr
         {name: values[point] for name, values in part.points.items()},
         seed,
         dataset=dataset,
+        mesh=mesh,
         racing=study.racing,
         evaluation_share=1.0,
         progress=progress,
@@ -79,7 +87,15 @@ def _tune(study: Study, part: Part, dataset: Dataset, progress: Callable, interr
     return _labelled(frame, part, "tuning", point[frame["trial"]])
 
 
-def _run_alone(study: Study, job: Job, point: int, dataset: Dataset, progress: Callable, interrupted: Callable):
+def _run_alone(
+    study: Study,
+    job: Job,
+    point: int,
+    dataset: Dataset,
+    progress: Callable,
+    interrupted: Callable,
+    mesh: tuple[int, int],
+):
     """Train one point with fresh seeds, one run after another; None when interrupted."""
     import pandas
 
@@ -90,7 +106,7 @@ def _run_alone(study: Study, job: Job, point: int, dataset: Dataset, progress: C
         measured = job.noise_scale and seed == FRESH
         asked = dataclasses.replace(job.part.config, seed=seed, noise_scale=measured, **values)
         show = lambda run, done=seed - FRESH: progress(_as_population(run, cell, score, done))
-        trained = single.train(asked, dataset=dataset, progress=show, interrupted=interrupted)
+        trained = single.train(asked, dataset=dataset, mesh=mesh, progress=show, interrupted=interrupted)
         if trained.status == "INCOMPLETE":
             return None
         frames.append(_alone(trained, seed - FRESH))

@@ -39,16 +39,24 @@ def run(
     *,
     progress: Callable[[group.Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
+    mesh: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run what is missing of `study` in the directory `out`; several processes may do so at once.
 
+    Args:
+        mesh: how many devices take trials of their own and how many share the rows of each; by default tuning chooses
+            and a winner has one device. With 1 × all, a winner has them all too.
+
     Raises:
-        ValueError: the study does not fit its data, or `out` holds another one.
+        ValueError: the study does not fit its data, `out` holds another one, or `mesh` does not multiply to the
+            devices.
         OSError: `out` can't be written.
     """
+    if mesh is not None:
+        devices.mesh(mesh)
 
     def make_all(store: Store, missing: Iterable[Job], dataset: Dataset) -> int:
-        rows_of = lambda job: make(study, job, dataset, progress, interrupted)
+        rows_of = lambda job: make(study, job, dataset, progress, interrupted, mesh)
         return _make_all(store, missing, rows_of, interrupted)
 
     return run_with(make_all, study, out, interrupted)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from mlp_jax import config, group, hosts
+from mlp_jax import config, devices, group, hosts
 from mlp_jax.data import Dataset
 from mlp_jax.study import cells
 from mlp_jax.study.job import Job, make
@@ -31,21 +31,24 @@ def run(
     *,
     progress: Callable[[group.Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
+    mesh: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run what is missing of `study` in the directory `out` of process 0; all processes must call this.
 
-    Each trains its jobs on its own devices and says on stderr how many these were. One that fails or is interrupted
-    stops all.
+    Each trains its jobs on its own devices, laid out as `mesh` (see `runner.run`), and says on stderr how many these
+    were. One that fails or is interrupted stops all.
 
     Raises:
-        ValueError: the study does not fit its data, `out` holds another one, the processes were given different
-            studies, or another process has failed.
+        ValueError: the study does not fit its data, `out` holds another one, `mesh` does not multiply to the devices
+            of a process, the processes were given different studies, or another process has failed.
         OSError: `out` can't be written.
     """
     with hosts.ending_together():
+        if mesh is not None:
+            devices.mesh(mesh)
         _check_same(study)
         stopped = hosts.interruptible(interrupted)
-        share = _Share(study, progress, stopped)
+        share = _Share(study, progress, stopped, mesh)
         if hosts.index() > 0:
             return share.follow(config.load_data(study.workload))
         outcome = run_with(share.lead, study, out, stopped)
@@ -56,8 +59,14 @@ def run(
 class _Share:
     """What one process does of a study, phase after phase."""
 
-    def __init__(self, study: Study, progress: Callable[[group.Progress], None], stopped: Callable[[], bool]) -> None:
-        self.study, self.progress, self.stopped = study, progress, stopped
+    def __init__(
+        self,
+        study: Study,
+        progress: Callable[[group.Progress], None],
+        stopped: Callable[[], bool],
+        mesh: tuple[int, int] | None,
+    ) -> None:
+        self.study, self.progress, self.stopped, self.mesh = study, progress, stopped, mesh
         self.phase, self.made = 0, 0
 
     def lead(self, store: Store, jobs: Iterable[Job], dataset: Dataset) -> int:
@@ -107,7 +116,7 @@ class _Share:
         """Take jobs until none is left or the run is stopped; yield the number and the rows of each."""
         before = self.made
         while not self.stopped() and (number := hosts.take(f"taken/{self.phase}")) < len(jobs):
-            rows = make(self.study, jobs[number], dataset, self.progress, self.stopped)
+            rows = make(self.study, jobs[number], dataset, self.progress, self.stopped, self.mesh)
             if rows is not None:
                 self.made += 1
                 yield number, rows

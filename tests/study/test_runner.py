@@ -352,3 +352,21 @@ def test_two_processes_at_once_share_the_parts(driven):
     assert len(made) == 2
     assert sum(made) == PARTS
     assert_frame_equal(table(directory / "shared"), table(directory / "whole"))
+
+
+def test_a_mesh_reaches_tuning_and_only_without_a_trial_axis_the_winners(tmp_path, monkeypatch):
+    study, seen = changed(TINY, {}, {"optimizers": ("sgd",), "batch_sizes": (16,)}), []
+
+    def noted(name, train):
+        return lambda *arguments, mesh, **rest: seen.append((name, mesh)) or train(*arguments, mesh=mesh, **rest)
+
+    monkeypatch.setattr(population, "train", noted("tuning", population.train))
+    monkeypatch.setattr(single, "train", noted("winner", single.train))
+    for name, mesh in (("chosen", None), ("both", (4, 2)), ("shared", (1, 8))):
+        assert runner.run(study, tmp_path / name, mesh=mesh).complete
+    assert list(dict.fromkeys(seen)) == [
+        ("tuning", None), ("winner", (1, 1)), ("tuning", (4, 2)), ("tuning", (1, 8)), ("winner", (1, 8)),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="mesh 3 × 1 does not fit the 8 device"):
+        runner.run(study, tmp_path / "none", mesh=(3, 1))
+    assert not (tmp_path / "none").exists()
