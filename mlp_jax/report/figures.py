@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from mlp_jax.analysis import comparison, power_law
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
-from mlp_jax.study.findings import Findings
+from mlp_jax.study.findings import Findings, ordered
 from mlp_jax.study.plan import Study
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def seconds(found: Mapping[str, Findings]) -> Figure:
     if len(found) == 1:
         (only,) = found.values()
         return _scaling(only, "seconds")
-    names = sorted({name for each in found.values() for name in each.scaling})
+    names = ordered(name for each in found.values() for name in each.scaling)
     figure, panels = grid(names)
     handles = [Line2D([], [], color=INK, linestyle=DASHES[i % 4], label=label) for i, label in enumerate(found)]
     top = _top([each.cells for each in found.values()], "seconds")
@@ -93,7 +93,7 @@ def learning_rates(study: Study, found: Findings) -> Figure:
 def statuses(rows: "pandas.DataFrame") -> Figure:
     """Draw what became of every tuned point over learning rate × B; a ring marks each cell's winner."""
     tuned, winners = (where(rows, phase=phase) for phase in ("tuning", "winners"))
-    names = sorted(set(tuned["optimizer"]))
+    names = ordered(tuned["optimizer"])
     figure, panels = grid(names)
     points = _outcomes(tuned)
     for axes, name in zip(panels, names):
@@ -117,7 +117,7 @@ def curves(study: Study, rows: "pandas.DataFrame") -> Figure:
     """Draw the winners' error (regression: RMSE) against steps: median over the seeds, from least to most as a band."""
     winners = where(rows, phase="winners")
     metric, target = error(rows, study.target)
-    sizes, names = sorted(set(winners["batch_size"])), sorted(set(winners["optimizer"]))
+    sizes, names = sorted(set(winners["batch_size"])), ordered(winners["optimizer"])
     figure, panels = grid([f"B = {size:,}" for size in sizes])
     for axes, size in zip(panels, sizes):
         for name in names:

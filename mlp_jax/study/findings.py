@@ -4,6 +4,7 @@ Invariant: a finding is a function of the rows and the Study alone; what is miss
 """
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlp_jax.analysis import bootstrap, comparison, critical_batch_size, noise
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.comparison import Difference
 from mlp_jax.analysis.critical_batch_size import Fit, Range
+from mlp_jax.optimizers import OPTIMIZERS
 from mlp_jax.records import finite
 
 if TYPE_CHECKING:
@@ -132,7 +134,13 @@ def _to_target(rows: "pandas.DataFrame") -> "pandas.DataFrame":
     last["target_steps"] = last["steps_to_target"]
     last["target_examples"] = last["steps_to_target"] * last["batch_size"]
     last["target_seconds"] = np.where(met, last["training_seconds"], np.inf)
-    return last.sort_values(["optimizer", "batch_size", "seed"], kind="stable").reset_index(drop=True)
+    last["place"] = last["optimizer"].map(list(OPTIMIZERS).index)
+    return last.sort_values(["place", "batch_size", "seed"], kind="stable").drop(columns="place").reset_index(drop=True)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return the optimizers' names, each once, in the order of their table: plain ones first."""
+    return sorted(set(names), key=list(OPTIMIZERS).index)
 
 
 def _cells(rows: "pandas.DataFrame", winners: "pandas.DataFrame") -> "pandas.DataFrame":

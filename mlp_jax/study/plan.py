@@ -82,7 +82,7 @@ class Study:
             raise ValueError(f"noise_scale {self.noise_scale!r} is not allowed; give true or false")
         if self.racing is not None and self.racing < 2:
             raise ValueError(f"racing {self.racing!r} is not allowed; give a whole number of at least 2")
-        if self.search_seed < 0:
+        if isinstance(self.search_seed, bool) or not isinstance(self.search_seed, int) or self.search_seed < 0:
             raise ValueError(f"search_seed {self.search_seed!r} is not allowed; give a whole number of at least 0")
         check_protocol(self.protocol, "the study")
         if not self.optimizers or not self.batch_sizes:

@@ -55,8 +55,8 @@ def test_lines_are_the_measurements_and_marks_the_averages_at_the_ends_of_the_ru
     table = rows()
     found = findings(table)
     figure = noise.noise_scale(found, table.sample(frac=1, random_state=0))
-    assert [axes.get_title(loc="left") for axes in panels(figure)] == ["adam", "sgd"]
-    for axes, name in zip(panels(figure), ("adam", "sgd")):
+    assert [axes.get_title(loc="left") for axes in panels(figure)] == ["sgd", "adam"]
+    for axes, name in zip(panels(figure), ("sgd", "adam")):
         lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
         for line, size in zip(lines, (8, 80, 800), strict=True):
             np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])

@@ -203,7 +203,7 @@ def test_a_noise_scale_that_was_measured_stands_beside_the_critical_batch_size(t
 def test_a_noise_scale_is_shown_where_nobody_reaches_the_target(tmp_path: Path) -> None:
     seen = read(page.write([study(tmp_path / "a", reaches=False, noise=True)], tmp_path / "page.html"))
     assert seen.figures == [*FIGURES[:6], "noise_scale"]
-    assert "the gradient noise scale is 200 for adam; 25 for sgd." in seen.text
+    assert "the gradient noise scale is 25 for sgd; 200 for adam." in seen.text
 
 
 def test_studies_are_joined_by_device_with_what_does_not_compare(tmp_path: Path) -> None:

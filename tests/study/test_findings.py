@@ -10,7 +10,7 @@ import pytest
 
 from mlp_jax.analysis import comparison, critical_batch_size
 from mlp_jax.analysis.bootstrap import Estimate
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, findings, noise_scales, table, to_json
+from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, findings, noise_scales, ordered, table, to_json
 
 INF = math.inf
 SIZES = (8, 80, 800)
@@ -104,8 +104,8 @@ def test_of_equal_batch_sizes_the_largest_is_best_everywhere():
     apart = {8: [50, 51, 52, 53, 54], 80: [54, 53, 52, 51, 50]}
     found = of({"sgd": apart, "adam": {8: [50.0] * 5, 80: [60.0] * 5}})
     assert best_batch_sizes(found.cells, "sgd")["steps"] == 80
-    difference = found.differences[("adam", "sgd")]["steps"]
-    paired = comparison.difference(np.full(5, 50.0), np.array(apart[80], float))
+    difference = found.differences[("sgd", "adam")]["steps"]
+    paired = comparison.difference(np.array(apart[80], float), np.full(5, 50.0))
     assert difference == paired
 
 
@@ -121,21 +121,27 @@ def test_the_line_gives_its_critical_batch_size():
 
 def test_differences_are_paired_by_seed_at_each_ones_best_batch_size():
     found = of(LINE | {"adam": MISSES, "adagrad": NEVER})
-    assert set(found.differences) == set(itertools.combinations(["adagrad", "adam", "momentum", "sgd"], 2))
-    steps = found.differences[("momentum", "sgd")]["steps"]
-    assert (steps.estimate, steps.pairs, steps.verdict) == ((5, 5, 5), 5, comparison.SECOND_LESS)
-    assert found.differences[("momentum", "sgd")]["examples"].estimate.value == 40  # 5 steps of 8, at B = 8
-    assert found.differences[("momentum", "sgd")]["seconds"].estimate.value == pytest.approx(0.05)
-    against_misses = found.differences[("adam", "sgd")]["steps"]
-    assert against_misses.estimate.value == 60 - 11
-    assert against_misses.estimate.high == INF
-    assert found.differences[("adagrad", "sgd")]["steps"].estimate == (INF, INF, INF)
+    assert set(found.differences) == set(itertools.combinations(["sgd", "momentum", "adagrad", "adam"], 2))
+    steps = found.differences[("sgd", "momentum")]["steps"]
+    assert (steps.estimate, steps.pairs, steps.verdict) == ((-5, -5, -5), 5, comparison.FIRST_LESS)
+    assert found.differences[("sgd", "momentum")]["examples"].estimate.value == -40  # 5 steps of 8, at B = 8
+    assert found.differences[("sgd", "momentum")]["seconds"].estimate.value == pytest.approx(-0.05)
+    against_misses = found.differences[("sgd", "adam")]["steps"]
+    assert against_misses.estimate.value == 11 - 60
+    assert against_misses.estimate.low == -INF
+    assert found.differences[("sgd", "adagrad")]["steps"].estimate == (-INF, -INF, -INF)
 
 
 def test_equal_optimizers_do_not_differ():
     found = of({"sgd": LINE["sgd"], "momentum": LINE["sgd"], "adam": NEVER, "adagrad": NEVER})
-    for pair in (("momentum", "sgd"), ("adagrad", "adam")):
+    for pair in (("sgd", "momentum"), ("adagrad", "adam")):
         assert {d.verdict for d in found.differences[pair].values()} == {comparison.NO_DIFFERENCE}
+
+
+def test_optimizers_come_in_the_order_of_their_table():
+    found = of({"adam": NEVER, "momentum": LINE["momentum"], "sgd": LINE["sgd"]})
+    assert list(found.scaling) == list(dict.fromkeys(found.cells["optimizer"])) == ["sgd", "momentum", "adam"]
+    assert ordered(["adam", "sgd", "adam"]) == ["sgd", "adam"]
 
 
 def test_a_target_that_is_met_at_the_start_takes_no_step_and_still_has_a_line():
@@ -157,8 +163,8 @@ def test_json_holds_plain_values_with_null_for_what_is_not_finite():
     assert (never["value"], never["low"], never["high"], never["perfect_scaling"]) == (None, 0, None, [None, None])
     assert plain["best_batch_size"]["adagrad"] == dict.fromkeys(COSTS)
     assert len(plain["differences"]) == 6
-    last = plain["differences"][-1]
-    assert (last["first"], last["second"], last["steps"]["verdict"]) == ("momentum", "sgd", comparison.SECOND_LESS)
+    first = plain["differences"][0]
+    assert (first["first"], first["second"], first["steps"]["verdict"]) == ("sgd", "momentum", comparison.FIRST_LESS)
 
 
 def measured(rows: list[dict], factor: float) -> pandas.DataFrame:
@@ -202,15 +208,15 @@ def test_the_table_says_what_was_best_what_was_missed_and_what_differs():
     assert "80 [" in lines["sgd"]
     assert lines["adagrad"].count("not reached") == 3
     assert "– [0, inf]" in lines["adagrad"]
-    assert f"momentum − sgd: 5 [5, 5]: {comparison.SECOND_LESS}" in text
+    assert f"sgd − momentum: -5 [-5, -5]: {comparison.FIRST_LESS}" in text
 
 
 def test_the_table_tells_open_ends_below_from_those_above():
     found = of(LINE)
     open_ended = comparison.Difference(Estimate(5.0, -INF, INF), 5, comparison.NO_DIFFERENCE)
-    pair = ("momentum", "sgd")
+    pair = ("sgd", "momentum")
     changed = found._replace(differences={pair: found.differences[pair] | {"steps": open_ended}})
-    assert "momentum − sgd: 5 [-inf, inf]: " in table(changed)
+    assert "sgd − momentum: 5 [-inf, inf]: " in table(changed)
 
 
 @pytest.mark.parametrize("rows", [pandas.DataFrame(), pandas.DataFrame(TUNED)])

@@ -118,7 +118,7 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
     "text",
     ['seeds = "3"', "seeds = 1.5", "seeds = true", "optimizers = 3", 'optimizers = "sgd"', "max_epochs = 'many'",
      'target = "high"', 'noise_scale = 3', 'racing = "2"', "workload = 3", "spaces = 3", "[spaces]\nsgd = 3",
-     "protocol = 1.0",
+     "protocol = 1.0", "search_seed = 1.5",
      "[spaces.sgd]\nlearning_rate = 0.1", "[spaces.sgd]\nlearning_rate = { low = 'a', high = 'b' }",
      "[spaces.sgd]\nlearning_rate = { choices = 1.0 }", "[spaces.sgd]\nlearning_rate = { choices = ['a'] }",
      "[workload]\nhidden = 64"],
