@@ -1,0 +1,123 @@
+"""The slides' table, measured: what an iteration costs and how many it takes, from one example to the full gradient.
+
+    python experiments/batch_size.py --data-dir PATH/TO/mnist
+
+Two studies on MNIST: an MLP 784-64-10 to 94 % validation accuracy, and the convex softmax classifier to 91 %; sgd
+(and momentum, for the MLP) at batch sizes from 1 to the full gradient, each tuned over 9 learning rates on a grid with
+racing, its winner run again alone with fresh seeds. A second start of the same command reads what is there.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from mlp_jax import Config, devices, study
+from mlp_jax.analysis import power_law
+from mlp_jax.cli import script
+from mlp_jax.progress import live_table
+from mlp_jax.report import canvas, figures, page
+from mlp_jax.study import Findings, Space, Study
+
+SMALL = 16  # batch sizes up to here are far below the critical one
+RATES = {"sgd": Space(low=0.003, high=1.5), "momentum": Space(low=7e-4, high=1.4)}
+BUDGETS = {
+    "1": 120_000, "4": 40_000, "16": 10_000, "64": 3000, "256": 1200, "1024": 700, "4096": 450, "full": 400
+}  # fmt: skip
+MLP = Study(
+    workload=Config(dataset="mnist", hidden=(64,)),
+    optimizers=tuple(RATES),
+    batch_sizes=(1, 4, 16, 64, 256, 1024, 4096, "full"),
+    max_steps=BUDGETS,
+    target=0.94,
+    spaces={name: {"learning_rate": rate} for name, rate in RATES.items()},
+    method="grid",
+    points=9,
+    seeds=1,
+    racing=3,
+    noise_scale=True,
+)
+SOFTMAX = dataclasses.replace(
+    MLP,
+    workload=Config(dataset="mnist", hidden=()),
+    optimizers=("sgd",),
+    batch_sizes=(1, 64, "full"),
+    max_steps={"1": 150_000, "64": 5000, "full": 1000},
+    target=0.91,
+    spaces={"sgd": {"learning_rate": RATES["sgd"]}},
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What this experiment may be asked."""
+
+    data_dir: str | None = None
+    """Folder with MNIST's IDX files, or the folder above it."""
+    out: Path = Path("runs/batch_size")
+    """Where the two studies go, with a page each."""
+    figure: Path = Path("figures/batch_size.png")
+    """Where the figure goes: .svg, .png or .pdf."""
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Digits instead of MNIST, fewer batch sizes and points."""
+
+
+def main(options: Options) -> None:
+    """Run both studies, print the slides' table and what the batch size changes, and draw the figure."""
+    devices.start_cpu_devices()
+    plans = {"softmax classifier": configure(SOFTMAX, options), "MLP": configure(MLP, options)}
+    found = {name: find(plan, options.out / f"{plan.workload.dataset}-{plan.id}") for name, plan in plans.items()}
+    print(
+        f"{'':<20}{'B':>7}{'ms an iteration':>17}{'iterations':>12}{'examples':>13}{'seconds':>9}  iterations to target"
+    )
+    for name, findings in found.items():
+        print_table(name, plans[name], findings)
+    print_scaling(found["MLP"])
+    canvas.save(figures.steps(found["MLP"]), options.figure)
+    print(f"figure: {options.figure}")
+
+
+def configure(plan: Study, options: Options) -> Study:
+    """Return what is run: the study, on the data that the options name."""
+    if not options.quick:
+        workload = dataclasses.replace(plan.workload, data_dir=options.data_dir)
+        return dataclasses.replace(plan, workload=workload)
+    workload = dataclasses.replace(plan.workload, dataset="digits", validation=0.2)
+    sizes, budgets = (1, 8, 64, "full"), {"1": 8000, "8": 2000, "64": 800, "full": 300}
+    return dataclasses.replace(plan, workload=workload, batch_sizes=sizes, max_steps=budgets, target=0.9, points=5)
+
+
+def find(plan: Study, out: Path) -> Findings:
+    """Run what is missing of the study, write its page, and return what it found."""
+    with live_table() as show:
+        study.run(plan, out, progress=show)
+    print(f"report: {page.write((out,), out / 'report.html')}", flush=True)
+    return study.findings(study.read_study(out))
+
+
+def print_table(name: str, plan: Study, found: Findings) -> None:
+    """Print a row for each batch size of sgd, with the cost of an iteration and the least and most iterations."""
+    runs, cells = found.winners.query("optimizer == 'sgd'"), found.cells.query("optimizer == 'sgd'")
+    cost = (runs["training_seconds"] / runs["steps"]).groupby(runs["batch_size"]).median()
+    for row in cells.sort_values("batch_size").to_dict("records"):
+        size = row["batch_size"]
+        print(f"{f'{name}, sgd':<24}{size:>6}{1000 * cost[size]:>17.3g}{row['steps']:>12,.0f}{row['examples']:>13,.0f}"
+              f"{row['seconds']:>9.2f}  {row['steps_low']:,.0f} to {row['steps_high']:,.0f}")  # fmt: skip
+
+
+def print_scaling(found: Findings) -> None:
+    """Print for each optimizer the slope at small batches, the range of perfect scaling, B_crit and the noise scale."""
+    for name, scaling in found.scaling.items():
+        cells = figures.where(found.cells, optimizer=name)
+        sizes, steps = cells["batch_size"].to_numpy(), cells["steps"].to_numpy(float)
+        slope = power_law.fit(sizes[sizes <= SMALL], steps[sizes <= SMALL]).exponent
+        critical, noise = scaling.fit.b_crit, cells["noise_scale"].to_numpy(float)
+        print(f"{name}: steps ∝ B^{slope:.2f} up to B = {SMALL}; perfect scaling from {scaling.perfect.low:,.0f} to "
+              f"{scaling.perfect.high:,.0f}; B_crit {critical.value:.0f} [{critical.low:.0f}, {critical.high:.0f}]; "
+              f"run-averaged noise scale {np.nanmin(noise):.0f} to {np.nanmax(noise):.0f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    script(main, Options)

@@ -1,0 +1,128 @@
+"""Four optimizers at equal tuning, over their learning rates alone and over all they have: does the ranking change?
+
+    python experiments/optimizers.py --data-dir PATH/TO/mnist
+
+Two studies of 784-64-10 on MNIST at batch size 128, to 97 % validation accuracy. Each optimizer has the same 32 points
+(Halton) with 3 seeds in both; its best point is run again alone with 5 fresh seeds. The narrow spaces hold the learning
+rate; the inclusive ones (Choi et al. 2019) hold every hyper-parameter, so momentum can become sgd, and rmsprop
+momentum. The figure has the median best of k points: what a smaller tuning budget would have found.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from mlp_jax import Config, devices, study
+from mlp_jax.analysis import comparison, targets
+from mlp_jax.cli import script
+from mlp_jax.progress import live_table
+from mlp_jax.report import canvas, figures, page
+from mlp_jax.report.panels import grid, legend, log_y
+from mlp_jax.study import Findings, Space, Study
+
+RATES = {
+    "sgd": Space(low=0.01, high=10), "momentum": Space(low=1e-3, high=1), "adagrad": Space(low=1e-3, high=1),
+    "rmsprop": Space(low=1e-4, high=0.1),
+}  # fmt: skip
+MORE = {
+    "sgd": {},
+    "momentum": {"momentum": Space(low=0, high=0.99, scale="log_complement")},
+    "adagrad": {"initial_accumulator": Space(low=1e-6, high=1), "epsilon": Space(low=1e-10, high=1e-2)},
+    "rmsprop": {
+        "momentum": Space(low=0, high=0.99, scale="log_complement"),
+        "decay": Space(low=0.5, high=0.999, scale="log_complement"),
+        "epsilon": Space(low=1e-10, high=1e-2),
+    },
+}
+NARROW = Study(
+    workload=Config(dataset="mnist", hidden=(64,)),
+    optimizers=tuple(RATES),
+    batch_sizes=(128,),
+    max_steps=4000,
+    target=0.97,
+    spaces={name: {"learning_rate": rate} for name, rate in RATES.items()},
+    points=32,
+)
+INCLUSIVE = dataclasses.replace(
+    NARROW, spaces={name: {"learning_rate": rate} | MORE[name] for name, rate in RATES.items()}
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What this experiment may be asked."""
+
+    data_dir: str | None = None
+    """Folder with MNIST's IDX files, or the folder above it."""
+    out: Path = Path("runs/optimizers")
+    """Where the two studies go, with a page each."""
+    figure: Path = Path("figures/optimizers.png")
+    """Where the figure goes: .svg, .png or .pdf."""
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Digits instead of MNIST, fewer points and seeds."""
+
+
+def main(options: Options) -> None:
+    """Run both studies, print both rankings and what is sure of them, and draw the figure."""
+    devices.start_cpu_devices()
+    plans = {name: configure(plan, options) for name, plan in (("narrow", NARROW), ("inclusive", INCLUSIVE))}
+    places = {name: options.out / f"{plan.workload.dataset}-{plan.id}" for name, plan in plans.items()}
+    found = {name: find(plan, places[name]) for name, plan in plans.items()}
+    for name, findings in found.items():
+        print_ranking(name, findings)
+    draw(plans, places, options.figure)
+    print(f"figure: {options.figure}")
+
+
+def configure(plan: Study, options: Options) -> Study:
+    """Return what is run: the study, on the data that the options name."""
+    workload = dataclasses.replace(plan.workload, data_dir=options.data_dir)
+    if not options.quick:
+        return dataclasses.replace(plan, workload=workload)
+    workload = dataclasses.replace(workload, dataset="digits", validation=0.2)
+    return dataclasses.replace(plan, workload=workload, target=0.9, points=5, seeds=1, max_steps=400, evaluations=30)
+
+
+def find(plan: Study, out: Path) -> Findings:
+    """Run what is missing of the study, write its page, and return what it found."""
+    with live_table() as show:
+        study.run(plan, out, progress=show)
+    print(f"report: {page.write((out,), out / 'report.html')}", flush=True)
+    return study.findings(study.read_study(out))
+
+
+def print_ranking(name: str, found: Findings) -> None:
+    """Print the optimizers from the fewest steps to the most, and what may be said of each two, paired by seed."""
+    print(
+        f"\n{name + ' spaces':<18}{'steps':>8}{'least to most':>16}{'points that reached it':>26}{'test accuracy':>15}"
+    )
+    for row in found.cells.sort_values("steps").to_dict("records"):
+        spread = f"{row['steps_low']:,.0f} to {row['steps_high']:,.0f}"
+        trials = f"{row['reached']} of {row['trials']} trials"
+        print(f"{row['optimizer']:<18}{row['steps']:>8,.0f}{spread:>16}{trials:>20}{row['test_accuracy']:>15.2%}")
+    for (first, second), by_cost in found.differences.items():
+        estimate, _, verdict = by_cost["steps"]
+        print(f"  {first} − {second}: {estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]: {verdict}")
+
+
+def draw(plans: dict[str, Study], places: dict[str, Path], path: Path) -> None:
+    """Draw the median best of k points against k, a panel for each kind of space and a line for each optimizer."""
+    figure, panels = grid([f"{name} spaces" for name in plans])
+    for axes, name in zip(panels, plans):
+        rows = study.read_study(places[name]).query("phase == 'tuning'")
+        for optimizer, own in rows.drop_duplicates("trial").groupby("optimizer", sort=False):
+            colour, marker = figures.LOOKS[str(optimizer)]
+            steps, point = own["steps_to_target"].to_numpy(float), own["point"].to_numpy()
+            curve = comparison.best_of_k(targets.medians(steps, point, int(point.max()) + 1))
+            median = np.where(np.isfinite(curve.median), curve.median, np.nan)
+            axes.plot(curve.k, median, marker=marker, markersize=3, color=colour, label=optimizer)
+        axes.set_xlabel("points tried, k", size=9)
+    log_y(panels, "steps to target, best of k")
+    canvas.save(legend(figure, panels[0].get_legend_handles_labels()[0], 4), path)
+
+
+if __name__ == "__main__":
+    script(main, Options)
