@@ -13,7 +13,6 @@ import numpy as np
 
 from mlp_jax import config as configs
 from mlp_jax import model, records, trial
-from mlp_jax.checkpoint import Checkpoints
 from mlp_jax.data import Dataset
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell
@@ -70,6 +69,8 @@ def read(run: Path) -> Trained:
     Raises:
         ValueError: there is no run, or nothing was saved in it yet.
     """
+    from mlp_jax.checkpoint import Checkpoints
+
     memory = records.read_json(run, "model.json")
     fields = memory["cell"].pop("network")
     network = Network(**fields | {"hidden": tuple(fields["hidden"])})

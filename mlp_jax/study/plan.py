@@ -56,7 +56,7 @@ class Study:
     """Number of seeds that the winner of each cell is run with, alone."""
     max_steps: int | Mapping[str, int] = 20_000
     """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
-    max_epochs: float = 300.0
+    max_epochs: float = 150.0
     target: float = 0.95
     """Validation accuracy to reach (regression: RMSE)."""
     evaluations: int = 60
