@@ -5,6 +5,21 @@
 Two studies on MNIST: an MLP 784-64-10 to 94 % validation accuracy, and the convex softmax classifier to 91 %; sgd
 (and momentum, for the MLP) at batch sizes from 1 to the full gradient, each tuned over 9 learning rates on a grid with
 racing, its winner run again alone with fresh seeds. A second start of the same command reads what is there.
+
+Measured (sgd, medians of 5 seeds; ms an iteration, iterations to the target, seconds):
+
+|                     | one example          | 64 examples       | full gradient, 54,000 |
+|---|---|---|---|
+| softmax classifier  | 0.004, 74,303, 0.31  | 0.13, 1,091, 0.14 | 28, 185, 5.2          |
+| MLP                 | 0.010, 26,192, 0.27  | 0.32, 582, 0.20   | 118, 204, 25          |
+
+The full gradient needs the fewest iterations and by far the most time, on the convex problem as on the MLP: beyond the
+critical batch size an iteration only costs more. On the MLP sgd's steps fall as B^-0.94 up to B = 16, are flat from
+1,024 on, and have B_crit = 135 [118, 152] beside a run-averaged gradient noise scale of 93 to 154; momentum scales
+perfectly to 256 where sgd does to 64, has B_crit = 462 [401, 549] (noise scale 60 to 177), and takes a third of sgd's
+steps at the full gradient, but no fewer up to B = 16. Neither end of the slides' table is the soonest, but 64 to 256
+are. That the full gradient "doesn't work" on an MLP was not seen: it works, at a hundred times the cost. 9 minutes on 2
+cores of a shared AMD EPYC machine.
 """
 
 import dataclasses
@@ -24,13 +39,14 @@ from mlp_jax.study import Findings, Space, Study
 SMALL = 16  # batch sizes up to here are far below the critical one
 RATES = {"sgd": Space(low=0.003, high=1.5), "momentum": Space(low=7e-4, high=1.4)}
 BUDGETS = {
-    "1": 120_000, "4": 40_000, "16": 10_000, "64": 3000, "256": 1200, "1024": 700, "4096": 450, "full": 400
+    "1": 120_000, "4": 40_000, "16": 10_000, "64": 3000, "256": 1200, "1024": 700, "4096": 450, "full": 300
 }  # fmt: skip
 MLP = Study(
     workload=Config(dataset="mnist", hidden=(64,)),
     optimizers=tuple(RATES),
     batch_sizes=(1, 4, 16, 64, 256, 1024, 4096, "full"),
     max_steps=BUDGETS,
+    max_epochs=300.0,
     target=0.94,
     spaces={name: {"learning_rate": rate} for name, rate in RATES.items()},
     method="grid",
@@ -44,7 +60,7 @@ SOFTMAX = dataclasses.replace(
     workload=Config(dataset="mnist", hidden=()),
     optimizers=("sgd",),
     batch_sizes=(1, 64, "full"),
-    max_steps={"1": 150_000, "64": 5000, "full": 1000},
+    max_steps={"1": 150_000, "64": 5000, "full": 300},
     target=0.91,
     spaces={"sgd": {"learning_rate": RATES["sgd"]}},
 )
