@@ -6,6 +6,19 @@ Two studies of 784-64-10 on MNIST at batch size 128, to 96 % validation accuracy
 (Halton) with 3 seeds in both; its best point is run again alone with 5 fresh seeds. The narrow spaces hold the learning
 rate; the inclusive ones (Choi et al. 2019) hold every hyper-parameter, so momentum can become sgd, and rmsprop
 momentum. The figure has the median best of k points: what a smaller tuning budget would have found.
+
+Measured (steps, median of 5 fresh seeds; differences paired by seed, 95 % intervals):
+
+|           | sgd   | momentum | adagrad | rmsprop |
+|---|---|---|---|---|
+| narrow    | 1,046 | 828      | 1,046   | 930     |
+| inclusive | 1,046 | 930      | 1,322   | 930     |
+
+Over learning rates alone no difference is sure. Over all hyper-parameters momentum is sure to take fewer steps than sgd
+(by 194 [116, 310]) and adagrad, and rmsprop fewer than adagrad. So the order of the medians hardly changes, and no sure
+order is reversed. A larger space found nothing better with as many points: adagrad lost by it, and of its 24 points
+fewer reach the target (12 of 72 trials instead of 20). Test accuracy is 96.4 to 96.7 % everywhere. 8 minutes on 2 cores
+of a shared AMD EPYC machine.
 """
 
 import dataclasses
@@ -111,10 +124,10 @@ def print_ranking(name: str, found: Findings) -> None:
 def draw(plans: dict[str, Study], places: dict[str, Path], path: Path) -> None:
     """Draw the median best of k points against k, a panel for each kind of space and a line for each optimizer."""
     figure, panels = grid([f"{name} spaces" for name in plans])
-    for axes, name in zip(panels, plans):
-        rows = study.read_study(places[name]).query("phase == 'tuning'")
-        for optimizer, own in rows.drop_duplicates("trial").groupby("optimizer", sort=False):
-            colour, marker = figures.LOOKS[str(optimizer)]
+    for axes, (name, plan) in zip(panels, plans.items()):
+        trials = figures.where(study.read_study(places[name]), phase="tuning").drop_duplicates("trial")
+        for optimizer in plan.optimizers:
+            own, (colour, marker) = figures.where(trials, optimizer=optimizer), figures.LOOKS[optimizer]
             steps, point = own["steps_to_target"].to_numpy(float), own["point"].to_numpy()
             curve = comparison.best_of_k(targets.medians(steps, point, int(point.max()) + 1))
             median = np.where(np.isfinite(curve.median), curve.median, np.nan)
