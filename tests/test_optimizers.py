@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.datasets
-from equations import EQUATIONS, UNUSUAL, momentum
+from equations import EQUATIONS, UNUSUAL, momentum, rmsprop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

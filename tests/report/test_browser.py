@@ -140,7 +140,7 @@ def test_a_page_of_two_studies_works(classes: Path, tmp_path: Path) -> None:
     path = page.write([classes, other], tmp_path / "page.html")
     assert path.stat().st_size < 3e6
     names = ["joined-seconds", *(f"{i}-{name}" for i in (1, 2) for name in FIGURES)]
-    assert not faults(look(path, tmp_path), names, 6)
+    assert not faults(look(path, tmp_path), names, 7)
 
 
 def test_a_page_of_a_regression_works_and_speaks_of_its_error(regression: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_optimizers_are_ranked_on_each_device():
 
 def test_a_change_needs_intervals_that_contradict():
     found = {"one": findings(FAST), "two": findings(SLOW)}
-    assert joined.changes(found) == [("adam", "sgd")]
+    assert joined.changes(found) == [("sgd", "adam")]
     assert joined.changes({"one": findings(FAST), "two": findings(EQUAL)}) == []
     (table,) = joined.tables(found)
     assert table.columns == ["first − second", "one", "two", "ranking"]
@@ -62,7 +62,7 @@ def test_sentences_name_the_first_to_finish_and_the_rankings():
     assert first.startswith("First to finish is one: 10 s of training (8 tuning, 2 winners); 40 s of training")
     assert "on two (4 times as long)" in first
     assert "sgd, adam on one; adam, sgd on two" in ranks
-    assert "the order of adam and sgd changes with the device" in ranks
+    assert "the order of sgd and adam changes with the device" in ranks
     alike = joined.sentences({"one": found["one"], "two": findings(FAST)}, {}, asks_same=True)
     assert "Fewer than two of the studies are complete" in alike[0]
     assert "rank alike everywhere: sgd, adam; no change is beyond the intervals" in alike[1]
