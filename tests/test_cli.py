@@ -277,6 +277,7 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_plain_progress_lines_and_the_table_in_a_process_of_its_own(tmp_path):
     run = tmp_path / "run"
     result = mlp_jax("train", "--hidden", "256", "--seconds", "6", "--out", str(run))
@@ -453,6 +454,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [100, 3000, 30_000], ids=["no plan", "no part", "no page"])
 def test_a_study_on_a_full_disk_stops_in_one_line_and_goes_on_later(call, tmp_path, room):
     """Small files still fit, as on a disk that is nearly full."""

@@ -83,6 +83,7 @@ def shares(text: str, phase: str) -> list[int]:
     return [int(made) for made in re.findall(rf"process \d of 2 \(2 devices\): (\d+) of 4 parts of {phase}", text)]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_tables_of_one_and_process_0_alone_writes(file, whole, tmp_path):
     port, outs = free_port(), (tmp_path / "of-0", tmp_path / "of-1")
     first, second = ends(*(start(file, out, port, number, 2, "--json") for number, out in enumerate(outs)))
@@ -165,6 +166,7 @@ def test_a_port_that_is_taken_is_refused():
 CODE = "import sys; from mlp_jax import hosts; hosts.start(sys.argv[1], 2, int(sys.argv[2]), seconds=2)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [0, 1])
 def test_processes_that_never_come_are_given_up(process):
     """Process 0 waits for another; process 1 finds something at the address that is no coordinator."""

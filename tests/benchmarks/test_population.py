@@ -70,6 +70,7 @@ def test_all_contenders_train_alike(small):
     assert losses["sklearn"] == pytest.approx(losses["us"], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_fleet_shares_the_trials_and_ends(small):
     pytest.importorskip("sklearn")
     task, start = work(small, 3), small.weights(3)

@@ -45,6 +45,7 @@ def test_both_binary_outputs_agree(quick):
     assert tanh == pytest.approx(sigmoid, abs=4)
 
 
+@pytest.mark.slow
 def test_every_output_and_loss_of_regression_beats_the_mean(quick):
     rows = re.findall(
         r"^(identity|relu) +(squared|absolute) +([\d.]+) +([\d.]+) +([\d.-]+)$", quick("regression"), re.M

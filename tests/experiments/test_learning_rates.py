@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 
+
+@pytest.mark.slow
 def test_every_optimizer_has_its_best_rate_and_the_figure_is_drawn(load_script, capsys, tmp_path):
     module = load_script("experiments/learning_rates.py")
     module.main(module.Options(quick=True, figure=tmp_path / "rates.svg"))

@@ -25,6 +25,7 @@ def quick(load_script, tmp_path: Path, capsys: pytest.CaptureFixture):
     return run
 
 
+@pytest.mark.slow
 def test_momentum_agrees_with_its_theory(quick):
     lines = quick("momentum_quadratic")
     rates = [line.split()[-3:-1] for line in lines if re.search(r"descent|  momentum", line)]

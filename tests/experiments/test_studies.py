@@ -30,6 +30,6 @@ def test_study_is_run_once_printed_and_drawn(name, cells, load_script, capsys, t
         rows = re.findall(r"^(softmax classifier|MLP), sgd +([\d,]+) +([\d.e+-]+) +([\d,]+) +([\d,]+) ", first, re.M)
         assert len(rows) == 8
         cost = {row[:2]: float(row[2]) for row in rows}
-        assert cost["MLP", "1"] < cost["MLP", "64"] < cost["MLP", "1,150"]
+        assert cost["MLP", "1"] < cost["MLP", "64"] < cost["MLP", "1150"]
     else:
         assert first.count("no difference found") + first.count(" is less") == 12
