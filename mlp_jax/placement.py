@@ -16,32 +16,11 @@ from jaxtyping import Array, Bool, Int, PyTree, UInt32
 
 from mlp_jax import devices, layout, losses, trial
 from mlp_jax.clocks import Clock
+from mlp_jax.programs import Program
 from mlp_jax.trial import Cell, Data, TrialState
 
-# Parameters are copied on every step without it: it takes an eighth of the time of a step at batch size 1.
-CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 PLACEMENTS = ("auto", "map", "vmap")
 EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
-
-
-class Program:
-    """A function of sharded trials, compiled once for each shape of its arguments."""
-
-    def __init__(self, jitted: Any) -> None:
-        self.compiled: dict[tuple, Callable] = {}
-        self._jitted = jitted
-
-    def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
-        """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
-        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-        key = (precision, *((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments)))
-        if key not in self.compiled:
-            with clock("tracing"):
-                lowered = self._jitted.trace(*arguments).lower()
-            with clock("compilation"):
-                self.compiled[key] = lowered.compile()
-        with clock(part):
-            return jax.block_until_ready(self.compiled[key](*arguments))
 
 
 class Programs(NamedTuple):
@@ -144,7 +123,7 @@ def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
 
 def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Program:
     sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)
-    return Program(jax.jit(sharded, donate_argnums=donate, compiler_options=CPU_OPTIONS if on_cpu(mesh) else None))
+    return Program(jax.jit(sharded, donate_argnums=donate))
 
 
 def on_cpu(mesh: Mesh) -> bool:

@@ -8,9 +8,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mlp_jax import config as configs
-from mlp_jax import devices, layout, losses, model, prediction, trial
+from mlp_jax import devices, layout, losses, model, prediction, programs, trial
 from mlp_jax.clocks import Clock, Pace
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset, Split
@@ -176,12 +175,6 @@ def evaluation_points(config: Config, total: int | None) -> np.ndarray:
     return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
 
 
-@lru_cache(maxsize=64)
-def _compiled(function: Any, cell: Cell) -> dict[Any, Callable]:
-    """The programs of a function and a cell so far, by the kinds of their arguments."""
-    return {}
-
-
 class _Loop:
     """A run in progress: its programs, its state, its history, and when to evaluate next."""
 
@@ -207,17 +200,18 @@ class _Loop:
             self.data = {name: place(cell, dataset, split) for name, split in splits.items() if len(split.y)}
             self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
             self.seed = jnp.uint32(config.seed)
-        self.state = self._first_state()
-        advance, self.evaluator = (trial.advance, trial.evaluate) if mesh is None else layout.shared(mesh)
+        self.state = programs.shared(_start, cell.starting)("training", clock, self.traced, self.seed)
+        advance, evaluate = (trial.advance, trial.evaluate) if mesh is None else layout.shared(mesh)
+        self.advance = programs.shared(advance, cell)
+        self.sums = programs.shared(evaluate, cell.evaluating)
+        self.noise = programs.shared(trial.noise, cell.evaluating)
         if mesh is not None:
             with clock("io"):
                 on_one = (self.data, self.traced, self.seed, self.state)
                 self.data, self.traced, self.seed, self.state = layout.put_everywhere(mesh, on_one)
         self.history: list[dict] = []
         self.checkpoints = None if records is None else self._restore(records)
-        training = (self.traced, self.seed, self.data["train"], self.state)
-        self.advance = self._compile(advance, cell, *training, jnp.int32(0))
-        self.evaluators: dict[str, Callable] = {}
+        self.step = int(self.state.step)
         self.points = evaluation_points(config, total)
         self.pace = Pace(GLANCE)
 
@@ -238,10 +232,6 @@ class _Loop:
             self.checkpoints.close()
 
     @property
-    def step(self) -> int:
-        return int(self.state.step)
-
-    @property
     def position(self) -> float:
         """How far the run is, in the unit of `points`."""
         return self.clock["training"] if self.total is None else self.step
@@ -250,23 +240,6 @@ class _Loop:
     def next_point(self) -> float:
         last = self.history[-1]["training_seconds" if self.total is None else "step"]
         return next((point for point in self.points if point > last), np.inf)
-
-    def _compile(self, function: Any, cell: Cell, *arguments: Any) -> Callable:
-        """Return the program for such arguments; runs of one cell that differ in values share it."""
-        there = _compiled(function, cell)
-        leaves, structure = jax.tree.flatten(arguments)
-        kinds = (structure, tuple((leaf.aval, leaf.sharding) for leaf in leaves))
-        if kinds not in there:
-            with self.clock("tracing"):
-                lowered = function.trace(cell, *arguments).lower()
-            with self.clock("compilation"):
-                there[kinds] = lowered.compile()
-        return there[kinds]
-
-    def _first_state(self) -> TrialState:
-        start = self._compile(_start, self.cell.starting, self.traced, self.seed)
-        with self.clock("training"):
-            return jax.block_until_ready(start(self.traced, self.seed))
 
     def _restore(self, records: Records) -> "Checkpoints":
         with self.clock("startup"):
@@ -289,26 +262,19 @@ class _Loop:
         else:
             room = min(self.next_point, self.total) - self.step
         steps, before = self.pace.of(room), self.clock["training"]
-        with self.clock("training"):
-            state = self.advance(self.traced, self.seed, self.data["train"], self.state, jnp.int32(steps))
-            self.state = jax.block_until_ready(state)
+        fixed = (self.traced, self.seed, self.data["train"])
+        self.state = self.advance("training", self.clock, *fixed, self.state, np.int32(steps))
+        self.step = int(self.state.step)
         self.pace.took(steps, self.clock["training"] - before)
 
-    def _measured(self, name: str, function: Any, *arguments: Any) -> Any:
-        """Evaluate `function`, compiled once under `name`, and return the result on the host."""
-        if name not in self.evaluators:
-            self.evaluators[name] = self._compile(function, self.cell.evaluating, *arguments)
-        with self.clock("evaluation"):
-            return jax.device_get(self.evaluators[name](*arguments))
-
     def _metrics(self, split: str) -> dict[str, float]:
-        sums = self._measured(split, self.evaluator, self.state.params, self.data[split])
+        sums = jax.device_get(self.sums("evaluation", self.clock, self.state.params, self.data[split]))
         return losses.metrics(sums, self.dataset.target_scale)
 
     def _noise(self) -> dict[str, float]:
         given = {name: self.hyper.get(name, 0.0) for name in trial.REGULARIZERS}
         regularizers = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in given.items()}
-        found = self._measured("noise", trial.noise, regularizers, self.state.params, self.data["train"])
+        found = self.noise("evaluation", self.clock, regularizers, self.state.params, self.data["train"])
         return {name: float(found[name]) for name in trial.NOISE}
 
     def _evaluate(self) -> None:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import config, run, trial
+from mlp_jax import config, programs, run, trial
 from mlp_jax.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -268,22 +268,20 @@ def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
 
 
 def test_the_noise_scale_is_measured_by_one_program_of_its_own(monkeypatch):
-    compiled = []
-    compile_ = run._Loop._compile
+    compiled, compile_ = [], programs.Program.compile
 
-    def keep(self, function, cell, *arguments):
-        compiled.append((function, cell))
-        return compile_(self, function, cell, *arguments)
+    def keep(self, *arguments):
+        compiled.append(self)
+        return compile_(self, *arguments)
 
-    monkeypatch.setattr(run._Loop, "_compile", keep)
-    for changes in ({"batch_size": 8}, {"batch_size": "full", "optimizer": "adam", "l2": 0.1}):
-        train(noise_scale=True, **changes)
-    cells = [cell for function, cell in compiled if function is trial.noise]
-    assert len(cells) == 2
-    assert cells[0] == cells[1]
-    before = len(compiled)
+    monkeypatch.setattr(programs.Program, "compile", keep)
+    programs.shared.cache_clear()
+    cell = train(noise_scale=True, batch_size=8).cell.evaluating
+    assert train(noise_scale=True, batch_size="full", optimizer="adam", l2=0.1).cell.evaluating == cell
+    assert compiled.count(programs.shared(trial.noise, cell)) == 1
+    programs.shared.cache_clear()
     train()
-    assert trial.noise not in [function for function, _ in compiled[before:]]
+    assert programs.shared(trial.noise, cell) not in compiled
 
 
 def test_the_noise_of_a_run_that_diverges_is_no_error():
@@ -416,3 +414,10 @@ def test_a_second_run_of_a_cell_compiles_nothing():
     again = run.train(dataclasses.replace(QUICK, seed=3, learning_rate=0.01))
     assert again.seconds["compilation"] == 0
     assert again.metrics != first.metrics
+
+
+def test_a_run_at_another_precision_does_not_take_the_program_of_the_first():
+    run.train(QUICK)
+    with jax.default_matmul_precision("BF16_BF16_F32"):
+        assert run.train(QUICK).seconds["compilation"] > 0
+    assert run.train(QUICK).seconds["compilation"] == 0

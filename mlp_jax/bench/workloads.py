@@ -14,6 +14,7 @@ from mlp_jax import devices, trial
 from mlp_jax.clocks import Clock
 from mlp_jax.model import Network, Params
 from mlp_jax.placement import Programs, block
+from mlp_jax.programs import Program
 from mlp_jax.trial import Cell, Data
 
 
@@ -38,14 +39,13 @@ class Alone:
         self.state = jax.jit(trial.start, static_argnums=0)(cell.starting, *self._fixed[:2])
         if params is not None:
             self.state = self.state._replace(params=jax.tree.map(jnp.copy, params))
-        clock = Clock()
-        with clock("compilation"):
-            self._advance = trial.advance.trace(cell, *self._fixed, self.state, jnp.int32(0)).lower().compile()
-        self.seconds = clock["compilation"]
+        self._advance, self._clock = Program(trial.advance, cell), Clock()
+        self._advance.compile(self._clock, *self._fixed, self.state, np.int32(0))
+        self.seconds = self._clock["tracing"] + self._clock["compilation"]
 
     def run(self, count: int) -> None:
         """Take so many steps and await them."""
-        self.state = jax.block_until_ready(self._advance(*self._fixed, self.state, jnp.int32(count)))
+        self.state = self._advance("training", self._clock, *self._fixed, self.state, np.int32(count))
         _check(self._cell, self.state.failed)
 
 

@@ -1,0 +1,85 @@
+"""Programs: compiled once for each kind of arguments and precision, awaited, and timed in the right part."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mlp_jax import programs
+from mlp_jax.clocks import Clock
+from mlp_jax.programs import Program
+
+
+@pytest.fixture
+def product() -> Program:
+    """x ↦ scale · x · xᵀ, with its scale static."""
+    return Program(jax.jit(lambda scale, x: scale * x @ x.T, static_argnums=0), 3.0)
+
+
+def call(program: Program, *arguments) -> jax.Array:
+    return program("training", Clock(), *arguments)
+
+
+def test_it_computes_what_its_function_computes(product):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(call(product, jnp.asarray(x)), 3 * x @ x.T)
+
+
+def test_values_share_a_program_and_kinds_have_their_own(product):
+    kinds = [jnp.ones((2, 3)), jnp.ones((3, 2)), jnp.ones((2, 3), jnp.int32), jnp.ones((2, 3), jnp.bfloat16)]
+    for x in kinds:
+        call(product, x)
+        call(product, 2 * x)
+    assert len(product.compiled) == len(kinds)
+
+
+def test_another_precision_is_another_program(product):
+    for name in ("highest", "default", "highest"):
+        with jax.default_matmul_precision(name):
+            call(product, jnp.ones((2, 3)))
+    assert len(product.compiled) == 2
+
+
+@pytest.mark.skipif(len(jax.devices()) < 2, reason="one device")
+def test_another_device_is_another_program(product):
+    for device in (*jax.devices()[:2], jax.devices()[0]):
+        assert call(product, jax.device_put(np.ones((2, 3)), device)).devices() == {device}
+    assert len(product.compiled) == 2
+
+
+def test_numbers_of_numpy_go_where_the_arrays_are():
+    program = Program(jax.jit(lambda x, count: x * count))
+    for count in (2, 3):
+        assert call(program, jnp.ones(2), np.int32(count)).tolist() == [count, count]
+    assert len(program.compiled) == 1
+
+
+def test_the_first_use_is_timed_apart_and_the_rest_counts_as_asked(product):
+    first, second = Clock(), Clock()
+    product("evaluation", first, jnp.ones((2, 3)))
+    product("evaluation", second, jnp.ones((2, 3)))
+    assert min(first["tracing"], first["compilation"], first["evaluation"]) > 0
+    assert (second["tracing"], second["compilation"]) == (0, 0)
+    assert second["evaluation"] > 0
+
+
+def test_compiling_runs_nothing(product):
+    clock = Clock()
+    product.compile(clock, jnp.ones((2, 3)))
+    call(product, jnp.ones((2, 3)))
+    assert len(product.compiled) == 1
+    assert clock["training"] == 0
+
+
+def test_who_asks_for_the_same_function_shares_its_program():
+    function, other = (jax.jit(lambda scale, x: scale * x, static_argnums=0) for _ in range(2))
+    assert programs.shared(function, 1) is programs.shared(function, 1)
+    assert programs.shared(function, 1) is not programs.shared(function, 2)
+    assert programs.shared(function, 1) is not programs.shared(other, 1)
+
+
+@pytest.mark.parametrize(("platform", "options"), [("cpu", programs.CPU_OPTIONS), ("gpu", None)])
+def test_the_options_of_a_cpu_are_for_a_cpu(platform, options, monkeypatch):
+    device = type("Device", (), {"platform": platform})()
+    monkeypatch.setattr(programs, "_devices", lambda leaf: frozenset([device]))
+    assert programs._options((jnp.ones(2),)) == options
