@@ -11,7 +11,9 @@ import pytest
 
 from mlp_jax import config as configs
 from mlp_jax import devices, group, layout, placement, population, run, trial
+from mlp_jax.clocks import Clock
 from mlp_jax.config import Config
+from mlp_jax.model import Network
 
 EVERYWHERE = ("train", "validation", "test")
 IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3, evaluate_on=EVERYWHERE)
@@ -165,6 +167,23 @@ def test_one_compilation_per_cell(on_devices):
     assert compilations(again) == 0
     assert again().compilations == 0
     assert train(config, count=17, trials_at_once=6).compilations == 0
+
+
+def test_mapped_trials_are_moved_where_they_are(on_devices):
+    """A call that made room for the new states would spend half its time on that where there are many wide trials."""
+    on_devices(1)
+    trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
+    engine = placement.Programs(cell, devices.mesh(), None)
+    data = run.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
+    hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
+    hyper, seeds, num_steps = engine.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
+    states = engine.start(Clock(), hyper, seeds)
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
+    engine.advance(Clock(), engine.put_everywhere(data), hyper, seeds, states, num_steps)
+    (program,) = placement._advance(*engine).compiled.values()
+    memory = program.memory_analysis()
+    assert memory.alias_size_in_bytes >= held
+    assert memory.temp_size_in_bytes < held / 4
 
 
 def test_trials_stop_at_the_target_and_others_go_on(on_devices):
