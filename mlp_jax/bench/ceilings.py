@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mlp_jax import placement
-from mlp_jax.clocks import Steps, steps_in, time_of
+from mlp_jax.clocks import Clock, Steps, steps_in, time_of
 from mlp_jax.model import Network, parameter_count
+from mlp_jax.programs import Program
 
 LARGE = 2048
 SEARCH_SECONDS, SEARCH_ROUNDS = 0.003, 4  # for each orientation of each product
@@ -177,22 +177,31 @@ def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Steps:
 
 
 def _compiled(mesh: Mesh, function: Callable, given: dict[str, Any], together: int) -> Steps:
-    """Return the compiled `function` of `given` and a count, for `together` trials on each device at the same time."""
+    """Return the compiled `function` of `given` and a count, for `together` trials on each device at the same time.
+
+    What it returns under a name of `given` is given to the next call in its place: a call that had to find room for
+    its results would take longer for that than for a pass over them.
+    """
     each, everywhere = PartitionSpec("trial"), PartitionSpec()
+    carried = set(jax.eval_shape(function, given, jnp.int32(0))) & set(given)
 
-    def on_device(given: dict, count) -> dict:
+    def on_device(moving: dict, fixed: dict, count) -> dict:
+        of_one = lambda moving, fixed: function(moving | fixed, count)
         if together > 1:
-            return jax.vmap(function, in_axes=(0, None))(given, count)
-        one = jax.tree.map(lambda array: array[0], given)
-        return jax.tree.map(lambda array: array[None], function(one, count))
+            return jax.vmap(of_one)(moving, fixed)
+        return jax.tree.map(lambda array: array[None], of_one(*jax.tree.map(lambda array: array[0], (moving, fixed))))
 
-    spread = jax.shard_map(on_device, mesh=mesh, in_specs=(each, everywhere), out_specs=each, check_vma=False)
-    options = placement.CPU_OPTIONS if placement.on_cpu(mesh) else None
+    spread = jax.shard_map(on_device, mesh=mesh, in_specs=(each, each, everywhere), out_specs=each, check_vma=False)
     copies = {name: np.broadcast_to(array, (mesh.size * together, *np.shape(array))) for name, array in given.items()}
     held = jax.device_put(copies, NamedSharding(mesh, each))
-    compiled = jax.jit(spread, compiler_options=options).lower(held, jnp.int32(0)).compile()
+    moving, fixed = ({name: held[name] for name in names} for names in (carried, set(held) - carried))
+    turns = lambda count: jax.device_put(np.int32(count), NamedSharding(mesh, everywhere))
+    program, clock = Program(jax.jit(spread, donate_argnums=0)), Clock()
+    program.compile(clock, moving, fixed, turns(0))
 
     def run(count: int) -> None:
-        jax.block_until_ready(compiled(held, jax.device_put(np.int32(count), NamedSharding(mesh, everywhere))))
+        nonlocal moving
+        done = program("training", clock, moving, fixed, turns(count))
+        moving = {name: done[name] for name in moving}
 
     return run

@@ -8,6 +8,7 @@ import pytest
 from mlp_jax import devices
 from mlp_jax.bench import ceilings, workloads
 from mlp_jax.model import Network
+from mlp_jax.programs import Program
 
 NETWORK = Network(inputs=784, hidden=(256, 128), outputs=10)
 
@@ -49,3 +50,16 @@ def test_a_call_is_made_as_often_as_asked(monkeypatch):
     monkeypatch.setattr(ceilings.jax, "block_until_ready", awaited.append)
     run(3)
     assert len(awaited) == 3
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_pass_over_memory_stays_in_its_place(together, monkeypatch):
+    """A call that made room for its result would take ten times as long for that as for a pass."""
+    made, mesh = [], devices.mesh()
+    monkeypatch.setattr(ceilings, "Program", lambda *given: made.append(Program(*given)) or made[0])
+    run = ceilings.update(mesh, 1000, together)
+    run(2)
+    run(3)
+    ((program,),) = (each.compiled.values() for each in made)
+    assert program.memory_analysis().alias_size_in_bytes >= 4 * 1000 * together
+    assert program.memory_analysis().temp_size_in_bytes < 4 * 1000
