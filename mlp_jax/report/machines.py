@@ -209,25 +209,26 @@ def _unmeasured(row: dict[str, Any], columns: int) -> list[Cell]:
 
 def _precisions(machines: Sequence[Machine]) -> Table:
     columns = ["device", "precision", "error of a product", "GFLOP/s", "µs per step", "digits’ loss", "minus highest"]
+    columns += ["what that says"]
     rows = []
     for machine in machines:
         for name, row in machine.record["precisions"].items():
             head = [of_text(machine.label), of_text(name)]
-            rows.append(head + (_unmeasured(row, 5) if "error" in row else _exactness(row)))
+            rows.append(head + (_unmeasured(row, len(columns) - 2) if "error" in row else _exactness(name, row)))
     note = "Products of float32 matrices; the loss is the median of five seeds, its difference is paired by seed."
     return Table("Precision of the products", note, columns, rows)
 
 
-def _exactness(row: dict[str, Any]) -> list[Cell]:
+def _exactness(name: str, row: dict[str, Any]) -> list[Cell]:
     seconds, other = row["step"].get("step_seconds", float("nan")), row.get("loss_minus_highest")
     values = [
         Cell(f"{row['product_error']:.1e}", row["product_error"]),
         of_number(row["product_flops_per_second"] / 1e9),
     ]
     values += [Cell(number(1e6 * seconds), seconds), Cell(f"{row['validation_loss']:.4f}", row["validation_loss"])]
-    if row["same_as"]:
-        return [*values, of_text(f"bit for bit as {row['same_as']}")]
-    if other is None:
-        return [*values, of_text("–")]
-    shown = f"{number(other['value'])} [{number(other['low'])}, {number(other['high'])}]: {other['verdict']}"
-    return [*values, Cell(shown, other["value"])]
+    if row["same_as"] or other is None:
+        alone = "the others are compared with it" if name == "highest" else "compared with none"
+        says = f"bit for bit as {row['same_as']}" if row["same_as"] else alone
+        return [*values, Cell("–", float("inf")), of_text(says)]
+    shown = f"{number(other['value'])} [{number(other['low'])}, {number(other['high'])}]"
+    return [*values, Cell(shown, other["value"]), of_text(other["verdict"])]

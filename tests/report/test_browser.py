@@ -143,6 +143,15 @@ def test_a_page_of_two_studies_works(classes: Path, tmp_path: Path) -> None:
     assert not faults(look(path, tmp_path), names, 7)
 
 
+def test_a_page_of_studies_and_machines_whose_precision_differs_works_and_warns(
+    classes: Path, two: list[Path], tmp_path: Path
+) -> None:
+    path = page.write([classes, *two], tmp_path / "page.html")
+    assert path.stat().st_size < 3e6
+    assert not faults(look(path, tmp_path), ["step_times", "throughput", *FIGURES], 6)
+    assert "Precision differs: matmul precision is default in" in path.read_text(encoding="utf-8")
+
+
 def test_a_page_of_a_regression_works_and_speaks_of_its_error(regression: Path, tmp_path: Path) -> None:
     path = page.write([regression], tmp_path / "page.html")
     assert not faults(look(path, tmp_path), FIGURES, 3)
