@@ -1,6 +1,6 @@
 """Time a compute-bound study on one process and on two, each of them on a core of its own.
 
-    python benchmarks/processes.py              # both, twice in turn: a quarter of an hour
+    python benchmarks/processes.py              # both, twice in turn: 20 minutes
     python benchmarks/processes.py --quick      # a study of seconds, once: shows only that it runs
 
 The processes are `mlp-jax study`, pinned to cores 0 and 1 with taskset; two of them join on the loopback address. The
@@ -29,7 +29,7 @@ STUDY = studies.Study(
     points=4,
     seeds=2,
     fresh_seeds=2,
-    max_steps=60_000,
+    max_steps=120_000,
     max_epochs=100_000.0,
     target=2.0,  # never met: every trial uses its whole budget
     evaluations=5,

@@ -295,7 +295,7 @@ def bench(
     """Measure this machine: what training reaches at each batch size, beside what products and memory allow.
 
     Args:
-        quick: Few and short measurements, in less than a minute.
+        quick: Few and short measurements, in about 20 seconds.
         out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that is).
         json: Print one JSON object on stdout, the record.
     """

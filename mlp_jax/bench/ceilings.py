@@ -75,8 +75,13 @@ def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together
 
 def large(mesh: Mesh, width: int, orientation: Orientation | None = None) -> Steps:
     """Return a product of two width × width matrices on each device, in its fastest orientation unless told."""
-    product = Product("c", "a", "b", (width, width, width))
+    product = square(width)
     return _chain(mesh, [product], [orientation or fastest(mesh, product, 1)], 1)
+
+
+def square(width: int) -> Product:
+    """Return the product of two width × width matrices."""
+    return Product("c", "a", "b", (width, width, width))
 
 
 def call() -> Steps:

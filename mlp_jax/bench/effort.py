@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mlp_jax.group import GLANCE
 from mlp_jax.model import Network
 
 NETWORKS = {
@@ -15,15 +16,17 @@ ACCELERATOR = 4  # an accelerator is given matrices and arrays so many times as 
 class Effort:
     """How long is measured, and on what.
 
-    Every time is the median of `rounds` of `seconds` each, or of one step where that takes longer. `width` is that of
-    the large matrices and `numbers` how many float32 are copied; an accelerator takes ACCELERATOR times as many.
-    `seeds` are those of the loss at each precision.
+    Every time is the median of `rounds` of `seconds` each, or of one step where that takes longer; trials together take
+    `call_seconds`, since what a call costs besides its steps is spread over as many as training takes in one. `width`
+    is that of the large matrices and `numbers` how many float32 are copied; an accelerator takes ACCELERATOR times as
+    many. `seeds` are those of the loss at each precision.
     """
 
     batch_sizes: tuple[int, ...]
     trials: tuple[int, ...]
     rounds: int
     seconds: float
+    call_seconds: float
     width: int
     numbers: int
     precision_batch_size: int
@@ -35,15 +38,17 @@ FULL = Effort(
     trials=(1, 4, 16, 64),
     rounds=5,
     seconds=0.2,
+    call_seconds=GLANCE,
     width=2048,
     numbers=2**26,
     precision_batch_size=1024,
 )
 QUICK = Effort(
     batch_sizes=(1, 32, 1024),
-    trials=(1, 8),
+    trials=(8,),
     rounds=3,
     seconds=0.02,
+    call_seconds=0.1,
     width=1024,
     numbers=2**24,
     precision_batch_size=256,

@@ -36,8 +36,9 @@ def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
     one = Mesh(mesh.devices.flatten()[:1], ("trial",))
     with _no_cache():
         say("ceilings")
-        alone = roofline.measured(one, effort)
-        together = alone if mesh.size == 1 else roofline.measured(mesh, effort)
+        orientation = roofline.fastest(one, effort)
+        alone = roofline.measured(one, effort, orientation)
+        together = alone if mesh.size == 1 else roofline.measured(mesh, effort, orientation)
         networks = {name: _network(name, network, alone, one, effort, say) for name, network in NETWORKS.items()}
         exactness = precisions.measured(one, effort, say)
     record = {

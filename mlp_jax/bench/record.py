@@ -105,7 +105,7 @@ def table(record: dict[str, Any]) -> str:
         f"{where['cores']} cores), jax {where['jax']}, products at precision {where['matmul_precision']}",
         f"ceilings of one device: {one['flops_per_second'] / 1e9:,.0f} GFLOP/s in a large product, "
         f"{one['bytes_per_second'] / 1e9:,.1f} GB/s copied, {one['call_seconds'] * 1e6:,.1f} µs a call, "
-        f"{one['turn_seconds'] * 1e6:,.2f} µs a turn of a loop",
+        f"{one['turn_seconds'] * 1e9:,.1f} ns a turn of a loop",
     ]
     for name, network in record["networks"].items():
         lines += ["", *_network(name, network)]

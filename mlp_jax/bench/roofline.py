@@ -50,19 +50,24 @@ def roofline(network: Network, batch_size: int, limits: Ceilings, state_rate: fl
     return Roofline(flops, state + rows, needs[bound], bound)
 
 
-def measured(mesh: Mesh, effort: Effort) -> Ceilings:
-    """What the devices of `mesh` do at the same time."""
+def measured(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation) -> Ceilings:
+    """What the devices of `mesh` do at the same time, large products in an `orientation`."""
     numbers = _scale(mesh) * effort.numbers
     timed = lambda run: median_seconds(run, effort.seconds, effort.rounds)
     return Ceilings(
-        flops_per_second=product_rate(mesh, effort),
+        flops_per_second=product_rate(mesh, effort, orientation),
         bytes_per_second=mesh.size * 8 * numbers / timed(ceilings.update(mesh, numbers)),
         call_seconds=timed(ceilings.call()),
         turn_seconds=timed(ceilings.update(mesh, 1)),
     )
 
 
-def product_rate(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation | None = None) -> float:
+def fastest(mesh: Mesh, effort: Effort) -> ceilings.Orientation:
+    """Return the orientation in which large products take the least time."""
+    return ceilings.fastest(mesh, ceilings.square(_scale(mesh) * effort.width), 1)
+
+
+def product_rate(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation) -> float:
     """FLOP per second of large products on all devices of `mesh`."""
     width = _scale(mesh) * effort.width
     run = ceilings.large(mesh, width, orientation)

@@ -42,7 +42,7 @@ def together(network: Network, count: int, data: Data, effort: Effort) -> dict[s
     if fits < count:
         raise MemoryError(f"{fits} trials fit into the memory that is free")
     trained = workloads.Together(cell, values, data, count)
-    rate = count / median_seconds(trained.run, effort.seconds, effort.rounds)
+    rate = count / median_seconds(trained.run, effort.call_seconds, effort.rounds)
     flops = ceilings.flops(ceilings.products(network, TOGETHER))
     speed = {"trial_steps_per_second": rate, "flops_per_second": rate * flops}
     return {"batch_size": TOGETHER} | speed | {"compile_seconds": trained.seconds}

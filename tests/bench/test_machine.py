@@ -12,7 +12,14 @@ from mlp_jax.bench import effort, machine, precisions, record, roofline, trainin
 from mlp_jax.model import Network, parameter_count
 
 TINY = effort.Effort(
-    batch_sizes=(1, 64), trials=(1, 9), rounds=1, seconds=1e-3, width=16, numbers=64, precision_batch_size=8
+    batch_sizes=(1, 64),
+    trials=(1, 9),
+    rounds=1,
+    seconds=1e-3,
+    call_seconds=1e-3,
+    width=16,
+    numbers=64,
+    precision_batch_size=8,
 )
 NETWORK = Network(inputs=6, hidden=(4,), outputs=3)
 LIMITS = roofline.Ceilings(flops_per_second=1e9, bytes_per_second=1e6, call_seconds=1e-3, turn_seconds=1e-5)
