@@ -21,7 +21,7 @@ from pathlib import Path
 import tyro
 
 from mlp_jax import devices
-from mlp_jax.cli import script
+from mlp_jax.entry import script
 from mlp_jax.report import joined, page
 from mlp_jax.study import findings, read_study
 

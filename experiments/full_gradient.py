@@ -40,8 +40,8 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax import losses, model, run
-from mlp_jax.cli import script
+from mlp_jax import layout, losses, model
+from mlp_jax.entry import script
 from mlp_jax.lecture import full_gradient
 from mlp_jax.lecture.full_gradient import Rows
 from mlp_jax.report.canvas import save
@@ -122,7 +122,7 @@ def pose(options: Options, hidden: tuple[int, ...]) -> Problem:
     init = "he" if hidden else "zeros"
     network = mlp_jax.Network(inputs=data.inputs, hidden=hidden, outputs=len(data.classes), init=init)
     cell = mlp_jax.Cell(network=network)
-    train, test = (run.place(cell, data, split) for split in (data.train, data.test))
+    train, test = (layout.place(cell, data, split) for split in (data.train, data.test))
     loss = full_gradient.mean_loss(network, Rows(*train), l2=L2)
     return Problem(network, train, test, loss, mlp_jax.init(jax.random.key(options.seed), network), options.seed)
 

@@ -21,7 +21,7 @@ import tyro
 
 import mlp_jax
 from mlp_jax import devices, population
-from mlp_jax.cli import script
+from mlp_jax.entry import script
 from mlp_jax.progress import live_table
 from mlp_jax.report.canvas import save
 

@@ -30,7 +30,7 @@ import tyro
 
 from mlp_jax import Config, devices, study
 from mlp_jax.analysis import comparison, targets
-from mlp_jax.cli import script
+from mlp_jax.entry import script
 from mlp_jax.progress import live_table
 from mlp_jax.report import canvas, figures, page
 from mlp_jax.report.panels import grid, legend, log_y

@@ -1,32 +1,23 @@
 """The command line: reads words, calls the library, prints what it returns. No logic of its own.
 
-Progress goes to stderr, results to stdout. Exit codes: 0 done; 2 bad input, one line `error: …`; 130 interrupted.
+Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.entry`.
 """
 
 import contextlib
-import functools
-import io
-import itertools
 import json
-import os
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn
 
 import tyro
-from tyro.extras import subcommand_cli_from_dict
 
 import mlp_jax
-from mlp_jax import clocks, devices, hosts, records
+from mlp_jax import clocks, devices, entry, hosts, records
 from mlp_jax.config import Config
 from mlp_jax.model import Network
 from mlp_jax.progress import live_line, live_table
 
 DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
-Options = TypeVar("Options")
 
 
 def _address(words: list[str]) -> str:
@@ -70,7 +61,7 @@ def train(
         devices.start_cpu_devices()
     devices.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
-    with _interrupts() as interrupted, live_line(quiet=json) as show:
+    with entry.interrupts() as interrupted, live_line(quiet=json) as show:
         result = run.train(
             config, out=out, resume=resume, mesh=mesh, progress=show, interrupted=interrupted, clock=clock
         )
@@ -231,6 +222,7 @@ def study(
         json: Print one JSON object on stdout.
     """
     from mlp_jax import study as studies
+    from mlp_jax.study import launch
 
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
@@ -241,11 +233,11 @@ def study(
         records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
-    run = _start(ray, mesh, distributed, coordinator, num_processes, process_id)
+    run = launch.start(ray, mesh, distributed, coordinator, num_processes, process_id)
     devices.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     # what Ray has to say about nodes that died it prints on stdout
-    with _interrupts() as interrupted, live_table(quiet=json) as show, contextlib.redirect_stdout(sys.stderr):
+    with entry.interrupts() as interrupted, live_table(quiet=json) as show, contextlib.redirect_stdout(sys.stderr):
         outcome = run(asked, directory, progress=show, interrupted=interrupted)
     if not outcome.complete:
         return _interrupted(directory, "run the same command")
@@ -313,116 +305,7 @@ def bench(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    every = (train, predict, study, report, bench, data, draw)
-    commands = {command.__name__: _deferred(command) for command in every}
-    parse = functools.partial(subcommand_cli_from_dict, commands, prog="mlp-jax", description=mlp_jax.__doc__)
-    sys.exit(_code(lambda: _parsed(parse, arguments, "mlp-jax")()))
-
-
-def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
-    """Run a script's `function` on the options that its command line gives, and exit as `main` does."""
-    parse = functools.partial(tyro.cli, options, description=function.__doc__)
-
-    def run() -> int:
-        devices.enable_compilation_cache()
-        function(_parsed(parse, None, sys.argv[0]))
-        return 0
-
-    sys.exit(_code(run))
-
-
-def _code(run: Callable[[], int]) -> int:
-    """Call `run` and return the exit code; bad input becomes one line on stderr."""
-    warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
-    try:
-        code = run()
-        sys.stdout.flush()
-    except BrokenPipeError:  # who read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except (ValueError, OSError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        code = 2
-    except MemoryError as error:
-        print(f"error: not enough memory ({_one_line(error) or 'in all'}); ask for less", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
-    return code
-
-
-def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
-    """Return what `parse` makes of `arguments`; its complaint becomes a ValueError of one line."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    except SystemExit as stop:
-        if stop.code != 2:
-            raise
-        raise ValueError(f"{_unboxed(printed.getvalue())}; see {program} --help") from None
-
-
-def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    @functools.wraps(command)
-    def defer(*arguments: Any, **options: Any) -> Callable[[], int]:
-        return lambda: command(*arguments, **options)
-
-    return defer
-
-
-def _unboxed(text: str) -> str:
-    """Turn the parser's box into one line: its title is dropped, and so is what stands below its first rule."""
-    rows = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
-    above = itertools.takewhile(lambda row: not row.startswith("──"), rows)
-    return _one_line(" ".join(above)).rstrip(".")
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an answer to a question; a second one ends the program as usual."""
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        for signal_, handler in before.items():
-            signal.signal(signal_, handler)
-
-    before = {signal_: signal.signal(signal_, note) for signal_ in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for signal_, handler in before.items():
-            signal.signal(signal_, handler)
-
-
-def _start(
-    ray: str | None,
-    mesh: tuple[int, int] | None,
-    distributed: bool,
-    coordinator: str | None,
-    num_processes: int | None,
-    process_id: int | None,
-) -> Callable:
-    """Return the function that runs a study: on Ray, with the other processes, once these have come, or alone."""
-    from mlp_jax import study
-
-    if ray is not None:
-        if distributed:
-            raise ValueError("--ray and --distributed are two ways to share a study; choose one of them")
-        if mesh is not None:
-            raise ValueError("--mesh lays out the devices of a process, and Ray gives each cell one; leave out --mesh")
-        from mlp_jax.study import cluster
-
-        return functools.partial(cluster.run, address=ray or None)
-
-    if distributed:
-        hosts.start(coordinator, num_processes, process_id)
-        return functools.partial(study.run_together, mesh=mesh)
-    if (coordinator, num_processes, process_id) != (None, None, None):
-        raise ValueError("--coordinator, --num-processes and --process-id are for --distributed; add it")
-    return functools.partial(study.run, mesh=mesh)
+    entry.program("mlp-jax", (train, predict, study, report, bench, data, draw), arguments, mlp_jax.__doc__ or "")
 
 
 def _interrupted(out: Path | None, again: str = "add --resume") -> int:
@@ -442,7 +325,3 @@ def _catalogue_line(entry: dict) -> str:
 def _table(description: dict) -> str:
     width = max(map(len, description))
     return "\n".join(f"{key:<{width}}  {value}" for key, value in description.items())
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from mlp_jax import losses, model, optimizers, sampling, trial
 from mlp_jax.data import Dataset, load
 from mlp_jax.model import Network, choose
@@ -174,6 +176,19 @@ def total_steps(config: Config, n: int, batch_size: int) -> int | None:
     if epochs is not None:
         limits.append(max(1, math.ceil(epochs * n / batch_size)))
     return min(limits, default=None)
+
+
+def evaluation_points(config: Config, total: int | None) -> np.ndarray:
+    """Return where to evaluate, ascending from 0 to the end: in steps, or in seconds when `total` steps is None.
+
+    `log` spacing covers three decades, or starts at step 1 when the budget has fewer.
+    """
+    if config.spacing == "linear":
+        fractions = np.linspace(0, 1, config.evaluations + 1)
+    else:
+        smallest = 1e-3 if total is None else max(1e-3, 1 / total)
+        fractions = np.append(0.0, np.geomspace(smallest, 1, config.evaluations))
+    return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
 
 
 def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:

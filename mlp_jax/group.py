@@ -18,7 +18,6 @@ from mlp_jax.clocks import Clock, Pace
 from mlp_jax.config import Config
 from mlp_jax.data import Dataset
 from mlp_jax.placement import Programs
-from mlp_jax.run import evaluation_points
 from mlp_jax.trial import Cell, Data
 
 RUNNING, COMPLETE, INCOMPLETE, INFEASIBLE = "RUNNING", "COMPLETE", "INCOMPLETE", "INFEASIBLE"
@@ -116,7 +115,7 @@ class Group:
         clock: Clock,
     ) -> None:
         self.rules, self.programs, self.data, self.book, self.clock = rules, programs, data, book, clock
-        self.points = evaluation_points(rules.config, rules.total)
+        self.points = configs.evaluation_points(rules.config, rules.total)
         self.rungs = rules.rungs(self.points, len(rows))
         self.wanted = [s for s in configs.SPLITS if s in (*rules.config.evaluate_on, rules.monitor) and s in data]
         self.step, self.pace, self.best = 0, Pace(GLANCE), math.nan

@@ -18,7 +18,6 @@ from mlp_jax.config import Config
 from mlp_jax.data import Dataset
 from mlp_jax.group import INCOMPLETE, RUNNING, Book, Group, Progress, Rules, Table
 from mlp_jax.placement import Programs, block, fitting
-from mlp_jax.run import place
 from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def train(
         engine = Programs(cell, over, block(placement, over))
         splits = {name: split for name in configs.SPLITS if len((split := getattr(dataset, name)).y)}
         fits = fitting(engine, table.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
-        data = {name: engine.put_everywhere(place(cell, dataset, split)) for name, split in splits.items()}
+        data = {name: engine.put_everywhere(layout.place(cell, dataset, split)) for name, split in splits.items()}
     assert total is not None
     rules = Rules(config, cell, dataset, total, racing, evaluation_share, keep_params)
     book, before = Book(table), engine.compilations

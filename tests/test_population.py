@@ -174,7 +174,7 @@ def test_mapped_trials_are_moved_where_they_are(on_devices):
     on_devices(1)
     trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
     engine = placement.Programs(cell, devices.mesh(), None)
-    data = run.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
+    data = layout.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
     hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
     hyper, seeds, num_steps = engine.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
     states = engine.start(Clock(), hyper, seeds)

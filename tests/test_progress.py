@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mlp_jax import population, progress, run
+from mlp_jax import loop, population, progress, run
 from mlp_jax.config import Config, load_data, make_cell
 from mlp_jax.group import Progress
 
@@ -13,7 +13,7 @@ QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
 
 def test_plain_lines_of_a_run(monkeypatch, capsys):
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     with progress.live_line() as show:
         run.train(QUICK, progress=show)
     lines = capsys.readouterr().err.splitlines()

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import config, programs, run, trial
+from mlp_jax import config, layout, loop, programs, run, trial
 from mlp_jax.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -81,7 +81,7 @@ def test_budget_in_seconds_is_kept_and_evaluated_along_the_way():
     ],
 )
 def test_evaluation_points(spacing, total, points):
-    got = run.evaluation_points(Config(spacing=spacing, evaluations=4), total)
+    got = config.evaluation_points(Config(spacing=spacing, evaluations=4), total)
     np.testing.assert_allclose(got, points)
     assert got[-1] == total
 
@@ -96,7 +96,7 @@ def test_history_has_a_row_at_every_point_and_the_last_is_the_end():
 
 def test_pace_of_glances_changes_no_number(monkeypatch):
     whole = train()
-    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     assert_same_bits(whole.state, train().state)
 
 
@@ -110,7 +110,7 @@ def test_devices_that_share_the_rows_give_the_run_of_one_device():
 
 
 def test_an_interrupted_run_on_several_devices_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     config = dataclasses.replace(QUICK, batch_size=61)
     whole = run.train(config, mesh=(1, 8))
     asked = iter(range(10**6))
@@ -256,7 +256,7 @@ def test_measuring_the_noise_scale_changes_nothing_else(changes):
 def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     """By hand, from the gradient of each training example as `trial.gradient` gives it."""
     result = train(noise_scale=True, **changes)
-    data = run.place(result.cell, result.dataset, result.dataset.train)
+    data = layout.place(result.cell, result.dataset, result.dataset.train)
     each = jax.vmap(lambda i: trial.gradient(result.cell, result.hyper, data, result.params, i[None])[1])
     grads = jax.jit(each)(jax.numpy.arange(len(data.y)))
     flat = np.concatenate([np.asarray(leaf, np.float64).reshape(len(data.y), -1) for leaf in leaves(grads)], axis=1)
@@ -293,7 +293,7 @@ def test_the_noise_of_a_run_that_diverges_is_no_error():
 
 def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     asked = dataclasses.replace(QUICK, noise_scale=True)
     whole, questions = run.train(asked), iter(range(10**6))
     assert run.train(asked, out=tmp_path, interrupted=lambda: next(questions) == 30).status == "INCOMPLETE"
@@ -307,7 +307,7 @@ def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
 
 
 def test_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     whole = run.train(QUICK)
     asked = iter(range(10**6))
     part = run.train(QUICK, out=tmp_path, interrupted=lambda: next(asked) == 30)
@@ -344,8 +344,8 @@ def test_another_run_in_the_directory_is_left_alone(tmp_path):
 LONG = ["--hidden", "256", "256", "--epochs", "400", "--evaluations", "10", "--json"]
 KILLED_RUN = """
 import sys
-from mlp_jax import run
-run.CHECKPOINT_SECONDS = 0.3
+from mlp_jax import loop
+loop.CHECKPOINT_SECONDS = 0.3
 from mlp_jax.cli import main
 main(sys.argv[1:])
 """

@@ -13,7 +13,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import config as configs
-from mlp_jax import group, population, trial
+from mlp_jax import group, loop, population, trial
 from mlp_jax import run as single
 from mlp_jax.config import Config
 from mlp_jax.study import cells, runner, store
@@ -183,7 +183,7 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
 @pytest.mark.parametrize("asked", [0, 1, 7, 40, 150])
 def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, whole, asked):
     monkeypatch.setattr(group, "GLANCE", 1e-9)
-    monkeypatch.setattr(single, "GLANCE", 1e-9)
+    monkeypatch.setattr(loop, "GLANCE", 1e-9)
     questions = iter(range(10**9))
     first = runner.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
     assert not first.complete

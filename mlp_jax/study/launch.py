@@ -1,0 +1,44 @@
+"""Where a study runs: on the devices of this process, shared with the other processes of a run, or on a Ray cluster."""
+
+import functools
+from collections.abc import Callable
+
+from mlp_jax import hosts
+from mlp_jax.study import runner, shares
+from mlp_jax.study.runner import Outcome
+
+
+def start(
+    ray: str | None,
+    mesh: tuple[int, int] | None,
+    distributed: bool,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+) -> Callable[..., Outcome]:
+    """Return the function that runs a study: on Ray, with the other processes, once these have come, or alone.
+
+    Args:
+        ray: a cluster's address, empty for the one that runs here or is started here; None is no Ray.
+        mesh: how the devices of a process are laid out, see `runner.run`.
+        distributed: share the study with the other processes of this run.
+        coordinator, num_processes, process_id: see `hosts.start`.
+
+    Raises:
+        ValueError: the options do not go together, or as `hosts.start`.
+        OSError: as `hosts.start`.
+    """
+    if ray is not None:
+        if distributed:
+            raise ValueError("--ray and --distributed are two ways to share a study; choose one of them")
+        if mesh is not None:
+            raise ValueError("--mesh lays out the devices of a process, and Ray gives each cell one; leave out --mesh")
+        from mlp_jax.study import cluster
+
+        return functools.partial(cluster.run, address=ray or None)
+    if distributed:
+        hosts.start(coordinator, num_processes, process_id)
+        return functools.partial(shares.run, mesh=mesh)
+    if (coordinator, num_processes, process_id) != (None, None, None):
+        raise ValueError("--coordinator, --num-processes and --process-id are for --distributed; add it")
+    return functools.partial(runner.run, mesh=mesh)
