@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from mlp_jax import records
 
 KIND = "mlp_jax bench"
-VERSION = "1.0"  # records compare within one MAJOR.MINOR
+VERSION = "1.1"  # records compare within one MAJOR.MINOR
 NEEDED = ("environment", "effort", "ceilings", "networks", "precisions")
 RESULTS = Path("benchmarks/results")  # in a checkout
 ENOUGH = 0.9  # of the most examples per second: more are no gain that a larger batch is worth

@@ -51,7 +51,7 @@ def test_a_record_is_named_by_device_and_date(tmp_path, monkeypatch):
         ("", "is not a record of mlp-jax bench"),
         ("[]", "is not a record of mlp-jax bench; name a file that it wrote"),
         ('{"batch": {}}', "is not a record of mlp-jax bench; name a file that it wrote"),
-        (json.dumps(made() | {"version": "0.1"}), "has version '0.1', and this is 1.0"),
+        (json.dumps(made() | {"version": "0.1"}), "has version '0.1', and this is 1.1"),
         (json.dumps(made() | {"networks": []}), r"is damaged \(ValueError\('networks is missing'\)\)"),
         (json.dumps(made() | {"networks": {"small": {}}}), r"is damaged \(KeyError"),
         (json.dumps(made(), indent=2)[:200], "is not a record of mlp-jax bench"),
