@@ -12,18 +12,18 @@ stacks the trials and takes `vmap` of the gradient. On an accelerator PyTorch us
 is what XLA needs for a step's matrix products, each in its best orientation, for one pass over weights and momenta and
 for the gather of a mini-batch, measured in the same rounds on all devices at once; `share` is limit / us.
 
-Measured on 2 cores of a shared AMD EPYC machine (AVX2), K = 8, jax 0.10.2, PyTorch 2.13.0: µs per trial-step, share of
-the limit, and how many times faster than eager PyTorch with a process per core, than the best of all PyTorch variants
-(the compiled ensemble at B = 1, compiled steps in processes elsewhere) and than scikit-learn:
+Measured on 2 cores of a shared AMD EPYC machine, K = 8, jax 0.10.2, PyTorch 2.13.0: µs per trial-step, share of the
+limit, and how many times faster than eager PyTorch with a process per core, than the best of all PyTorch variants (the
+compiled ensemble up to B = 128, compiled steps in processes at 1024) and than scikit-learn:
 
-    B = 1         30    96 %   7.7×   3.6×   14.1×
-    B = 32       231    83 %   2.0×   1.6×    2.5×
-    B = 128      767   107 %   1.8×   1.5×    1.9×
-    B = 1024   6,077    88 %   1.2×   1.1×    1.3×
+    B = 1         29    89 %   7.4×   3.1×   12.4×
+    B = 32       217    96 %   2.0×   1.5×    2.1×
+    B = 128      739    89 %   1.7×   1.4×    1.7×
+    B = 1024   5,817    91 %   1.2×   1.1×    1.3×
 
-The limit decides what is left: at 100 % of it we would be 2.4, 1.7 and 1.4 times faster than eager PyTorch at B = 32,
-128 and 1024, since without AVX-512 PyTorch's products run as fast as XLA's. Ours at B = 32, by optimizer: sgd 206,
-momentum 218, nesterov 226, adamax 240, adagrad 244, rmsprop 271, adam 275, amsgrad 281, adadelta 307, nadam 308.
+The limit decides what is left: at 100 % of it we would be 2.1, 1.9 and 1.4 times faster than eager PyTorch at B = 32,
+128 and 1024, whose products run about as fast as XLA's here. Ours at B = 32, by optimizer: sgd 205, momentum 217,
+nesterov 223, adamax 231, adagrad 241, rmsprop 255, adam 268, amsgrad 269, nadam 292, adadelta 303.
 """
 
 import argparse

@@ -8,16 +8,16 @@ noise and from the same weights; a step draws its mini-batch, goes forward and b
 every core and its fused SGD; `torch_compile` compiles the whole step, optimizer included. scikit-learn is given
 float32 rows that are scaled already.
 
-Measured on 2 cores of a shared AMD EPYC machine (AVX2), jax 0.10.2, PyTorch 2.13.0: µs per step, and how many times
-faster than eager PyTorch, compiled PyTorch and scikit-learn:
+Measured on 2 cores of a shared AMD EPYC machine, jax 0.10.2, PyTorch 2.13.0: µs per step, and how many times faster
+than eager PyTorch, compiled PyTorch and scikit-learn:
 
-    B = 1         80    6.1×   3.3×   9.0×
-    B = 32       357    2.5×   1.6×   2.7×
-    B = 128      997    1.6×   1.2×   1.7×
-    B = 1024   6,511    1.3×   1.1×   1.4×
+    B = 1         64     7.4×   4.3×  11.2×
+    B = 32       403     2.3×   1.7×   2.2×
+    B = 128      963     1.5×   1.2×   1.6×
+    B = 1024   6,215     1.4×   1.2×   1.5×
 
-At B = 1024 a step is 1.03 GFLOP, so this is 158 GFLOP/s where the largest products reach 186 and PyTorch 124: no
-program can be 1.6 times faster than PyTorch here. Tried without gain: weights stored (in, out), gradients through a
+At B = 1024 a step is 1.03 GFLOP, so this is 166 GFLOP/s where the largest products reach 197 and PyTorch 122: no
+program can be 1.7 times faster than PyTorch here. Tried without gain: weights stored (in, out), gradients through a
 materialised transpose (1.05 to 1.1 times slower at B = 32 and 128, 0.96 at 1024), other sizes of the pieces that are
 differentiated at once, one batch split over two devices, XLA's flags for vector width and threads.
 """

@@ -14,7 +14,7 @@ def script(load_script):
 
 @pytest.mark.slow
 def test_the_quick_form_joins_one_device_with_several(script, tmp_path, capfd):
-    script.main(script.Options(quick=True, out=tmp_path))
+    script.main(script.Options(quick=True, out=tmp_path, figure=tmp_path / "figure.png"))
     studies = sorted(path for path in tmp_path.iterdir() if (path / "study.json").exists())
     counts = [json.loads((path / "environment.json").read_text())["device_count"] for path in studies]
     if len(counts) == 2 and all(path.name.startswith("cpu-") for path in studies):
@@ -23,6 +23,7 @@ def test_the_quick_form_joins_one_device_with_several(script, tmp_path, capfd):
     assert "First to finish is" in said
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="joined-seconds"' in page
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert all(path.name in page for path in studies)
 
 
