@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import signal
 import socket
@@ -40,10 +41,16 @@ def free_port() -> int:
 
 def start(study: Path, out: Path, port: int, process: int, count: int = 2, *options: str) -> subprocess.Popen:
     """Start one process of a study."""
-    code = "from mlp_jax import cli, devices; devices.cores = lambda: 2; cli.main()"
     where = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", str(count), "--process-id", str(process)]
-    command = [sys.executable, "-c", code, "study", str(study), "--out", str(out), "--distributed", *where, *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return launch(study, out, *where, *options)
+
+
+def launch(study: Path, out: Path, *options: str, **variables: str) -> subprocess.Popen:
+    """Start a process of a study with these environment variables."""
+    code = "from mlp_jax import cli, devices; devices.cores = lambda: 2; cli.main()"
+    command = [sys.executable, "-c", code, "study", str(study), "--out", str(out), "--distributed", *options]
+    pipe, environment = subprocess.PIPE, os.environ | variables
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def ends(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
@@ -96,6 +103,17 @@ def test_two_processes_give_the_tables_of_one_and_process_0_alone_writes(file, w
     assert second[1] == ""
     for phase in ("tuning", "winners"):
         assert sum(shares(first[2] + second[2], phase)) == 4
+
+
+@pytest.mark.slow
+def test_in_a_cluster_that_jax_knows_the_processes_find_each_other(file, whole, tmp_path):
+    """What SLURM sets for two tasks on this machine; the port follows from the number of the job."""
+    job = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
+    tasks = [job | {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(2)]
+    first, second = ends(*(launch(file, tmp_path / "out", **task) for task in tasks))
+    assert (first[0], second[0]) == (0, 0), (first, second)
+    assert_frame_equal(table(tmp_path / "out"), whole, rtol=1e-6)
+    assert sum(shares(first[2] + second[2], "winners")) == 4
 
 
 @pytest.mark.slow
