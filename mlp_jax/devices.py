@@ -72,6 +72,20 @@ def start_cpu_devices(count: int | None = None) -> None:
             )
 
 
+def missing_back_end() -> str | None:
+    """Say why JAX can't start a back end, and what to do; None if it can."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the second where nothing of the name is installed
+        asked = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        why = next(iter(str(error).splitlines()), f"nothing for {asked} is installed")
+        return (
+            f"JAX can't start its back end ({why}); leave JAX_PLATFORMS unset for what is here, or install what it "
+            "names: pip install 'jax[cuda13]' for a GPU, 'jax[tpu]' for a TPU"
+        )
+    return None
+
+
 def mesh(shape: tuple[int, int] | None = None, there: Sequence[Any] | None = None) -> Mesh:
     """Return `there`, by default this process's devices, as a mesh with the axes trial and data; neighbours share data.
 

@@ -77,6 +77,11 @@ def _code(run: Callable[[], int]) -> int:
     except MemoryError as error:
         print(f"error: not enough memory ({_one_line(error) or 'in all'}); ask for less", file=sys.stderr)
         code = 2
+    except (RuntimeError, AssertionError):
+        if (why := devices.missing_back_end()) is None:
+            raise
+        print(f"error: {_one_line(why)}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

@@ -471,3 +471,28 @@ def test_a_study_on_a_full_disk_stops_in_one_line_and_goes_on_later(call, tmp_pa
     assert not [path for path in out.rglob("*") if path.suffix in (".partial", ".damaged")]
     assert call("study", *STUDY, "--out", out).code == 0
     assert json.loads(call("report", out, "--json").out)["studies"][0]["complete"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "reason"),
+    [("nonsense", "'nonsense' is not in the list of known backends"), ("cuda", "nothing for cuda is installed")],
+)
+def test_a_back_end_that_is_not_there_is_one_line(platform, reason):
+    command = [sys.executable, "-m", "mlp_jax", "train", "--epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": platform})
+    if platform == "cuda" and done.returncode == 0:
+        pytest.skip("there is a GPU")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: JAX can't start its back end")
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr or platform == "cuda"
+    assert "leave JAX_PLATFORMS unset" in done.stderr
+
+
+def test_other_failures_keep_their_traceback(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("mlp_jax.run.train", fail)
+    with pytest.raises(RuntimeError, match="ours"):
+        cli.main(["train"])
