@@ -43,7 +43,10 @@ def number(value: SupportsFloat) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 999.5:
+        text = f"{value:,.0f}"
+    else:
+        text = np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
     return text.replace("-", "−")
 
 
