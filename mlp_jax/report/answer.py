@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
 import numpy as np
 
 from mlp_jax.analysis import comparison
-from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report.figures import error, verdict, where
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, noise_scales
+from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, interval, noise_scales, number
 from mlp_jax.study.plan import Study
 
 if TYPE_CHECKING:
@@ -34,25 +33,6 @@ class Table(NamedTuple):
     note: str
     columns: list[str]
     rows: list[list[Cell]]
-
-
-def number(value: SupportsFloat) -> str:
-    """Write a number to three digits, without powers of ten; an open end is ∞, and what is unknown –."""
-    value = float(value)
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if abs(value) >= 999.5:
-        text = f"{value:,.0f}"
-    else:
-        text = np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
-    return text.replace("-", "−")
-
-
-def interval(estimate: Estimate) -> str:
-    """Write an estimate with its interval."""
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def max_steps(study: Study) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 
 from mlp_jax.analysis import comparison
 from mlp_jax.analysis.comparison import Difference
-from mlp_jax.report.answer import Cell, Table, interval, number, of_text
+from mlp_jax.report.answer import Cell, Table, of_text
 from mlp_jax.report.figures import verdict, where
-from mlp_jax.study.findings import Findings, best_batch_sizes
+from mlp_jax.study.findings import Findings, best_batch_sizes, interval, number
 
 if TYPE_CHECKING:
     import pandas

@@ -5,7 +5,7 @@ Invariant: a finding is a function of the rows and the Study alone; what is miss
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import numpy as np
 
@@ -104,14 +104,33 @@ def table(found: Findings) -> str:
         best = best_batch_sizes(found.cells, name)
         own = _where(found.cells, optimizer=name).set_index("batch_size")
         cells = [
-            "not reached" if size is None else f"{size} ({own.loc[size, cost]:,.4g})" for cost, size in best.items()
+            "not reached" if size is None else f"{size} ({number(own.loc[size, cost])})" for cost, size in best.items()
         ]
-        lines.append(f"{name:<10}" + "".join(f"{cell:>20}" for cell in cells) + f"{_estimate(scaling.fit.b_crit):>24}")
+        lines.append(f"{name:<10}" + "".join(f"{cell:>20}" for cell in cells) + f"{interval(scaling.fit.b_crit):>24}")
     lines += ["", "differences in steps to target, each at its best batch size, paired by seed:"]
     for (a, b), by_cost in found.differences.items():
         difference = by_cost["steps"]
-        lines.append(f"  {a} − {b}: {_estimate(difference.estimate)}: {difference.verdict}")
+        lines.append(f"  {a} − {b}: {interval(difference.estimate)}: {difference.verdict}")
     return "\n".join(lines)
+
+
+def number(value: SupportsFloat) -> str:
+    """Write a number to three digits, without powers of ten; an open end is ∞, and what is unknown –."""
+    value = float(value)
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if abs(value) >= 999.5:
+        text = f"{value:,.0f}"
+    else:
+        text = np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
+    return text.replace("-", "−")
+
+
+def interval(estimate: Estimate) -> str:
+    """Write an estimate with its interval."""
+    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def _by_cell(found: Findings, column: str) -> dict[str, dict[str, float]]:
@@ -120,11 +139,6 @@ def _by_cell(found: Findings, column: str) -> dict[str, dict[str, float]]:
     for row in found.cells.to_dict("records"):
         values[row["optimizer"]][str(row["batch_size"])] = row[column]
     return values
-
-
-def _estimate(estimate: Estimate) -> str:
-    number = lambda value: "–" if math.isnan(value) else f"{value:.3g}"
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def _to_target(rows: "pandas.DataFrame") -> "pandas.DataFrame":

@@ -14,6 +14,7 @@ import pytest
 from mlp_jax.config import Config
 from mlp_jax.report import answer, figures, page
 from mlp_jax.study import cells, plan, store
+from mlp_jax.study.findings import interval, number
 
 SIZES, OPTIMIZERS, EXAMPLES = (1, 16, 256), ("sgd", "adam"), 1000
 STUDY = plan.Study(
@@ -145,7 +146,7 @@ def test_the_answer_is_three_sentences_with_the_numbers(finished: Path) -> None:
     best = entry.found.cells["steps"].min()
     assert f"the fewest steps are adam’s at B = 256: {best:g} (" in said[0]
     assert "validation accuracy 0.9" in said[0]
-    assert answer.interval(entry.found.scaling["sgd"].fit.b_crit) in said[1]
+    assert interval(entry.found.scaling["sgd"].fit.b_crit) in said[1]
     assert "adam than sgd" in said[2]
     assert all(sentence in read(finished).text for sentence in said)
     assert "not finished" not in read(finished).text
@@ -192,8 +193,8 @@ def test_a_noise_scale_that_was_measured_stands_beside_the_critical_batch_size(t
     assert found is not None
     b_crit = {name: scaling.fit.b_crit.value for name, scaling in found.scaling.items()}
     assert b_crit == pytest.approx({"sgd": 100, "adam": 100}, rel=0.3), "the trials' steps vary by 10 %"
-    assert f"25 for sgd, a factor of {answer.number(b_crit['sgd'] / 25)} below its B_crit" in seen.text
-    assert f"200 for adam, a factor of {answer.number(200 / b_crit['adam'])} above its B_crit" in seen.text
+    assert f"25 for sgd, a factor of {number(b_crit['sgd'] / 25)} below its B_crit" in seen.text
+    assert f"200 for adam, a factor of {number(200 / b_crit['adam'])} above its B_crit" in seen.text
     (cells, *_) = answer.tables(STUDY, found)
     at = cells.columns.index("noise scale")
     assert {(row[0].text, row[at].text) for row in cells.rows} == {("sgd", "25"), ("adam", "200")}
@@ -259,4 +260,4 @@ def test_each_optimizer_has_a_look_of_its_own() -> None:
      (999.6, "1,000"), (999.4, "999"), (7.1e-5, "0.000071"), (-3e-7, "−0.0000003"), (0, "0"), (0.5, "0.5")],
 )  # fmt: skip
 def test_numbers_are_written_plainly(value: float, written: str) -> None:
-    assert answer.number(value) == written
+    assert number(value) == written

@@ -207,8 +207,8 @@ def test_the_table_says_what_was_best_what_was_missed_and_what_differs():
     assert "8 (880)" in lines["sgd"]
     assert "80 [" in lines["sgd"]
     assert lines["adagrad"].count("not reached") == 3
-    assert "– [0, inf]" in lines["adagrad"]
-    assert f"sgd − momentum: -5 [-5, -5]: {comparison.FIRST_LESS}" in text
+    assert "– [0, ∞]" in lines["adagrad"]
+    assert f"sgd − momentum: −5 [−5, −5]: {comparison.FIRST_LESS}" in text
 
 
 def test_the_table_tells_open_ends_below_from_those_above():
@@ -216,7 +216,7 @@ def test_the_table_tells_open_ends_below_from_those_above():
     open_ended = comparison.Difference(Estimate(5.0, -INF, INF), 5, comparison.NO_DIFFERENCE)
     pair = ("sgd", "momentum")
     changed = found._replace(differences={pair: found.differences[pair] | {"steps": open_ended}})
-    assert "sgd − momentum: 5 [-inf, inf]: " in table(changed)
+    assert "sgd − momentum: 5 [−∞, ∞]: " in table(changed)
 
 
 @pytest.mark.parametrize("rows", [pandas.DataFrame(), pandas.DataFrame(TUNED)])
