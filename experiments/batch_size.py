@@ -10,15 +10,15 @@ Measured (sgd, medians of 5 seeds; ms an iteration, iterations to the target, se
 
 |                     | one example          | 64 examples       | full gradient, 54,000 |
 |---|---|---|---|
-| softmax classifier  | 0.004, 74,303, 0.31  | 0.13, 1,091, 0.14 | 28, 185, 5.2          |
-| MLP                 | 0.010, 26,192, 0.27  | 0.32, 582, 0.20   | 118, 204, 25          |
+| softmax classifier  | 0.003, 74,303, 0.31  | 0.11, 1,091, 0.13 | 24, 185, 4.7          |
+| MLP                 | 0.012, 26,192, 0.32  | 0.36, 582, 0.24   | 87, 204, 18           |
 
 The full gradient needs the fewest iterations and by far the most time, on the convex problem as on the MLP: beyond the
 critical batch size an iteration only costs more. On the MLP sgd's steps fall as B^-0.94 up to B = 16, are flat from
 1,024 on, and have B_crit = 135 [118, 152] beside a run-averaged gradient noise scale of 93 to 154; momentum scales
 perfectly to 256 where sgd does to 64, has B_crit = 462 [401, 549] (noise scale 60 to 177), and takes a third of sgd's
 steps at the full gradient, but no fewer up to B = 16. Neither end of the slides' table is the soonest, but 64 to 256
-are. That the full gradient "doesn't work" on an MLP was not seen: it works, at a hundred times the cost. 9 minutes on 2
+are. That the full gradient "doesn't work" on an MLP was not seen: it works, at seventy times the cost. 8 minutes on 2
 cores of a shared AMD EPYC machine.
 """
 
