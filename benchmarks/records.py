@@ -23,8 +23,8 @@ def environment() -> dict:
 
 
 def write(name: str, record: dict) -> Path:
-    """Write the record of benchmark `name` to benchmarks/results/ and return its path."""
-    path = RESULTS / records.file_name(name, record["environment"])
+    """Write the record of benchmark `name` to a file of its own in benchmarks/results/ and return its path."""
+    path = records.free_path(RESULTS, name, record["environment"])
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return path

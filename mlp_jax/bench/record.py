@@ -3,6 +3,7 @@
 Invariant: a file is read as a record only if it is one of ours of this version, whole.
 """
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -30,14 +31,16 @@ class Gain(NamedTuple):
 
 def default_path(record: dict[str, Any], quick: bool = False) -> Path:
     """Return where a record goes: benchmarks/results/ in the checkout, the current directory elsewhere."""
-    name = file_name("bench-quick" if quick else "bench", record["environment"])
-    return (RESULTS if RESULTS.is_dir() else Path()) / name
+    name = "bench-quick" if quick else "bench"
+    return free_path(RESULTS if RESULTS.is_dir() else Path(), name, record["environment"])
 
 
-def file_name(name: str, environment: dict[str, Any]) -> str:
-    """Return the name of a record: `name`, the device and the date."""
+def free_path(folder: Path, name: str, environment: dict[str, Any]) -> Path:
+    """Return a path in `folder` where nothing is: `name`, device and date, then -2, -3, … where that is taken."""
     device = re.sub(r"[^a-z0-9]+", "-", environment["device_kind"].lower()).strip("-")
-    return f"{name}-{device}-{environment['date']}.json"
+    path = folder / f"{name}-{device}-{environment['date']}.json"
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists())
 
 
 def prepare(path: Path) -> None:

@@ -45,6 +45,14 @@ def test_a_record_is_named_by_device_and_date(tmp_path, monkeypatch):
     assert bench.default_path(made()) == Path("benchmarks/results/bench-nvidia-h200-2026-01-02.json")
 
 
+def test_a_second_record_of_a_day_leaves_the_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("", "-2", "-3"):
+        path = bench.default_path(made())
+        assert path == Path(f"bench-nvidia-h200-2026-01-02{name}.json")
+        bench.write(made(), path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
