@@ -96,7 +96,7 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
             moved = trial.steps(cell, own_hyper, seed, data, state, num, axis)
             return jax.tree.map(partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0), states, moved)
 
-        # lax.map would put the new states where no pages are yet: half the time of a call for many wide trials
+        # lax.map would put the new states where no pages are yet: a quarter of a call of 256 trials of 784-256-128-10
         return jax.lax.fori_loop(0, num_steps.shape[0], turn, states)
 
     def together(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:

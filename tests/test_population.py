@@ -170,7 +170,7 @@ def test_one_compilation_per_cell(on_devices):
 
 
 def test_mapped_trials_are_moved_where_they_are(on_devices):
-    """A call that made room for the new states would spend half its time on that where there are many wide trials."""
+    """A call that made room for the new states would spend a quarter of its time on that: see placement.py."""
     on_devices(1)
     trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
     engine = placement.Programs(cell, devices.mesh(), None)
