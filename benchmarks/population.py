@@ -43,10 +43,11 @@ from contenders import LEARNING_RATE, MOMENTUM, NETWORK, Weights
 from fleet import Fleet
 from turns import Contender
 
-from mlp_jax import devices, optimizers, trial
+from mlp_jax import optimizers, trial
 from mlp_jax.bench import ceilings, workloads
+from mlp_jax.machine import devices
 from mlp_jax.model import Params
-from mlp_jax.placement import on_cpu
+from mlp_jax.training.engine import on_cpu
 
 BATCH_SIZES, QUICK_BATCH_SIZES = (1, 32, 128, 1024), (32,)
 OPTIMIZER_BATCH_SIZE = 32

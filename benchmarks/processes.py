@@ -24,7 +24,7 @@ from pathlib import Path
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import study as studies
-from mlp_jax.config import Config
+from mlp_jax.training.config import Config
 
 STUDY = studies.Study(
     workload=Config(hidden=(64,), validation=0.2),

@@ -6,8 +6,8 @@ import json
 from importlib import metadata
 from pathlib import Path
 
-from mlp_jax import devices
 from mlp_jax.bench import record as records
+from mlp_jax.machine import environment as machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -19,7 +19,7 @@ def environment() -> dict:
         "torch": metadata.version("torch") if there["torch"] else None,
         "scikit-learn": metadata.version("scikit-learn") if there["sklearn"] else None,
     }
-    return devices.describe() | versions | {"date": datetime.date.today().isoformat()}
+    return machine.describe() | versions | {"date": datetime.date.today().isoformat()}
 
 
 def write(name: str, record: dict) -> Path:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mlp_jax.clocks import Steps, steps_in, time_of
+from mlp_jax.machine.clocks import Steps, steps_in, time_of
 
 TOLERANCE = 1e-5  # between the losses that the contenders compute from the same weights
 REST_SECONDS = 0.2  # before each turn: the threads of the contender before stop spinning

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import tyro
 
-from mlp_jax import devices
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
+from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures, joined, page
 from mlp_jax.study import findings, read_study
 

@@ -34,7 +34,7 @@ import tyro
 
 import mlp_jax
 from mlp_jax import losses, model
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 from mlp_jax.lecture import backpropagation, scalar
 from mlp_jax.lecture.backpropagation import Memory
 from mlp_jax.model import Network

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import tyro
 
 import mlp_jax
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 
 
 @dataclass(frozen=True)

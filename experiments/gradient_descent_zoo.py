@@ -26,7 +26,7 @@ import tyro
 
 import mlp_jax
 from mlp_jax import optimizers
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 from mlp_jax.report.canvas import save
 
 QUICK = ("sgd", "momentum", "adam")

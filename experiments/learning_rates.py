@@ -20,10 +20,11 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax import devices, population
-from mlp_jax.entry import script
-from mlp_jax.progress import live_table
+from mlp_jax.cli.entry import script
+from mlp_jax.cli.progress import live_table
+from mlp_jax.machine import devices
 from mlp_jax.report.canvas import save
+from mlp_jax.training import population
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop")
 

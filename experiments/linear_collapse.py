@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 from mlp_jax.model import Layer, Params
 from mlp_jax.report.canvas import save
 

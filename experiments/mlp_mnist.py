@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import tyro
 
 import mlp_jax
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 
 SIMARD = 1.6  # % test error, Simard, Steinkraus & Platt 2003, table 1: 800 hidden units, cross-entropy, no distortions
 

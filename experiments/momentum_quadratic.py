@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 from mlp_jax.lecture import momentum
 from mlp_jax.lecture.momentum import Tuning
 from mlp_jax.report.canvas import save

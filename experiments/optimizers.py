@@ -28,10 +28,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from mlp_jax import Config, devices, study
+from mlp_jax import Config, study
 from mlp_jax.analysis import comparison, targets
-from mlp_jax.entry import script
-from mlp_jax.progress import live_table
+from mlp_jax.cli.entry import script
+from mlp_jax.cli.progress import live_table
+from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures, page
 from mlp_jax.report.panels import grid, legend, log_y
 from mlp_jax.study import Findings, Space, Study

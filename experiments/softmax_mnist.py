@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import tyro
 
 import mlp_jax
-from mlp_jax.entry import script
+from mlp_jax.cli.entry import script
 
 SLIDES = {"train_accuracy": 0.8464, "test_accuracy": 0.8358}
 

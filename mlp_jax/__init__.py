@@ -6,17 +6,21 @@ from mlp_jax.model import Network, forward, init, parameter_count, summary
 from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, start, step
 
 if TYPE_CHECKING:
-    from mlp_jax.config import Config
     from mlp_jax.data import Dataset, load
-    from mlp_jax.prediction import predict
-    from mlp_jax.run import Run, train
+    from mlp_jax.training.config import Config
+    from mlp_jax.training.prediction import predict
+    from mlp_jax.training.run import Run, train
 
 __all__ = [
     "Cell", "Config", "Data", "Dataset", "Network", "Run", "TrialState", "advance", "complete", "evaluate", "forward",
     "init", "load", "parameter_count", "predict", "start", "step", "summary", "train",
 ]  # fmt: skip
 
-_LAZY = {"Config": "config", "Dataset": "data", "Run": "run", "load": "data", "predict": "prediction", "train": "run"}
+_LAZY = {
+    "Config": "training.config", "Dataset": "data", "Run": "training.run", "load": "data",
+    "predict": "training.prediction", "train": "training.run",
+    "devices": "machine.devices", "population": "training.population",
+}  # fmt: skip
 
 
 def __getattr__(name: str):
@@ -24,4 +28,5 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'mlp_jax' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"mlp_jax.{_LAZY[name]}"), name)
+    module = import_module(f"mlp_jax.{_LAZY[name]}")
+    return getattr(module, name, module)

@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 from equations import EQUATIONS, UNUSUAL
 
-from mlp_jax import loop, losses, model, optimizers, population, run, sampling, trial
-from mlp_jax.config import Config
+from mlp_jax import losses, model, optimizers, sampling, trial
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.model import Layer, Network
+from mlp_jax.training import loop, population, run
+from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell, Data
 
 pytestmark = pytest.mark.backend

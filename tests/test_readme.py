@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlp_jax import cli
+from mlp_jax.cli import commands
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -28,7 +28,7 @@ def test_python_block_runs(block, expected, tmp_path):
 def test_command_lines_are_understood(line, monkeypatch):
     called = []
     for name in ("train", "predict"):
-        command = getattr(cli, name)
+        command = getattr(commands, name)
 
         def note(*arguments, name=name, **options) -> int:
             called.append(name)
@@ -36,9 +36,9 @@ def test_command_lines_are_understood(line, monkeypatch):
 
         note.__wrapped__ = command
         note.__name__, note.__doc__, note.__annotations__ = name, command.__doc__, command.__annotations__
-        monkeypatch.setattr(cli, name, note)
+        monkeypatch.setattr(commands, name, note)
     with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line, comments=True))
+        commands.main(shlex.split(line, comments=True))
     assert stop.value.code == 0
     assert called == [line.split()[0]]
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mlp_jax.clocks import Clock, Steps, steps_in, time_of
+from mlp_jax.machine.clocks import Clock, Steps, steps_in, time_of
+from mlp_jax.machine.programs import Program
 from mlp_jax.model import Network, parameter_count
-from mlp_jax.programs import Program
 
 LARGE = 2048
 SEARCH_SECONDS, SEARCH_ROUNDS = 0.003, 4  # for each orientation of each product

@@ -14,12 +14,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from mlp_jax import devices
 from mlp_jax.bench import ceilings, precisions, roofline, training, workloads
 from mlp_jax.bench.effort import FULL, NETWORKS, Effort
 from mlp_jax.bench.record import KIND, VERSION
 from mlp_jax.bench.roofline import Ceilings, Roofline
-from mlp_jax.clocks import Clock, median_seconds
+from mlp_jax.machine import devices, environment
+from mlp_jax.machine.clocks import Clock, median_seconds
 from mlp_jax.model import Network, parameter_count
 
 ROWS = 70_000
@@ -44,7 +44,7 @@ def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
     record = {
         "kind": KIND,
         "version": VERSION,
-        "environment": devices.describe() | {"date": datetime.date.today().isoformat()},
+        "environment": environment.describe() | {"date": datetime.date.today().isoformat()},
         "effort": dataclasses.asdict(effort),
         "seconds": clock.seconds["total"],
         "ceilings": {"one_device": alone._asdict(), "all_devices": together._asdict()},

@@ -10,11 +10,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from mlp_jax import population
 from mlp_jax.analysis import comparison
 from mlp_jax.bench import ceilings, roofline, training, workloads
 from mlp_jax.bench.effort import NETWORKS, Effort
-from mlp_jax.config import Config
+from mlp_jax.training import population
+from mlp_jax.training.config import Config
 
 PRECISIONS = {  # as jax.default_matmul_precision takes them
     "default": "default", "high": "high", "highest": "highest", "tf32": "TF32_TF32_F32", "bf16": "BF16_BF16_F32",

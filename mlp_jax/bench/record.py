@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlp_jax import records
+from mlp_jax.machine import files
 
 KIND = "mlp_jax bench"
 VERSION = "1.1"  # records compare within one MAJOR.MINOR
@@ -52,7 +52,7 @@ def prepare(path: Path) -> None:
     """
     if path.is_dir():
         raise ValueError(f"--out {path} is a folder; name a file")
-    records.make_folder(path.parent)
+    files.make_folder(path.parent)
 
 
 def write(record: dict[str, Any], path: Path) -> None:
@@ -61,9 +61,9 @@ def write(record: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: it can't be written.
     """
-    text = json.dumps(records.finite(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(files.finite(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     prepare(path)
-    records.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
+    files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
 
 
 def read(path: Path) -> dict[str, Any]:

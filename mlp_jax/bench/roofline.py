@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
-from mlp_jax import placement
 from mlp_jax.bench import ceilings
 from mlp_jax.bench.effort import ACCELERATOR, Effort
-from mlp_jax.clocks import median_seconds
+from mlp_jax.machine.clocks import median_seconds
 from mlp_jax.model import Network, parameter_count
+from mlp_jax.training import engine
 
 
 class Ceilings(NamedTuple):
@@ -75,4 +75,4 @@ def product_rate(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation) 
 
 
 def _scale(mesh: Mesh) -> int:
-    return 1 if placement.on_cpu(mesh) else ACCELERATOR
+    return 1 if engine.on_cpu(mesh) else ACCELERATOR

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 
-from mlp_jax import devices, placement, trial
+from mlp_jax import trial
 from mlp_jax.bench import ceilings, workloads
 from mlp_jax.bench.effort import Effort
-from mlp_jax.clocks import median_seconds
+from mlp_jax.machine import devices
+from mlp_jax.machine.clocks import median_seconds
 from mlp_jax.model import Network
+from mlp_jax.training import engine
 from mlp_jax.trial import Cell, Data
 
 LEARNING_RATE = 1e-3
@@ -36,9 +38,9 @@ def together(network: Network, count: int, data: Data, effort: Effort) -> dict[s
     """Trials on all devices, as `mlp-jax study` tunes them."""
     cell, mesh = Cell(network=network, batch_size=TOGETHER), devices.mesh()
     values = trial.complete(cell, learning_rate=LEARNING_RATE)
-    engine = placement.Programs(cell, mesh, placement.block("auto", mesh))
+    programs = engine.Programs(cell, mesh, engine.block("auto", mesh))
     with _of_memory():
-        fits = placement.fitting(engine, values, data.x.nbytes + data.y.nbytes)
+        fits = engine.fitting(programs, values, data.x.nbytes + data.y.nbytes)
     if fits < count:
         raise MemoryError(f"{fits} trials fit into the memory that is free")
     trained = workloads.Together(cell, values, data, count)

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import devices, trial
-from mlp_jax.clocks import Clock
+from mlp_jax import trial
+from mlp_jax.machine import devices
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.machine.programs import Program
 from mlp_jax.model import Network, Params
-from mlp_jax.placement import Programs, block
-from mlp_jax.programs import Program
+from mlp_jax.training.engine import Programs, block
 from mlp_jax.trial import Cell, Data
 
 

@@ -66,7 +66,7 @@ def prepare(name: str) -> Path:
         DataError: as `load`.
     """
     _read(name, None, None)
-    return _catalogue.devices.cache_directory()
+    return _catalogue.cache.cache_directory()
 
 
 def describe(dataset: Dataset) -> dict:

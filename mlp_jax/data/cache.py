@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_jax import devices
+from mlp_jax.machine import cache
 
 
 def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -21,7 +21,7 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     `key` says all that decides the arrays. When they can't be filed, warn and return what `read` made.
     """
     try:
-        directory = devices.cache_directory() / "data" / hashlib.sha256(key.encode()).hexdigest()[:24]
+        directory = cache.cache_directory() / "data" / hashlib.sha256(key.encode()).hexdigest()[:24]
         with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
             return _load(directory)
     except OSError as error:

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax import devices
 from mlp_jax.data import idx
 from mlp_jax.data.cache import cached
 from mlp_jax.data.dataset import DataError, Source, Split
+from mlp_jax.machine import cache
 
 EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 HELP = "try again with a network, or name a folder that holds its IDX files with --data-dir"
@@ -78,7 +78,7 @@ def fetch(collection: str) -> dict[str, Path]:
         from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
         downloader.MAX_RETRIES = RETRIES  # its own 10 keep a user waiting for minutes
-        directory = devices.cache_directory() / "downloads"
+        directory = cache.cache_directory() / "downloads"
         manager = tfds.download.DownloadManager(
             download_dir=directory, url_infos=table, dataset_name=collection, force_checksums_validation=True
         )

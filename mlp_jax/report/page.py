@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jinja2
 from matplotlib.figure import Figure
 
-from mlp_jax import records
+from mlp_jax.machine import files
 from mlp_jax.report import answer, canvas, figures, joined, machines, noise
 from mlp_jax.report.machines import Machine
-from mlp_jax.study import files, plan, store
+from mlp_jax.study import plan, store, toml
 from mlp_jax.study.findings import Findings, findings, to_json
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def write(sources: Sequence[Path], out: Path) -> Path:
     asked = list(dict.fromkeys(map(Path, sources)))
     measured = machines.read([path for path in asked if path.is_file()])
     entries = _labelled([_read(path) for path in asked if not path.is_file()])
-    records.make_folder(out.parent / "figures")
+    files.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
     again = shlex.join(["mlp-jax", "report", *map(str, asked), "--out", str(out)])
     page = {"sections": sections, "blocks": _blocks(entries, measured, out), "again": again, "several": several}
     page |= {"cautions": cautions(entries, measured), "environment": _environment(entries, measured)}
     page |= {"labels": [each.label for each in (*entries, *measured)], "title": _title(entries)}
-    records.replace(out, lambda path: path.write_text(_template().render(page), encoding="utf-8"))
+    files.replace(out, lambda path: path.write_text(_template().render(page), encoding="utf-8"))
     return out
 
 
@@ -145,7 +145,7 @@ def _read(directory: Path) -> Entry:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     damaged = [str(each.message) for each in caught if "is damaged" in str(each.message)]
     try:
-        environment = records.read_json(directory, "environment.json", "study")
+        environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
         environment, damaged = {}, [*damaged, str(error)]
     found = findings(rows) if "winners" in _phases(rows) else None
@@ -198,7 +198,7 @@ def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     """Everything that the template says about one study."""
     study, found, rows = entry.study, entry.found, entry.rows
     section = {"label": entry.label, "study": study, "parts": parts(entry), "damaged": entry.damaged}
-    section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": files.to_toml(study)}
+    section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
     section |= {"max_steps": answer.max_steps(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": machines.device(entry.environment)}

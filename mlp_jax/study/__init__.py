@@ -1,12 +1,12 @@
 """A study: one workload, trained with every optimizer at every batch size, each tuned on its own; kept on disk."""
 
-from mlp_jax.study.files import from_file, from_toml, to_toml
 from mlp_jax.study.findings import Findings, findings, table, to_json
 from mlp_jax.study.plan import PROTOCOL, Study, changed
 from mlp_jax.study.runner import run
 from mlp_jax.study.shares import run as run_together
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.store import read_study
+from mlp_jax.study.toml import from_file, from_toml, to_toml
 
 __all__ = [
     "PROTOCOL", "Findings", "Space", "Study", "changed", "findings", "from_file", "from_toml", "read_study", "run",

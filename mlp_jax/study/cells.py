@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax import config as configs
-from mlp_jax.config import Config
 from mlp_jax.data import Dataset
 from mlp_jax.study import spaces
 from mlp_jax.study.plan import Study, digest
+from mlp_jax.training import config as configs
+from mlp_jax.training.config import Config
 
 FRESH = 1_000_000  # the winners' seeds begin here, away from those of the tuning
 

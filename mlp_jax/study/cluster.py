@@ -19,12 +19,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlp_jax
-from mlp_jax import devices, group
 from mlp_jax.data import Dataset
+from mlp_jax.machine import cache, environment
 from mlp_jax.study import runner
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
+from mlp_jax.training import group
 
 if TYPE_CHECKING:
     import pandas
@@ -87,13 +88,13 @@ class Hands:
 
     def describe(self) -> dict:
         """Describe where the parts are made: one of the workers, and what a part has of it."""
-        described = self.remote(devices.describe).remote()
+        described = self.remote(environment.describe).remote()
         while not self.ray.wait([described], timeout=POLL)[0]:
             if self.interrupted():
                 raise KeyboardInterrupt
         of = {"version": self.ray.__version__, "nodes": sum(node["Alive"] for node in self.ray.nodes())}
         # a worker has a copy of the code that runs here, and no checkout
-        return self._result(described, "what describes a worker") | devices.commit() | {"ray": of | self.resources}
+        return self._result(described, "what describes a worker") | environment.commit() | {"ray": of | self.resources}
 
     def make_all(self, store: Store, jobs: Iterable[Job], dataset: Dataset) -> int:
         """Have the parts made that are missing, but for those that another process claims first; return how many."""
@@ -163,7 +164,7 @@ class Board:
 
 def _make(study: Study, job: Job, dataset: Dataset, board: Any) -> "pandas.DataFrame | None":
     """What a worker does."""
-    devices.enable_compilation_cache()
+    cache.enable_compilation_cache()
     return make(study, job, dataset, progress=lambda progress: board.note.remote(job.name, progress))
 
 

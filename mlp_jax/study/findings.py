@@ -13,8 +13,8 @@ from mlp_jax.analysis import bootstrap, comparison, critical_batch_size, noise
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.comparison import Difference
 from mlp_jax.analysis.critical_batch_size import Fit, Range
+from mlp_jax.machine.files import finite
 from mlp_jax.optimizers import OPTIMIZERS
-from mlp_jax.records import finite
 
 if TYPE_CHECKING:
     import pandas

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax import config, group, population
-from mlp_jax import run as single
 from mlp_jax.data import Dataset
 from mlp_jax.study.cells import FRESH, Part
 from mlp_jax.study.plan import Study
+from mlp_jax.training import config, group, population
+from mlp_jax.training import run as single
 from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:

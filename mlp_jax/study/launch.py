@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from mlp_jax import hosts
+from mlp_jax.machine import hosts
 from mlp_jax.study import runner, shares
 from mlp_jax.study.runner import Outcome
 

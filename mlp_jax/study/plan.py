@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mlp_jax import config as configs
 from mlp_jax import optimizers
-from mlp_jax.config import Config
 from mlp_jax.model import choose
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
+from mlp_jax.training import config as configs
+from mlp_jax.training.config import Config
 
 PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
 LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 to the full gradient

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax import config, devices, group
 from mlp_jax.analysis import targets
 from mlp_jax.data import Dataset
+from mlp_jax.machine import devices, environment
 from mlp_jax.study import cells
 from mlp_jax.study.cells import Part
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
+from mlp_jax.training import config, group
 
 if TYPE_CHECKING:
     import pandas
@@ -67,7 +68,7 @@ def run_with(
     study: Study,
     out: Path | str,
     interrupted: Callable[[], bool] = lambda: False,
-    describe: Callable[[], dict] = devices.describe,
+    describe: Callable[[], dict] = environment.describe,
 ) -> Outcome:
     """Run what is missing of `study`, its jobs done by `make_all`, which returns how many parts it made.
 

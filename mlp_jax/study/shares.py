@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from mlp_jax import config, devices, group, hosts
 from mlp_jax.data import Dataset
+from mlp_jax.machine import devices, hosts
 from mlp_jax.study import cells
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.runner import POLL, Outcome, run_with
 from mlp_jax.study.store import Store
+from mlp_jax.training import config, group
 
 if TYPE_CHECKING:
     import pandas

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax import devices, records
+from mlp_jax.machine import environment, files
 from mlp_jax.study.plan import Study, check_protocol, from_dict, identity, to_dict
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ class Store:
     """
 
     def __init__(
-        self, directory: Path, study: Study, describe: Callable[[], dict[str, Any]] = devices.describe
+        self, directory: Path, study: Study, describe: Callable[[], dict[str, Any]] = environment.describe
     ) -> None:
         self.directory = directory
         if directory.exists():
             _check(directory, study)
-        records.make_folder(directory)
+        files.make_folder(directory)
         # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
         for name, value in (("study.json", lambda: to_dict(study)), ("environment.json", describe)):
             if not (directory / name).exists():
                 text = json.dumps(value(), indent=2) + "\n"
-                records.replace(directory / name, lambda path, text=text: path.write_text(text))
+                files.replace(directory / name, lambda path, text=text: path.write_text(text))
         for phase in PHASES:
-            records.make_folder(directory / phase)
+            files.make_folder(directory / phase)
 
     def check_cells(self, cells: Iterable[str]) -> None:
         """Raise a ValueError if a part of another cell than these is there."""
@@ -63,7 +63,7 @@ class Store:
 
     def write(self, phase: str, name: str, rows: "pandas.DataFrame") -> None:
         """Keep a part."""
-        records.replace(
+        files.replace(
             self._path(phase, name), lambda path: rows.to_parquet(path, index=False, write_page_checksum=True)
         )
 
@@ -114,7 +114,7 @@ def read_plan(directory: Path) -> Study:
     Raises:
         ValueError: it holds none, or one of another protocol version.
     """
-    fields = records.read_json(directory, "study.json", "study")
+    fields = files.read_json(directory, "study.json", "study")
     check_protocol(str(fields.get("protocol")), f"the study in {directory}")
     try:
         return from_dict(fields)

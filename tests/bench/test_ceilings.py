@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from mlp_jax import devices
 from mlp_jax.bench import ceilings, workloads
+from mlp_jax.machine import devices
+from mlp_jax.machine.programs import Program
 from mlp_jax.model import Network
-from mlp_jax.programs import Program
 
 NETWORK = Network(inputs=784, hidden=(256, 128), outputs=10)
 

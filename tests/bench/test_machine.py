@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import bench, devices, trial
+from mlp_jax import bench, trial
 from mlp_jax.bench import effort, machine, precisions, record, roofline, training, workloads
+from mlp_jax.machine import devices, environment
 from mlp_jax.model import Network, parameter_count
 
 TINY = effort.Effort(
@@ -42,7 +43,7 @@ def test_the_record_is_whole_and_survives_the_disk(measured, tmp_path):
     bench.write(found, path)
     assert bench.read(path) == json.loads(path.read_text()) == json.loads(json.dumps(found))
     assert found["kind"] == "mlp_jax bench"
-    assert devices.describe().items() <= found["environment"].items()
+    assert environment.describe().items() <= found["environment"].items()
     assert found["seconds"] > 0
     assert "small network, batch size 64" in said
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlp_jax import devices
+from mlp_jax.machine import devices
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from mlp_jax.config import Config
 from mlp_jax.report import page
 from mlp_jax.study import Study, runner
+from mlp_jax.training.config import Config
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

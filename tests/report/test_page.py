@@ -11,10 +11,10 @@ import numpy as np
 import pandas
 import pytest
 
-from mlp_jax.config import Config
 from mlp_jax.report import answer, figures, page
 from mlp_jax.study import cells, plan, store
 from mlp_jax.study.findings import interval, number
+from mlp_jax.training.config import Config
 
 SIZES, OPTIMIZERS, EXAMPLES = (1, 16, 256), ("sgd", "adam"), 1000
 STUDY = plan.Study(

@@ -15,8 +15,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import cli
-from mlp_jax.config import Config
 from mlp_jax.study import Study, cluster, read_study, runner, to_toml
+from mlp_jax.training.config import Config
 
 PATIENCE = 400  # seconds for what takes about twenty on an idle machine
 STUDY = Study(

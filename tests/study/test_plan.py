@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlp_jax import config as configs
 from mlp_jax import optimizers
-from mlp_jax.config import Config
-from mlp_jax.study import cells, files, plan
+from mlp_jax.study import cells, plan, toml
 from mlp_jax.study.plan import Study
 from mlp_jax.study.spaces import Space
+from mlp_jax.training import config as configs
+from mlp_jax.training.config import Config
 
 IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
 SPACES = {
@@ -56,7 +56,7 @@ def build(workload: dict, search: dict, fields: dict) -> Study:
 @given(st.fixed_dictionaries(WORKLOAD), searches(), st.fixed_dictionaries(FIELDS))
 def test_every_study_survives_toml_and_json(workload, search, fields):
     study = build(workload, search, fields)
-    for again in (files.from_toml(files.to_toml(study)), plan.from_dict(json.loads(json.dumps(plan.to_dict(study))))):
+    for again in (toml.from_toml(toml.to_toml(study)), plan.from_dict(json.loads(json.dumps(plan.to_dict(study))))):
         assert again == study
         assert again.id == study.id
 
@@ -67,14 +67,14 @@ def test_a_file_by_hand_needs_only_what_differs(tmp_path):
         'optimizers = ["sgd", "momentum"]\nbatch_sizes = [8, "full"]\nmax_epochs = 40\n[workload]\ndataset = "iris"\n'
         "hidden = []\n[spaces.momentum]\nmomentum = { choices = [0, 0.9] }\n[spaces.sgd]\n"
     )
-    study = files.from_file(path)
+    study = toml.from_file(path)
     assert study.workload == Config(dataset="iris", hidden=())
     assert study.batch_sizes == (8, "full")
     assert study.spaces["momentum"] == {"momentum": Space(choices=(0, 0.9))}
     assert list(study.spaces["sgd"]) == ["learning_rate"]
     assert study.seeds == Study().seeds
     path.write_text("")
-    assert files.from_file(path) == Study()
+    assert toml.from_file(path) == Study()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
     path = tmp_path / "study.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as raised:
-        files.from_file(path)
+        toml.from_file(path)
     assert str(path) in str(raised.value)
 
 
@@ -125,7 +125,7 @@ def test_files_that_are_not_allowed_name_themselves_and_the_reason(tmp_path, tex
 )  # fmt: skip
 def test_values_of_the_wrong_kind(text):
     with pytest.raises(ValueError, match="wrong kind|is not allowed|unknown optimizer"):
-        files.from_toml(text)
+        toml.from_toml(text)
 
 
 OWNED = {"learning_rate": 0.1, "momentum": 0.5, "decay": 0.5, "beta1": 0.5, "beta2": 0.5, "epsilon": 0.1, "seed": 1,
@@ -213,8 +213,8 @@ def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
     path.write_text(
         'batch_sizes = [1, 8, "full"]\nmax_steps = { full = 40, 1 = 900, 8 = 200 }\n[workload]\ndataset = "iris"'
     )
-    study = files.from_file(path)
-    assert files.from_toml(files.to_toml(study)) == study
+    study = toml.from_file(path)
+    assert toml.from_toml(toml.to_toml(study)) == study
     n = len(configs.load_data(study.workload).train.y)
     budgets = {part.batch_size: part.config.steps for part in cells.parts(study, configs.load_data(study.workload))}
     assert budgets == {1: 900, 8: 200, n: 40}

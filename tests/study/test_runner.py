@@ -12,15 +12,16 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax import config as configs
-from mlp_jax import group, loop, population, trial
-from mlp_jax import run as single
-from mlp_jax.config import Config
+from mlp_jax import trial
 from mlp_jax.study import cells, runner, store
 from mlp_jax.study.cells import FRESH
-from mlp_jax.study.files import to_toml
 from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
+from mlp_jax.study.toml import to_toml
+from mlp_jax.training import config as configs
+from mlp_jax.training import group, loop, population
+from mlp_jax.training import run as single
+from mlp_jax.training.config import Config
 
 TINY = Study(
     workload=Config(dataset="iris", hidden=(4,), validation=0.2),
@@ -154,7 +155,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeypatch, whole, when):
-    replace, attempts = store.records.replace, 0
+    replace, attempts = store.files.replace, 0
 
     def run() -> tuple:
         writes = iter(range(100))
@@ -167,7 +168,7 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
             if last:
                 raise Killed
 
-        monkeypatch.setattr(store.records, "replace", dying)
+        monkeypatch.setattr(store.files, "replace", dying)
         return runner.run(TINY, tmp_path)
 
     complete = False
@@ -282,14 +283,14 @@ def test_the_winner_has_the_least_median_steps_or_else_the_best_median_score(ste
 
 DRIVER = """
 import os, signal, sys, time, traceback
-from mlp_jax import devices
+from mlp_jax.machine import devices
 from mlp_jax.study import from_toml, run
 
 def child(directory):
     pid = os.fork()
     if pid == 0:
         try:
-            devices.enable_compilation_cache()
+            cache.enable_compilation_cache()
             made = run(from_toml(open(sys.argv[1]).read()), directory).made
             print(directory, made, flush=True)
         except BaseException:

@@ -15,10 +15,10 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.config import Config
 from mlp_jax.study import plan, store
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
+from mlp_jax.training.config import Config
 
 STUDY = Study(workload=Config(dataset="iris", validation=0.2), optimizers=("sgd",), batch_sizes=(8,))
 ROWS = pandas.DataFrame({"trial": ["a", "a", "b"], "step": [0, 3, 0], "steps_to_target": [3.0, 3.0, np.inf]})
@@ -63,13 +63,13 @@ def test_a_study_killed_while_it_was_opened_is_opened_again(tmp_path, entries):
 def test_the_study_is_named_before_anything_else_is_there(tmp_path, monkeypatch):
     """Whatever moment a process is killed at, what it leaves is a study or counts as nothing."""
     seen = []
-    replace = store.records.replace
+    replace = store.files.replace
 
     def note(path, write):
         seen.append((path.name, sorted(entry.name for entry in tmp_path.iterdir())))
         replace(path, write)
 
-    monkeypatch.setattr(store.records, "replace", note)
+    monkeypatch.setattr(store.files, "replace", note)
     Store(tmp_path, STUDY)
     assert seen == [("study.json", []), ("environment.json", ["study.json"])]
 

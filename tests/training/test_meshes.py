@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlp_jax import devices, layout, losses, model, trial
+from mlp_jax import losses, model, trial
+from mlp_jax.machine import devices
 from mlp_jax.model import Network
+from mlp_jax.training import meshes
 from mlp_jax.trial import Cell, Data
 
 SEED = jnp.uint32(7)
@@ -39,16 +41,16 @@ NETWORK = Network(inputs=5, hidden=(4,), outputs=3, activation="tanh")
     ],
 )
 def test_trials_come_first_and_large_batches_take_what_is_left(count, trials, batch_size, shape):
-    assert layout.LEAST_ROWS == 512
-    assert layout.choose(count, trials, batch_size) == shape
+    assert meshes.LEAST_ROWS == 512
+    assert meshes.choose(count, trials, batch_size) == shape
 
 
 @given(st.integers(1, 64), st.integers(1, 100), st.integers(1, 10**5))
 def test_a_choice_fits_the_devices_and_leaves_no_trial_without(count, trials, batch_size):
-    along_trials, along_data = layout.choose(count, trials, batch_size)
+    along_trials, along_data = meshes.choose(count, trials, batch_size)
     assert along_trials * along_data == count
     assert along_trials >= min(trials, count)
-    assert along_data == 1 or batch_size // along_data >= layout.LEAST_ROWS
+    assert along_data == 1 or batch_size // along_data >= meshes.LEAST_ROWS
 
 
 def make_data(n: int = N) -> Data:
@@ -67,8 +69,8 @@ def both_ways(cell: Cell, count: int, num_steps: int = 12, **hyper: float):
     start = lambda: trial.start(cell, full, SEED)
     mesh, data = over(count), make_data()
     one = trial.advance(cell, full, SEED, data, start(), jnp.int32(num_steps))
-    several = layout.shared(mesh)[0](
-        cell, *layout.put_everywhere(mesh, (full, SEED, data, start(), jnp.int32(num_steps)))
+    several = meshes.shared(mesh)[0](
+        cell, *meshes.put_everywhere(mesh, (full, SEED, data, start(), jnp.int32(num_steps)))
     )
     return jax.device_get((one, several))
 
@@ -122,8 +124,8 @@ def test_a_trial_that_diverges_does_so_at_the_same_step():
 def test_however_the_steps_are_divided_several_devices_give_the_same_bits():
     cell, mesh = Cell(network=NETWORK, batch_size=13), over(8)
     hyper = trial.complete(cell, learning_rate=0.1)
-    advance, _ = layout.shared(mesh)
-    shared = partial(layout.put_everywhere, mesh)
+    advance, _ = meshes.shared(mesh)
+    shared = partial(meshes.put_everywhere, mesh)
 
     def after(*parts: int):
         state = shared(trial.start(cell, hyper, SEED))
@@ -141,7 +143,7 @@ def test_an_evaluation_counts_every_row_once(monkeypatch, count, n):
     network = Network(inputs=5, hidden=(n,), outputs=3)  # of this test alone
     cell, data, mesh = Cell(network=network), make_data(n), over(count)
     params = model.init(jax.random.key(0), network)
-    sums = layout.shared(mesh)[1](cell, *layout.put_everywhere(mesh, (params, data)))
+    sums = meshes.shared(mesh)[1](cell, *meshes.put_everywhere(mesh, (params, data)))
     z = jax.vmap(partial(model.forward, network, params))(trial.normalize(data, data.x))
     whole = losses.sums(network, cell.loss, z, data.y, jnp.ones(n, bool))
     assert (int(sums.n), int(sums.errors)) == (n, int(whole.errors))
@@ -161,15 +163,15 @@ def test_a_mesh_of_all_devices():
 
 
 def test_one_trial_is_on_one_device_of_a_cpu_unless_asked():
-    assert layout.of_one_trial(None, 60_000) is None
-    assert layout.of_one_trial((1, 1), 60_000) is None
-    asked = layout.of_one_trial((1, 8), 4)
+    assert meshes.of_one_trial(None, 60_000) is None
+    assert meshes.of_one_trial((1, 1), 60_000) is None
+    asked = meshes.of_one_trial((1, 8), 4)
     assert asked is not None
     assert dict(asked.shape) == {"trial": 1, "data": 8}
     with pytest.raises(ValueError, match="mesh 4 × 2 is for many trials, and this is one; give 1 × 8, or 1 × 1"):
-        layout.of_one_trial((4, 2), 60_000)
+        meshes.of_one_trial((4, 2), 60_000)
     with pytest.raises(ValueError, match="mesh 1 × 7 does not fit the 8 device"):
-        layout.of_one_trial((1, 7), 60_000)
+        meshes.of_one_trial((1, 7), 60_000)
 
 
 @pytest.mark.parametrize(("batch_size", "used"), [(32, None), (1024, 2), (60_000, 8)])
@@ -177,5 +179,5 @@ def test_one_trial_takes_as_many_accelerators_as_pay(monkeypatch, batch_size, us
     asked, one = [], devices.mesh((8, 1))
     monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu")] * 8)
     monkeypatch.setattr(devices, "mesh", lambda shape, there: asked.append((shape, len(there))) or one)
-    assert (layout.of_one_trial(None, batch_size) is None) == (used is None)
+    assert (meshes.of_one_trial(None, batch_size) is None) == (used is None)
     assert asked == ([] if used is None else [((1, used), used)])

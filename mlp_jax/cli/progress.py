@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax import group, run
+from mlp_jax.training import group, run
 
 if TYPE_CHECKING:
     from rich.table import Table

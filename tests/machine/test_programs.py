@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlp_jax import programs
-from mlp_jax.clocks import Clock
-from mlp_jax.programs import Program
+from mlp_jax.machine import programs
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.machine.programs import Program
 
 
 @pytest.fixture

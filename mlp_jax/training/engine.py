@@ -14,9 +14,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, PyTree, UInt32
 
-from mlp_jax import devices, layout, losses, trial
-from mlp_jax.clocks import Clock
-from mlp_jax.programs import Program
+from mlp_jax import losses, trial
+from mlp_jax.machine import devices
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.machine.programs import Program
+from mlp_jax.training import meshes
 from mlp_jax.trial import Cell, Data, TrialState
 
 PLACEMENTS = ("auto", "map", "vmap")
@@ -54,7 +56,7 @@ class Programs(NamedTuple):
 
     def put_everywhere(self, values: PyTree) -> PyTree:
         """Copy arrays to every device."""
-        return layout.put_everywhere(self.mesh, values)
+        return meshes.put_everywhere(self.mesh, values)
 
     def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " trials"]) -> TrialState:
         """Return the states before the first step."""
@@ -87,7 +89,7 @@ def _start(cell: Cell, mesh: Mesh, block: int | None) -> Program:
 
 @lru_cache(maxsize=256)
 def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
-    axis = layout.data_axis(mesh)
+    axis = meshes.data_axis(mesh)
 
     def alone(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
         def turn(i, states: TrialState) -> TrialState:
@@ -114,7 +116,7 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
 
 @lru_cache(maxsize=256)
 def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
-    axis = layout.data_axis(mesh)
+    axis = meshes.data_axis(mesh)
 
     def evaluate(data: Data, params: PyTree, active: Array) -> losses.Sums:
         def one(params: PyTree, active: Array) -> losses.Sums:

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import config as configs
 from mlp_jax import losses
-from mlp_jax.clocks import Clock, Pace
-from mlp_jax.config import Config
 from mlp_jax.data import Dataset
-from mlp_jax.placement import Programs
+from mlp_jax.machine.clocks import Clock, Pace
+from mlp_jax.training import config as configs
+from mlp_jax.training.config import Config
+from mlp_jax.training.engine import Programs
 from mlp_jax.trial import Cell, Data
 
 RUNNING, COMPLETE, INCOMPLETE, INFEASIBLE = "RUNNING", "COMPLETE", "INCOMPLETE", "INFEASIBLE"

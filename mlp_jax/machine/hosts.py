@@ -16,7 +16,7 @@ import jax
 from jax._src import distributed  # its client has no public name
 from jax.errors import JaxRuntimeError
 
-from mlp_jax.aborts import Abort
+from mlp_jax.machine.aborts import Abort
 
 CONNECT_SECONDS = 60  # to wait for the other processes at the start
 DEATH_SECONDS = 30  # without a sign of life, and a process counts as dead

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from mlp_jax.clocks import Clock
+from mlp_jax.machine.clocks import Clock
 
 # Parameters are copied on every step without it: that is an eighth to a sixth of a step at batch size 1.
 CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}

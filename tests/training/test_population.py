@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import config as configs
-from mlp_jax import devices, group, layout, placement, population, run, trial
-from mlp_jax.clocks import Clock
-from mlp_jax.config import Config
+from mlp_jax import trial
+from mlp_jax.machine import devices
+from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network
+from mlp_jax.training import config as configs
+from mlp_jax.training import engine, group, meshes, population, run
+from mlp_jax.training.config import Config
 
 EVERYWHERE = ("train", "validation", "test")
 IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3, evaluate_on=EVERYWHERE)
@@ -116,10 +118,10 @@ def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
 
 
 def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
-    shapes, program = [], placement.Programs
+    shapes, program = [], engine.Programs
     note = lambda cell, mesh, block: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, block)
     monkeypatch.setattr(population, "Programs", note)
-    monkeypatch.setattr(layout, "LEAST_ROWS", 10)
+    monkeypatch.setattr(meshes, "LEAST_ROWS", 10)
     config = dataclasses.replace(PRIME, epochs=1.0, evaluations=1)
     for count, options in ((1, {}), (5, {}), (5, {"trials_at_once": 4}), (1, {"mesh": (8, 1)})):
         train(config, count=count, **options)
@@ -173,14 +175,14 @@ def test_mapped_trials_are_moved_where_they_are(on_devices):
     """A call that made room for the new states would spend a quarter of its time on that: see placement.py."""
     on_devices(1)
     trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
-    engine = placement.Programs(cell, devices.mesh(), None)
-    data = layout.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
+    programs = engine.Programs(cell, devices.mesh(), None)
+    data = meshes.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
     hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
-    hyper, seeds, num_steps = engine.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
-    states = engine.start(Clock(), hyper, seeds)
+    hyper, seeds, num_steps = programs.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
+    states = programs.start(Clock(), hyper, seeds)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
-    engine.advance(Clock(), engine.put_everywhere(data), hyper, seeds, states, num_steps)
-    (program,) = placement._advance(*engine).compiled.values()
+    programs.advance(Clock(), programs.put_everywhere(data), hyper, seeds, states, num_steps)
+    (program,) = engine._advance(*programs).compiled.values()
     memory = program.memory_analysis()
     assert memory.alias_size_in_bytes >= held
     assert memory.temp_size_in_bytes < held / 4
@@ -202,10 +204,10 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
     on_devices(2)
     config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)
     sizes = []
-    engine = placement.Programs.advance
+    advance = engine.Programs.advance
     with pytest.MonkeyPatch.context() as patch:
-        note = lambda self, *arguments: sizes.append(len(arguments[-1])) or engine(self, *arguments)
-        patch.setattr(placement.Programs, "advance", note)
+        note = lambda self, *arguments: sizes.append(len(arguments[-1])) or advance(self, *arguments)
+        patch.setattr(engine.Programs, "advance", note)
         found = train(config, count=17, placement="vmap", keep_params=True)
     runs = alone(config, 17)
     assert_equal_to_trials_alone(found, runs, 1e-4)
@@ -260,7 +262,7 @@ def test_evaluations_keep_to_their_share(monkeypatch):
 
 def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkeypatch):
     on_devices(1)
-    advance = placement.Programs.advance
+    advance = engine.Programs.advance
     sizes = []
 
     def scarce(self, *arguments):
@@ -269,7 +271,7 @@ def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkey
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
         return advance(self, *arguments)
 
-    monkeypatch.setattr(placement.Programs, "advance", scarce)
+    monkeypatch.setattr(engine.Programs, "advance", scarce)
     found = train(count=9)
     assert_equal_to_trials_alone(found, seventeen[:9], 1e-4)
     assert set(sizes) == {9, 5, 3}
@@ -277,7 +279,7 @@ def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkey
     def none_left(self, *arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr(placement.Programs, "advance", none_left)
+    monkeypatch.setattr(engine.Programs, "advance", none_left)
     with pytest.raises(ValueError, match="one trial does not fit into memory: RESOURCE_EXHAUSTED"):
         train(count=3)
 
@@ -291,9 +293,9 @@ def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, m
     data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))
     monkeypatch.setattr(devices, "free_memory", lambda _: int((data + working + 2.5 * 2 * held) / 0.8))
     begun = []
-    start = placement.Programs.start
+    start = engine.Programs.start
     note = lambda self, clock, hyper, seeds: begun.append(len(seeds)) or start(self, clock, hyper, seeds)
-    monkeypatch.setattr(placement.Programs, "start", note)
+    monkeypatch.setattr(engine.Programs, "start", note)
     assert_equal_to_trials_alone(train(count=9), seventeen[:9], 1e-4)
     assert begun == [4, 4, 4]
     monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
@@ -381,7 +383,7 @@ def test_options_that_are_not_allowed(options, message):
 
 STARTED = """
 import warnings
-from mlp_jax import devices
+from mlp_jax.machine import devices
 import jax
 {before}
 with warnings.catch_warnings(record=True) as caught:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from mlp_jax import records
-from mlp_jax.config import Config
-from mlp_jax.records import Records
+from mlp_jax.machine import files
+from mlp_jax.training.config import Config
+from mlp_jax.training.directory import Records
 
 
 def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path):
@@ -21,9 +21,9 @@ def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match=r"can't write .*file: No space left on device"):
-        records.replace(path, fill_the_disk)
+        files.replace(path, fill_the_disk)
     assert path.read_text() == "before"
-    records.replace(path, lambda partial: partial.write_text("after"))
+    files.replace(path, lambda partial: partial.write_text("after"))
     assert path.read_text() == "after"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 from tyro.extras import subcommand_cli_from_dict
 
-from mlp_jax import devices
+from mlp_jax.machine import cache, devices
 
 Options = TypeVar("Options")
 
@@ -37,7 +37,7 @@ def script(function: Callable[[Options], None], options: type[Options]) -> NoRet
     parse = functools.partial(tyro.cli, options, description=function.__doc__)
 
     def run() -> int:
-        devices.enable_compilation_cache()
+        cache.enable_compilation_cache()
         function(_parsed(parse, None, sys.argv[0]))
         return 0
 

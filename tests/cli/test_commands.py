@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mlp_jax import bench, cli, devices
+from mlp_jax import bench, cli
+from mlp_jax.machine import environment
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
@@ -375,7 +376,11 @@ def test_study_files(call, refused, tmp_path):
 def test_bench_prints_and_writes_the_record(call, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = {"flops_per_second": 1e12, "bytes_per_second": 1e11, "call_seconds": 1e-5, "turn_seconds": 1e-6}
-    made = {"kind": bench.KIND, "version": bench.VERSION, "environment": devices.describe() | {"date": "2026-01-02"}}
+    made = {
+        "kind": bench.KIND,
+        "version": bench.VERSION,
+        "environment": environment.describe() | {"date": "2026-01-02"},
+    }
     made |= {"effort": {}, "networks": {}, "precisions": {}, "ceilings": {"one_device": one, "all_devices": one}}
     monkeypatch.setattr(bench, "measure", lambda effort, say: made | {"effort": {"rounds": effort.rounds}})
     code, out, _ = call("bench", "--quick")
@@ -448,7 +453,7 @@ def test_more_than_the_memory_holds_is_one_line(refused, tmp_path):
 
 FULL = """
 import resource, signal, sys
-from mlp_jax.cli import main
+from mlp_jax.cli.commands import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 main(sys.argv[2:])
@@ -494,6 +499,6 @@ def test_other_failures_keep_their_traceback(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("mlp_jax.run.train", fail)
+    monkeypatch.setattr("mlp_jax.training.run.train", fail)
     with pytest.raises(RuntimeError, match="ours"):
         cli.main(["train"])

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlp_jax import config as configs
-from mlp_jax import layout, model
-from mlp_jax import loop as loops
-from mlp_jax.clocks import Clock
-from mlp_jax.config import Config
+from mlp_jax import model
 from mlp_jax.data import Dataset
-from mlp_jax.loop import Progress
-from mlp_jax.records import Records, finite
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.machine.files import finite
+from mlp_jax.training import config as configs
+from mlp_jax.training import loop as loops
+from mlp_jax.training import meshes
+from mlp_jax.training.config import Config
+from mlp_jax.training.directory import Records
+from mlp_jax.training.loop import Progress
 from mlp_jax.trial import Cell, TrialState
 
 
@@ -100,7 +102,7 @@ def train(
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very parameters of an uninterrupted run.
         mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
-            default as `layout.of_one_trial` says.
+            default as `meshes.of_one_trial` says.
         progress: called about four times a second.
         interrupted: asked as often; once it is true the run is saved and returned as INCOMPLETE.
 
@@ -114,7 +116,7 @@ def train(
         raise ValueError("resume needs the directory of the run to go on with; give --out too")
     with clock("io"):
         task = loops.resolve(config, dataset or configs.load_data(config))
-        over = layout.of_one_trial(mesh, task.cell.batch_size)
+        over = meshes.of_one_trial(mesh, task.cell.batch_size)
         records = None if out is None else Records(Path(out), config, resume)
     loop = loops.Loop(task, clock, records, over)
     try:

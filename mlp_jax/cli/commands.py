@@ -12,10 +12,11 @@ from typing import Annotated, Literal, NoReturn
 import tyro
 
 import mlp_jax
-from mlp_jax import clocks, devices, entry, hosts, records
-from mlp_jax.config import Config
+from mlp_jax.cli import entry
+from mlp_jax.cli.progress import live_line, live_table
+from mlp_jax.machine import cache, clocks, devices, files, hosts
 from mlp_jax.model import Network
-from mlp_jax.progress import live_line, live_table
+from mlp_jax.training.config import Config
 
 DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 
@@ -55,11 +56,11 @@ def train(
         mesh: 1 and how many devices share the rows of each mini-batch: all, or 1.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax import run
+    from mlp_jax.training import run
 
     if mesh is not None:
         devices.start_cpu_devices()
-    devices.enable_compilation_cache()
+    cache.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
     with entry.interrupts() as interrupted, live_line(quiet=json) as show:
         result = run.train(
@@ -89,9 +90,9 @@ def predict(
         data_dir: Where the data set is now, if not where it was.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax import prediction
+    from mlp_jax.training import prediction
 
-    devices.enable_compilation_cache()
+    cache.enable_compilation_cache()
     results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
     _print({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
     return 0
@@ -149,8 +150,8 @@ def draw(
         weights: Draw the first layer's weights as images instead; needs a run.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax import prediction
     from mlp_jax.report import drawing
+    from mlp_jax.training import prediction
 
     if run is None and weights:
         raise ValueError("--weights needs a run; name a directory that mlp-jax train --out wrote")
@@ -230,11 +231,11 @@ def study(
     fields |= {"noise_scale": noise_scale or None}
     asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
     if save_config:
-        records.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
+        files.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
     run = launch.start(ray, mesh, distributed, coordinator, num_processes, process_id)
-    devices.enable_compilation_cache()
+    cache.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     # what Ray has to say about nodes that died it prints on stdout
     with entry.interrupts() as interrupted, live_table(quiet=json) as show, contextlib.redirect_stdout(sys.stderr):
@@ -315,7 +316,7 @@ def _interrupted(out: Path | None, again: str = "add --resume") -> int:
 
 
 def _print(result: dict | str) -> None:
-    print(result if isinstance(result, str) else json.dumps(records.finite(result), allow_nan=False))
+    print(result if isinstance(result, str) else json.dumps(files.finite(result), allow_nan=False))
 
 
 def _catalogue_line(entry: dict) -> str:

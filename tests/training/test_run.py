@@ -13,8 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import config, layout, loop, programs, run, trial
-from mlp_jax.config import Config
+from mlp_jax import trial
+from mlp_jax.machine import programs
+from mlp_jax.training import config, loop, meshes, run
+from mlp_jax.training.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
 
@@ -256,7 +258,7 @@ def test_measuring_the_noise_scale_changes_nothing_else(changes):
 def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     """By hand, from the gradient of each training example as `trial.gradient` gives it."""
     result = train(noise_scale=True, **changes)
-    data = layout.place(result.cell, result.dataset, result.dataset.train)
+    data = meshes.place(result.cell, result.dataset, result.dataset.train)
     each = jax.vmap(lambda i: trial.gradient(result.cell, result.hyper, data, result.params, i[None])[1])
     grads = jax.jit(each)(jax.numpy.arange(len(data.y)))
     flat = np.concatenate([np.asarray(leaf, np.float64).reshape(len(data.y), -1) for leaf in leaves(grads)], axis=1)
@@ -344,9 +346,9 @@ def test_another_run_in_the_directory_is_left_alone(tmp_path):
 LONG = ["--hidden", "256", "256", "--epochs", "400", "--evaluations", "10", "--json"]
 KILLED_RUN = """
 import sys
-from mlp_jax import loop
+from mlp_jax.training import loop
 loop.CHECKPOINT_SECONDS = 0.3
-from mlp_jax.cli import main
+from mlp_jax.cli.commands import main
 main(sys.argv[1:])
 """
 
@@ -397,7 +399,7 @@ def test_signals_save_first(tmp_path, number):
 
 
 def assert_same_checkpoints(a, b) -> None:
-    from mlp_jax import prediction
+    from mlp_jax.training import prediction
 
     assert_same_bits(prediction.read(a).params, prediction.read(b).params)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlp_jax import prediction, run
-from mlp_jax.config import Config, load_data
-from mlp_jax.prediction import predict
+from mlp_jax.training import prediction, run
+from mlp_jax.training.config import Config, load_data
+from mlp_jax.training.prediction import predict
 
 DIGITS = Config(epochs=4.0, hidden=(32,), evaluations=1)
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax import cli, hosts
-from mlp_jax.config import Config
+from mlp_jax import cli
+from mlp_jax.machine import hosts
 from mlp_jax.study import runner, store, to_toml
 from mlp_jax.study.plan import Study
+from mlp_jax.training.config import Config
 
 TINY = Study(
     workload=Config(dataset="iris", hidden=(4,), validation=0.2),

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlp_jax import clocks
-from mlp_jax.clocks import PARTS, Clock
+from mlp_jax.machine import clocks
+from mlp_jax.machine.clocks import PARTS, Clock
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_an_interrupted_run_counts_too(wait):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells")
 def test_the_age_of_a_process():
-    code = "import time; time.sleep(0.5); from mlp_jax.clocks import process_age; print(process_age())"
+    code = "import time; time.sleep(0.5); from mlp_jax.machine.clocks import process_age; print(process_age())"
     begin = time.perf_counter()
     age = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert 0.45 < age < time.perf_counter() - begin + 0.05  # the system counts in hundredths

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from mlp_jax import devices, losses, trial
+from mlp_jax import losses, trial
 from mlp_jax.data import Dataset, Split
+from mlp_jax.machine import devices
 from mlp_jax.trial import Cell, Data
 
 LEAST_ROWS = trial.GRADIENT_ROWS

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import config as configs
-from mlp_jax import model, records, trial
+from mlp_jax import model, trial
 from mlp_jax.data import Dataset
+from mlp_jax.machine import files
 from mlp_jax.model import Network
+from mlp_jax.training import config as configs
 from mlp_jax.trial import Cell
 
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -69,9 +70,9 @@ def read(run: Path) -> Trained:
     Raises:
         ValueError: there is no run, or nothing was saved in it yet.
     """
-    from mlp_jax.checkpoint import Checkpoints
+    from mlp_jax.machine.checkpoint import Checkpoints
 
-    memory = records.read_json(run, "model.json")
+    memory = files.read_json(run, "model.json")
     fields = memory["cell"].pop("network")
     network = Network(**fields | {"hidden": tuple(fields["hidden"])})
     cell, hyper = Cell(network=network, **memory["cell"]), memory["hyper"]
@@ -113,7 +114,7 @@ def predict(
         names = [str(path)] if len(x) == 1 else [f"{path}[{row}]" for row in range(len(x))]
         return [_answer(trained, name, z, None) for name, z in zip(names, _forward(trained, x), strict=True)]
     assert index is not None
-    config = configs.from_dict(records.read_json(run, "config.json"))
+    config = configs.from_dict(files.read_json(run, "config.json"))
     dataset = configs.load_data(dataclasses.replace(config, data_dir=data_dir or config.data_dir))
     count = len(dataset.test.y)
     if not 0 <= index < count:

@@ -8,11 +8,11 @@ import warnings
 import jax
 import pytest
 
-from mlp_jax import devices
+from mlp_jax.machine import cache, environment
 
 
 def test_description_is_complete_and_json():
-    told = devices.describe()
+    told = environment.describe()
     assert json.loads(json.dumps(told)) == told
     for key in ("platform", "device_kind", "device_count", "cores", "memory_bytes", "python", "jax", "jaxlib", "optax",
                 "numpy", "matmul_precision", "xla_flags", "commit", "dirty"):  # fmt: skip
@@ -24,12 +24,12 @@ def test_description_is_complete_and_json():
 def test_cache_directory_is_private(tmp_path, monkeypatch):
     monkeypatch.delenv("MLP_JAX_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    directory = devices.cache_directory()
+    directory = cache.cache_directory()
     assert directory == tmp_path / "xdg" / "mlp_jax"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert devices.cache_directory() == tmp_path / "home/.cache/mlp_jax"
+    assert cache.cache_directory() == tmp_path / "home/.cache/mlp_jax"
 
 
 def test_a_cache_that_others_may_write_to_is_refused_with_a_warning(tmp_path, monkeypatch):
@@ -38,10 +38,10 @@ def test_a_cache_that_others_may_write_to_is_refused_with_a_warning(tmp_path, mo
     shared.chmod(0o777)
     monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(shared))
     with pytest.raises(PermissionError, match="can be written to by others; run chmod 700"):
-        devices.cache_directory()
+        cache.cache_directory()
     before = jax.config.jax_compilation_cache_dir
     with pytest.warns(UserWarning, match="compiled programs are not cached: the cache directory"):
-        devices.enable_compilation_cache()
+        cache.enable_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
 
 
@@ -49,7 +49,7 @@ def test_a_cache_that_can_not_be_made_is_a_warning(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with pytest.warns(UserWarning, match="compiled programs are not cached"):
-        devices.enable_compilation_cache()
+        cache.enable_compilation_cache()
 
 
 def test_programs_are_kept_where_only_their_owner_writes(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_programs_are_kept_where_only_their_owner_writes(tmp_path, monkeypatch):
     before = {name: getattr(jax.config, name) for name in names}
     try:
         with warnings.catch_warnings(action="error"):
-            devices.enable_compilation_cache()
+            cache.enable_compilation_cache()
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/compiled")
         assert stat.S_IMODE(os.stat(tmp_path / "cache/compiled").st_mode) == 0o700
     finally:

@@ -14,16 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mlp_jax import config as configs
-from mlp_jax import devices, layout, losses, prediction, programs, trial
-from mlp_jax.clocks import Clock, Pace
-from mlp_jax.config import Config
+from mlp_jax import losses, trial
 from mlp_jax.data import Dataset
-from mlp_jax.records import Records
+from mlp_jax.machine import devices, environment, programs
+from mlp_jax.machine.clocks import Clock, Pace
+from mlp_jax.training import config as configs
+from mlp_jax.training import meshes, prediction
+from mlp_jax.training.config import Config
+from mlp_jax.training.directory import Records
 from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:
-    from mlp_jax.checkpoint import Checkpoints
+    from mlp_jax.machine.checkpoint import Checkpoints
 
 GLANCE = 0.25  # seconds of training between two looks at the clock, the budget and an interrupt
 CHECKPOINT_SECONDS = 30.0
@@ -75,18 +77,18 @@ class Loop:
             devices.check_memory(2 * held + working, jax.local_devices()[0])
         with clock("io"):
             splits = {name: getattr(dataset, name) for name in configs.SPLITS}
-            self.data = {name: layout.place(cell, dataset, split) for name, split in splits.items() if len(split.y)}
+            self.data = {name: meshes.place(cell, dataset, split) for name, split in splits.items() if len(split.y)}
             self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
             self.seed = jnp.uint32(config.seed)
         self.state = programs.shared(_start, cell.starting)("training", clock, self.traced, self.seed)
-        advance, evaluate = (trial.advance, trial.evaluate) if mesh is None else layout.shared(mesh)
+        advance, evaluate = (trial.advance, trial.evaluate) if mesh is None else meshes.shared(mesh)
         self.advance = programs.shared(advance, cell)
         self.sums = programs.shared(evaluate, cell.evaluating)
         self.noise = programs.shared(trial.noise, cell.evaluating)
         if mesh is not None:
             with clock("io"):
                 on_one = (self.data, self.traced, self.seed, self.state)
-                self.data, self.traced, self.seed, self.state = layout.put_everywhere(mesh, on_one)
+                self.data, self.traced, self.seed, self.state = meshes.put_everywhere(mesh, on_one)
         self.history: list[dict] = []
         self.checkpoints = None if records is None else self._restore(records)
         self.step = int(self.state.step)
@@ -138,9 +140,9 @@ class Loop:
 
     def _restore(self, records: Records) -> "Checkpoints":
         with self.clock("startup"):
-            from mlp_jax.checkpoint import Checkpoints
+            from mlp_jax.machine.checkpoint import Checkpoints
         with self.clock("io"):
-            records.write_json("environment.json", devices.describe())
+            records.write_json("environment.json", environment.describe())
             records.write_json("model.json", prediction.remember(self.cell, self.hyper, self.dataset))
             checkpoints = Checkpoints(records.checkpoints)
             self.saved_at = time.perf_counter()

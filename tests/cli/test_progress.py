@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from mlp_jax import loop, population, progress, run
-from mlp_jax.config import Config, load_data, make_cell
-from mlp_jax.group import Progress
+from mlp_jax.cli import progress
+from mlp_jax.training import loop, population, run
+from mlp_jax.training.config import Config, load_data, make_cell
+from mlp_jax.training.group import Progress
 
 QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlp_jax.checkpoint import KEPT, Checkpoints
+from mlp_jax.machine.checkpoint import KEPT, Checkpoints
 
 pytestmark = pytest.mark.backend
 

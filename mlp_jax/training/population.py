@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from mlp_jax import config as configs
-from mlp_jax import devices, layout
-from mlp_jax.clocks import Clock
-from mlp_jax.config import Config
 from mlp_jax.data import Dataset
-from mlp_jax.group import INCOMPLETE, RUNNING, Book, Group, Progress, Rules, Table
-from mlp_jax.placement import Programs, block, fitting
+from mlp_jax.machine import devices
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.training import config as configs
+from mlp_jax.training import meshes
+from mlp_jax.training.config import Config
+from mlp_jax.training.engine import Programs, block, fitting
+from mlp_jax.training.group import INCOMPLETE, RUNNING, Book, Group, Progress, Rules, Table
 from mlp_jax.trial import Cell
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def train(
         placement: map (a device takes its trials one after another), vmap (all at once), a number (so many at once),
             or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere.
         mesh: how many devices lie along the trial axis, which divides the trials, and along the data axis, which
-            divides the rows of each mini-batch; by default as `layout.choose` says.
+            divides the rows of each mini-batch; by default as `meshes.choose` says.
         racing: keep the best of every `racing` trials at each rung of successive halving (Jamieson & Talwalkar 2016),
             by the loss that is monitored; the rungs are the evaluations nearest to budget/racingᵏ.
         evaluation_share: largest part of the time that evaluations on the way may take; those that would exceed it
@@ -113,11 +114,11 @@ def train(
         total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
         table = _table(config, cell, total, hyper or {}, np.asarray(seeds))
         count = min(table.size, trials_at_once or table.size)
-        over = devices.mesh(mesh or layout.choose(jax.local_device_count(), count, cell.batch_size))
+        over = devices.mesh(mesh or meshes.choose(jax.local_device_count(), count, cell.batch_size))
         engine = Programs(cell, over, block(placement, over))
         splits = {name: split for name in configs.SPLITS if len((split := getattr(dataset, name)).y)}
         fits = fitting(engine, table.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
-        data = {name: engine.put_everywhere(layout.place(cell, dataset, split)) for name, split in splits.items()}
+        data = {name: engine.put_everywhere(meshes.place(cell, dataset, split)) for name, split in splits.items()}
     assert total is not None
     rules = Rules(config, cell, dataset, total, racing, evaluation_share, keep_params)
     book, before = Book(table), engine.compilations

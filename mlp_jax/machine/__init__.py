@@ -1,0 +1,1 @@
+"""The cellar: devices, caches, files, programs, clocks, checkpoints, hosts; it knows nothing of training."""

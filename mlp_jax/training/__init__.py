@@ -1,0 +1,1 @@
+"""Training, one trial or hundreds, by one loop."""
