@@ -127,14 +127,27 @@ def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
     return TrialState(jnp.int32(0), params, opt_state, jnp.zeros(()), jnp.int32(-1))
 
 
+def draw(cell: Cell, seed: UInt32[Array, ""], step: Int[Array, ""], n: int) -> Int[Array, " batch"] | None:
+    """Return which of `n` rows make mini-batch number `step`; None is all of them, for which there is no order."""
+    if cell.batch_size == n and cell.sampling == "epochs":
+        return None
+    return sampling.minibatch(seed, step.astype(jnp.uint32), n=n, batch_size=cell.batch_size, sampling=cell.sampling)
+
+
 def step(
-    cell: Cell, hyper: Hyper, seed: UInt32[Array, ""], data: Data, state: TrialState, axis: str | None = None
+    cell: Cell,
+    hyper: Hyper,
+    seed: UInt32[Array, ""],
+    data: Data,
+    state: TrialState,
+    axis: str | None = None,
+    index: Int[Array, " batch"] | None = None,
 ) -> TrialState:
-    """Take one iteration: sample a mini-batch, forward, backward, update."""
-    n = data.x.shape[0]
-    full = cell.batch_size == n and cell.sampling == "epochs"  # the full gradient needs no order
-    draw = partial(sampling.minibatch, n=n, batch_size=cell.batch_size, sampling=cell.sampling)
-    index = None if full else draw(seed, state.step.astype(jnp.uint32))
+    """Take one iteration: draw a mini-batch, forward, backward, update.
+
+    `index` is what `draw` returns for this step, where it was called before: many steps can be drawn at once.
+    """
+    index = draw(cell, seed, state.step, data.x.shape[0]) if index is None else index
     loss, grads = gradient(cell, hyper, data, state.params, index, axis)
     params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
     failed = jnp.where((state.failed < 0) & ~jnp.isfinite(loss), state.step, state.failed)

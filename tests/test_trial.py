@@ -261,6 +261,30 @@ def test_a_trial_is_a_pure_function_that_can_be_mapped_over_its_values() -> None
             close(jax.tree.map(lambda leaf, place=place: leaf[place], together), alone)
 
 
+@pytest.mark.parametrize("kind", sampling.SAMPLINGS)
+def test_the_indices_of_many_steps_can_be_drawn_at_once(kind: str) -> None:
+    cell, data, num_steps = Cell(network=NETWORK, batch_size=4, sampling=kind), make_data(21), 32
+    hyper = trial.complete(cell)
+    drawn = jax.jit(jax.vmap(lambda step: trial.draw(cell, SEED, step, 21)))(jnp.arange(num_steps, dtype=jnp.int32))
+    assert drawn.shape == (num_steps, 4)
+    step = jax.jit(trial.step, static_argnums=0)
+    state = trial.start(cell, hyper, SEED)
+    for index in drawn:
+        ahead = step(cell, hyper, SEED, data, state, None, index)
+        equal(ahead, step(cell, hyper, SEED, data, state))
+        state = ahead
+    other = step(cell, hyper, SEED, data, state, None, drawn[0])
+    assert float(other.loss) != float(step(cell, hyper, SEED, data, state).loss)
+
+
+def test_the_full_gradient_draws_nothing() -> None:
+    full = Cell(network=NETWORK, batch_size=20)
+    assert trial.draw(full, SEED, jnp.int32(3), 20) is None
+    assert trial.draw(full, SEED, jnp.int32(3), 21) is not None
+    replaced = Cell(network=NETWORK, batch_size=20, sampling="replacement")
+    assert trial.draw(replaced, SEED, jnp.int32(3), 20) is not None
+
+
 def test_a_failed_trial_keeps_its_step_and_moves_no_more() -> None:
     network = Network(inputs=5, hidden=(4,), outputs=1, activation="identity", output="identity")
     cell = Cell(network=network, loss="squared", optimizer="sgd", batch_size=4)
