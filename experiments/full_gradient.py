@@ -40,12 +40,10 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax import losses, model
+from mlp_jax import losses, model, rows
 from mlp_jax.cli.entry import script
 from mlp_jax.lecture import full_gradient
-from mlp_jax.lecture.full_gradient import Rows
 from mlp_jax.report.canvas import save
-from mlp_jax.training import meshes
 
 L2 = 1e-4
 RATES = {1: (0.001, 0.003, 0.01, 0.03), 64: (0.03, 0.1, 0.3, 1.0), "full": (0.1, 0.3, 1.0, 3.0)}  # by batch size
@@ -123,8 +121,8 @@ def pose(options: Options, hidden: tuple[int, ...]) -> Problem:
     init = "he" if hidden else "zeros"
     network = mlp_jax.Network(inputs=data.inputs, hidden=hidden, outputs=len(data.classes), init=init)
     cell = mlp_jax.Cell(network=network)
-    train, test = (meshes.place(cell, data, split) for split in (data.train, data.test))
-    loss = full_gradient.mean_loss(network, Rows(*train), l2=L2)
+    train, test = (rows.place(cell.network, data, split) for split in (data.train, data.test))
+    loss = full_gradient.mean_loss(network, train, l2=L2)
     return Problem(network, train, test, loss, mlp_jax.init(jax.random.key(options.seed), network), options.seed)
 
 

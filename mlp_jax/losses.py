@@ -120,21 +120,49 @@ def is_regression(loss: str) -> bool:
     return loss in ("squared", "absolute")
 
 
+def each(
+    network: Network,
+    loss: str,
+    z: Float[Array, "n outputs"],
+    y: Num[Array, "n *outputs"],
+    smoothing: Float[Array, ""] | float = 0.0,
+) -> Float[Array, " n"]:
+    """Return the loss of each of n examples, given what the output layer's function is applied to."""
+    return jax.vmap(lambda z, y: LOSSES[loss](network, z, y, smoothing))(z, y)
+
+
+def total(
+    network: Network,
+    loss: str,
+    params: Params,
+    x: Float[Array, "n inputs"],
+    y: Num[Array, "n *outputs"],
+    smoothing: Float[Array, ""] | float = 0.0,
+    mask: Bool[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    """Sum the losses of the examples whose `mask` is true, or of all."""
+    z = jax.vmap(partial(model.forward, network, params))(x)
+    return jnp.sum(_counted(each(network, loss, z, y, smoothing), mask))
+
+
 def sums(
-    network: Network, loss: str, z: Float[Array, "n outputs"], y: Num[Array, "n *outputs"], mask: Bool[Array, " n"]
+    network: Network,
+    loss: str,
+    z: Float[Array, "n outputs"],
+    y: Num[Array, "n *outputs"],
+    mask: Bool[Array, " n"] | None = None,
 ) -> Sums:
-    """Sum loss and metrics over the rows of `z` whose `mask` is true."""
-    count = jnp.sum(mask, dtype=jnp.int32)
-    each = jax.vmap(lambda z, y: LOSSES[loss](network, z, y))(z, y)
-    total = jnp.sum(jnp.where(mask, each, 0))
+    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all."""
+    count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask))
+    total = jnp.sum(_counted(each(network, loss, z, y), mask))
     if is_regression(loss):
-        y = jnp.where(mask[:, None], jnp.reshape(y, z.shape).astype(z.dtype), 0)
-        residual = jnp.where(mask[:, None], jax.vmap(partial(model.output, network))(z) - y, 0)
+        y = _counted(jnp.reshape(y, z.shape).astype(z.dtype), mask)
+        residual = _counted(jax.vmap(partial(model.output, network))(z) - y, mask)
         return RegressionSums(
             count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
         )
     wrong = predicted_class(network, z) != _class_ids(network, y)
-    return ClassificationSums(count, total, jnp.sum(wrong & mask, dtype=jnp.int32))
+    return ClassificationSums(count, total, jnp.sum(_counted(wrong, mask), dtype=jnp.int32))
 
 
 def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Array, "*n"]:
@@ -164,6 +192,13 @@ def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, float]:
         "mae": target_scale * float(sums.absolute) / count,
         "r2": 1 - mean_square / variance if variance > 0 else float("nan"),
     }
+
+
+def _counted(values: Num[Array, "n *k"] | Bool[Array, " n"], mask: Bool[Array, " n"] | None) -> Array:
+    """Return `values` with 0 in the rows whose `mask` is false."""
+    if mask is None:
+        return values
+    return jnp.where(mask.reshape(-1, *(1,) * (values.ndim - 1)), values, jnp.zeros((), values.dtype))
 
 
 def _class_ids(network: Network, y: Num[Array, "n *one_hot"]) -> Int[Array, " n"]:

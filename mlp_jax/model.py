@@ -108,6 +108,11 @@ def init(key: Key[Array, ""], network: Network) -> Params:
     )
 
 
+def features(network: Network, x: Float[Array, " inputs"]) -> Float[Array, " features"]:
+    """Return x^(0), which enters the first layer: x, with a feature of ones appended under `bias="ones"`."""
+    return jnp.append(x, jnp.ones((), x.dtype)) if network.bias == "ones" else x
+
+
 def affine(layer: Layer, x: Float[Array, " in"]) -> Float[Array, " out"]:
     """Return z = Wx + b."""
     z = layer.W @ x
@@ -119,8 +124,7 @@ def forward(network: Network, params: Params, x: Float[Array, " inputs"]) -> Flo
 
     Losses take z, since softmax and sigmoid followed by a logarithm are stable only together; `output` maps z to f(x).
     """
-    if network.bias == "ones":
-        x = jnp.append(x, jnp.ones((), x.dtype))
+    x = features(network, x)
     for layer in params[:-1]:
         x = ACTIVATIONS[network.activation](affine(layer, x))
     return affine(params[-1], x)

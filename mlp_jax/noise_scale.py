@@ -3,16 +3,16 @@
 Invariant: no gradient of a single example is ever written out; its norm comes from what enters and leaves each layer.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Float, Num
 
-from mlp_jax import losses, model
+from mlp_jax import losses, model, rows
 from mlp_jax.model import ACTIVATIONS, Layer, Network, Params
+from mlp_jax.rows import Data
 
 ROWS = 512  # examples differentiated at once by `exact`: memory is bounded by their activations
 
@@ -43,7 +43,7 @@ def factors(
     """
 
     def shifted(zeros: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        a = jnp.append(x, jnp.ones((), x.dtype)) if network.bias == "ones" else x
+        a = model.features(network, x)
         entered, z = [a], a
         for layer, zero in zip(params, zeros):
             z = model.affine(layer, entered[-1]) + zero
@@ -72,65 +72,38 @@ def squared_norms(
     return _squared_norms(params, entered, deltas)
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="rows")
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="size")
 def exact(
     network: Network,
     loss: str,
     params: Params,
-    x: Float[Array, "n inputs"],
-    y: Num[Array, "n *label"],
+    data: Data,
     *,
     l2: Float[Array, ""] | float = 0.0,
     label_smoothing: Float[Array, ""] | float = 0.0,
-    rows: int = ROWS,
+    size: int = ROWS,
 ) -> NoiseScale:
-    """Return trΣ = mean |g_i|² − |mean g_i|² and |G|² over all rows of `x` (McCandlish et al. 2018, B_simple).
+    """Return trΣ = mean |g_i|² − |mean g_i|² and |G|² over all rows of `data` (McCandlish et al. 2018, B_simple).
 
+    One pass, `size` examples at a time: their a and δ give the norms as well as the sum Σ δ aᵀ of the gradients.
     `l2` is the factor of the penalty ½‖W‖² in the loss; it is part of G and the same for every example.
 
     Raises:
-        ValueError: as `exact_by_pieces`.
+        ValueError: there are no examples, or `size` is not positive.
     """
+    n = len(data.x)
+    if n < 1 or size < 1:
+        raise ValueError(f"{n} examples, {size} at a time, are not allowed; give at least 1 of both")
 
-    def take(begin, size: int) -> tuple[Array, Array]:
-        return jax.lax.dynamic_slice_in_dim(x, begin, size), jax.lax.dynamic_slice_in_dim(y, begin, size)
-
-    return exact_by_pieces(network, loss, params, take, x.shape[0], l2, label_smoothing, rows)
-
-
-def exact_by_pieces(
-    network: Network,
-    loss: str,
-    params: Params,
-    take: Callable[[Int[Array, ""] | int, int], tuple[Array, Array]],
-    n: int,
-    l2: Float[Array, ""] | float = 0.0,
-    label_smoothing: Float[Array, ""] | float = 0.0,
-    rows: int = ROWS,
-) -> NoiseScale:
-    """Return what `exact` does over `n` examples of which `take(begin, size)` gives x and y: they are never all there.
-
-    One pass, `rows` examples at a time: their a and δ give the norms as well as the sum Σ δ aᵀ of the gradients.
-
-    Raises:
-        ValueError: there are no examples, or `rows` is not positive.
-    """
-    if n < 1 or rows < 1:
-        raise ValueError(f"{n} examples, {rows} at a time, are not allowed; give at least 1 of both")
-
-    def piece(begin, size: int):
-        entered, deltas = _all_factors(network, loss, params, *take(begin, size), label_smoothing)
+    def of_rows(x: Array, y: Array, _: None) -> tuple[Array, Params]:
+        entered, deltas = _all_factors(network, loss, params, x, y, label_smoothing)
         grads = tuple(
             Layer(jnp.einsum("no,ni->oi", delta, a), None if layer.b is None else jnp.sum(delta, axis=0))
             for layer, a, delta in zip(params, entered, deltas)
         )
         return jnp.sum(_squared_norms(params, entered, deltas)), grads
 
-    pieces, rest = divmod(n, rows)
-    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros((), params[0].W.dtype), params))
-    begin = piece(pieces * rows, rest) if rest else zero
-    add = lambda i, so_far: jax.tree.map(jnp.add, so_far, piece(i * rows, rows))
-    total, grads = jax.lax.fori_loop(0, pieces, add, begin) if pieces else begin
+    total, grads = rows.summed(of_rows, data, size)
     grads = jax.tree.map(lambda value: value / n, grads)
     trace = jnp.maximum(total / n - _squared_norm(grads), 0)  # below 0 by rounding alone
     pulled = tuple(Layer(grad.W + l2 * layer.W, grad.b) for grad, layer in zip(grads, params))

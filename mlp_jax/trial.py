@@ -16,12 +16,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Num, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
-from mlp_jax import losses, model, noise_scale, optimizers, sampling
+from mlp_jax import losses, model, noise_scale, optimizers, rows, sampling
 from mlp_jax.losses import Sums
 from mlp_jax.model import Network, Params
 from mlp_jax.optimizers import Hyper, Hyperparameter
+from mlp_jax.rows import Data
 
 GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in the cache, and memory stays bounded
 EVALUATION_ROWS = 1000
@@ -62,15 +63,6 @@ class Cell:
     def evaluating(self) -> "Cell":
         """The cell as far as `evaluate` and `noise` depend on it: all optimizers and batch sizes share one program."""
         return Cell(network=self.network, loss=self.loss)
-
-
-class Data(NamedTuple):
-    """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row."""
-
-    x: Num[Array, "n inputs"]
-    y: Num[Array, " n"]
-    center: Float[Array, "*inputs"]
-    scale: Float[Array, "*inputs"]
 
 
 class TrialState(NamedTuple):
@@ -161,53 +153,19 @@ def gradient(
 
     More than GRADIENT_ROWS rows are differentiated piece by piece.
     """
+    smoothing = hyper.get("label_smoothing", 0.0)
+
+    def of_rows(x, y, mask):
+        summed_loss = lambda params: losses.total(cell.network, cell.loss, params, x, y, smoothing, mask)
+        return jax.value_and_grad(summed_loss)(params)
+
     total = data.x.shape[0] if index is None else index.shape[0]
-    first, count, counted = _share(total, axis)
-
-    def of_rows(start, size: int):
-        begin = first + start
-        if index is None:
-            x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
-        else:
-            rows = jax.lax.dynamic_slice_in_dim(index, begin, size)
-            x, y = data.x[rows], data.y[rows]
-        mask = None if counted is None else begin + jnp.arange(size) >= counted
-        return jax.value_and_grad(_summed_loss, argnums=2)(cell, hyper, params, normalize(data, x), y, mask)
-
-    pieces, rest = divmod(count, GRADIENT_ROWS)
-    if pieces <= 2:
-        result = of_rows(0, count)
-    else:
-        zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
-        add_piece = lambda i, so_far: jax.tree.map(jnp.add, so_far, of_rows(i * GRADIENT_ROWS, GRADIENT_ROWS))
-        rest_of_rows = of_rows(pieces * GRADIENT_ROWS, rest) if rest else zero
-        result = jax.lax.fori_loop(0, pieces, add_piece, rest_of_rows)
-    if axis is not None:
-        result = jax.lax.psum(result, axis)
-    loss, grads = jax.tree.map(lambda value: value / total, result)
+    sums = rows.summed(of_rows, data, GRADIENT_ROWS, axis, index=index, whole=2)
+    loss, grads = jax.tree.map(lambda value: value / total, sums)
     if "l2" in hyper:
         penalty, pull = jax.value_and_grad(losses.penalty)(params)
         loss, grads = jax.tree.map(lambda value, more: value + hyper["l2"] * more, (loss, grads), (penalty, pull))
     return loss, grads
-
-
-def _share(total: int, axis: str | None) -> tuple:
-    """Return which of `total` rows is this device's first, how many it takes, and the first that it counts.
-
-    Where the devices do not divide the rows, the last of them take some of their neighbours' rows besides, or nothing
-    else, and do not count these. None: it counts all it takes.
-    """
-    if axis is None:
-        return 0, total, None
-    number, devices = jax.lax.axis_index(axis), jax.lax.axis_size(axis)
-    size = -(-total // devices)
-    return jnp.minimum(number * size, total - size), size, number * size if total % devices else None
-
-
-def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
-    """Return (x − center) · scale in the default float type."""
-    center, scale = (jnp.broadcast_to(constant, x.shape) for constant in (data.center, data.scale))
-    return (x.astype(center.dtype) - center) * scale
 
 
 def steps(
@@ -231,23 +189,13 @@ advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 
 @partial(jax.jit, static_argnums=(0, 3))
 def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
-    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time, with a mask so that none is dropped."""
-    n = data.x.shape[0]
-    number, devices = (0, 1) if axis is None else (jax.lax.axis_index(axis), jax.lax.axis_size(axis))
-    size = min(-(-n // devices), EVALUATION_ROWS)
-    pieces = -(-n // size)
+    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped."""
 
-    def piece(number) -> Sums:
-        begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour
-        x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
-        z = jax.vmap(partial(model.forward, cell.network, params))(normalize(data, x))
-        new = begin + jnp.arange(size) >= number * size
-        return losses.sums(cell.network, cell.loss, z, y, new)
+    def of_rows(x, y, mask):
+        z = jax.vmap(partial(model.forward, cell.network, params))(x)
+        return losses.sums(cell.network, cell.loss, z, y, mask)
 
-    zero = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), jax.eval_shape(piece, 0))
-    add = lambda turn, so_far: jax.tree.map(jnp.add, so_far, piece(turn * devices + number))
-    sums = jax.lax.fori_loop(0, -(-pieces // devices), add, zero)
-    return sums if axis is None else jax.lax.psum(sums, axis)
+    return rows.summed(of_rows, data, EVALUATION_ROWS, axis, overlap=True)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -256,27 +204,6 @@ def noise(cell: Cell, regularizers: Hyper, params: Params, data: Data) -> dict[s
 
     `regularizers` holds each of REGULARIZERS, 0 where there is none, so that all runs share one program.
     """
-
-    def take(begin, size: int) -> tuple[Array, Array]:
-        x, y = (jax.lax.dynamic_slice_in_dim(array, begin, size) for array in (data.x, data.y))
-        return normalize(data, x), y
-
     l2, smoothing = regularizers["l2"], regularizers["label_smoothing"]
-    found = noise_scale.exact_by_pieces(cell.network, cell.loss, params, take, data.x.shape[0], l2, smoothing)
+    found = noise_scale.exact(cell.network, cell.loss, params, data, l2=l2, label_smoothing=smoothing)
     return dict(zip(NOISE, (found.trace, found.squared_norm, found.b_simple)))
-
-
-def _summed_loss(
-    cell: Cell,
-    hyper: Mapping,
-    params: Params,
-    x: Float[Array, "n inputs"],
-    y: Num[Array, " n"],
-    mask: Bool[Array, " n"] | None,
-):
-    def of_example(x, y):
-        z = model.forward(cell.network, params, x)
-        return losses.LOSSES[cell.loss](cell.network, z, y, hyper.get("label_smoothing", 0.0))
-
-    each = jax.vmap(of_example)(x, y)
-    return jnp.sum(each if mask is None else jnp.where(mask, each, 0))

@@ -42,6 +42,11 @@ def example_rows(network: Network, n: int, dtype: str, seed: int = 0):
     return jnp.asarray(x), jnp.asarray(y), params
 
 
+def plain(x, y) -> Data:
+    """Rows that are normalised already."""
+    return Data(x, y, jnp.zeros((), x.dtype), jnp.ones((), x.dtype))
+
+
 @partial(jax.jit, static_argnums=(0, 1))
 def per_example_gradients(network: Network, loss: str, params, x, y, label_smoothing=0.0):
     """The gradient of each example's loss as one long row."""
@@ -64,7 +69,7 @@ def by_hand(gradients) -> tuple[float, float]:
 def all_three(network: Network, loss: str, params, x, y):
     """What is compared, as one program, compiled fast rather than well: there are some fifty of them."""
     norms = noise_scale.squared_norms(network, loss, params, x, y)
-    exact = noise_scale.exact(network, loss, params, x, y)
+    exact = noise_scale.exact(network, loss, params, plain(x, y))
     return norms, exact, per_example_gradients(network, loss, params, x, y)
 
 
@@ -88,20 +93,20 @@ def test_factors_are_the_gradient_of_one_example():
         np.testing.assert_allclose(grad.b, delta, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("rows", [1, 5, 11, 12])
-def test_the_size_of_the_pieces_changes_nothing(rows):
+@pytest.mark.parametrize("size", [1, 5, 11, 12])
+def test_the_size_of_the_pieces_changes_nothing(size):
     with jax.enable_x64(True):
         x, y, params = example_rows(SMALL, 11, "float64")
-        ours = noise_scale.exact(SMALL, "cross_entropy", params, x, y, rows=rows)
+        ours = noise_scale.exact(SMALL, "cross_entropy", params, plain(x, y), size=size)
         np.testing.assert_allclose(ours, by_hand(per_example_gradients(SMALL, "cross_entropy", params, x, y)))
 
 
-def test_rows_that_are_taken_piece_by_piece_give_the_same():
+def test_rows_are_normalised_piece_by_piece():
     x, y, params = example_rows(SMALL, 11, "float32")
-    take = lambda begin, size: (jax.lax.dynamic_slice_in_dim(2 * x - 1, begin, size), y[begin + jnp.arange(size)])
-    by_pieces = jax.jit(lambda params: noise_scale.exact_by_pieces(SMALL, "cross_entropy", params, take, 11, rows=4))
-    whole = noise_scale.exact(SMALL, "cross_entropy", params, 2 * x - 1, y)
-    np.testing.assert_allclose(by_pieces(params), whole, rtol=1e-5)
+    raw = Data(x, y, jnp.asarray(0.5), jnp.asarray(2.0))
+    by_pieces = noise_scale.exact(SMALL, "cross_entropy", params, raw, size=4)
+    whole = noise_scale.exact(SMALL, "cross_entropy", params, plain(2 * x - 1, y))
+    np.testing.assert_allclose(by_pieces, whole, rtol=1e-5)
 
 
 def test_regularisation_is_part_of_the_gradient_and_adds_no_noise():
@@ -111,13 +116,13 @@ def test_regularisation_is_part_of_the_gradient_and_adds_no_noise():
         pull = jax.grad(lambda params: 0.3 * losses.penalty(params))(params)
         flat = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(pull)])
         theirs = by_hand(gradients + flat[None])
-        ours = noise_scale.exact(SMALL, "cross_entropy", params, x, y, l2=0.3, label_smoothing=0.1)
+        ours = noise_scale.exact(SMALL, "cross_entropy", params, plain(x, y), l2=0.3, label_smoothing=0.1)
         np.testing.assert_allclose(ours, theirs)
 
 
 def test_examples_that_agree_have_no_noise():
     x, y, params = example_rows(SMALL, 1, "float32")
-    ours = noise_scale.exact(SMALL, "cross_entropy", params, jnp.repeat(x, 9, 0), jnp.repeat(y, 9))
+    ours = noise_scale.exact(SMALL, "cross_entropy", params, plain(jnp.repeat(x, 9, 0), jnp.repeat(y, 9)))
     assert 0 <= ours.trace < 1e-5 * ours.squared_norm
 
 
@@ -136,7 +141,7 @@ def test_a_noisy_quadratic_is_solved_by_hand():
         rng = np.random.default_rng(0)
         targets, w = rng.normal(1, 2, (50, 4)), np.array([3.0, -1.0, 0.5, 2.0])
         network, params, x, y = quadratic(targets, w)
-        ours = noise_scale.exact(network, "squared", params, x, y)
+        ours = noise_scale.exact(network, "squared", params, plain(x, y))
         gradient, noise = w - targets.mean(axis=0), targets.var(axis=0).sum()
         np.testing.assert_allclose(ours, (noise, gradient @ gradient), rtol=1e-12)
         for batch_size in (1, 10, 1000):
@@ -163,7 +168,7 @@ def training() -> list:
     for before, point in zip((0, *POINTS), POINTS):
         state = trial.advance(CELL, hyper, seed, data, state, jnp.int32(point - before))
         params = jax.tree.map(jnp.copy, state.params)
-        points.append((params, noise_scale.exact(CELL.network, CELL.loss, params, data.x, data.y)))
+        points.append((params, noise_scale.exact(CELL.network, CELL.loss, params, data)))
     return points
 
 
@@ -179,11 +184,11 @@ def test_values_are_traced_and_shapes_are_compiled_once():
     for scale in (1.0, 2.0, 3.0):
         scaled = jax.tree.map(lambda leaf, scale=scale: scale * leaf, params)
         values = {"l2": jnp.float32(scale), "label_smoothing": jnp.float32(scale / 10)}
-        noise_scale.exact(SMALL, "cross_entropy", scaled, x, y, **values)
+        noise_scale.exact(SMALL, "cross_entropy", scaled, plain(x, y), **values)
     assert noise_scale.exact._cache_size() == before + 1
 
 
 def test_bad_input_is_explained():
     x, y, params = example_rows(SMALL, 12, "float32")
     with pytest.raises(ValueError, match="at least 1 of both"):
-        noise_scale.exact(SMALL, "cross_entropy", params, x, y, rows=0)
+        noise_scale.exact(SMALL, "cross_entropy", params, plain(x, y), size=0)

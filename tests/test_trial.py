@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import sklearn.datasets
 
-from mlp_jax import losses, model, optimizers, sampling, trial
+from mlp_jax import losses, model, optimizers, rows, sampling, trial
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell, Data
 
@@ -96,15 +96,6 @@ def test_gradient_of_a_softmax_classifier_with_regularisation_written_out() -> N
     assert float(loss) == pytest.approx(-(target * np.log(f)).sum() / n + l2 / 2 * (W**2).sum(), rel=1e-12)
     np.testing.assert_allclose(layer.W, (f - target).T @ x / n + l2 * W, rtol=1e-10)
     np.testing.assert_allclose(layer.b, (f - target).mean(axis=0), rtol=1e-10)  # b is not regularised
-
-
-def test_normalize_takes_one_constant_or_one_for_each_feature() -> None:
-    x = np.array([[0, 255], [51, 102]], np.uint8)
-    one = Data(jnp.asarray(x), jnp.zeros(2, jnp.int32), jnp.asarray(51.0), jnp.asarray(1 / 51))
-    each = one._replace(center=jnp.array([51.0, 0.0]), scale=jnp.array([1 / 51, 1 / 51]))
-    np.testing.assert_allclose(trial.normalize(one, one.x), [[-1, 4], [0, 1]], rtol=1e-6)
-    np.testing.assert_allclose(trial.normalize(each, each.x), [[-1, 5], [0, 2]], rtol=1e-6)
-    np.testing.assert_allclose(trial.normalize(each, each.x[0]), [-1, 5], rtol=1e-6)
 
 
 def momentum_in_numpy(params, batches: np.ndarray, x: np.ndarray, y: np.ndarray):
@@ -201,14 +192,14 @@ def test_other_values_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_evaluate_compiles_once_for_all_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    traces, normalize = 0, trial.normalize
+    traces, normalize = 0, rows.normalize
 
     def counted(*arguments):
         nonlocal traces
         traces += 1
         return normalize(*arguments)
 
-    monkeypatch.setattr(trial, "normalize", counted)
+    monkeypatch.setattr(rows, "normalize", counted)
     network = Network(inputs=5, hidden=(3,), outputs=3)
     data = make_data(33)
     results = []

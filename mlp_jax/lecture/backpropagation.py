@@ -42,7 +42,7 @@ class Pass(NamedTuple):
 
 def forward(network: Network, params: Params, x: Float[Array, " inputs"]) -> Pass:
     """Compute z^(k+1) = W^(k) x^(k) + b^(k) and x^(k) = activation(z^(k)), and keep them all."""
-    xs, zs = [jnp.append(x, jnp.ones((), x.dtype)) if network.bias == "ones" else x], []
+    xs, zs = [model.features(network, x)], []
     for layer in params[:-1]:
         zs.append(model.affine(layer, xs[-1]))
         xs.append(model.ACTIVATIONS[network.activation](zs[-1]))
@@ -134,8 +134,7 @@ def update_as_you_go(
         layers[k], states[k] = _apply(optimizer, grads, opt_state[k], params[k])
         if k > 0:
             dz = _after(grads.W[:1], DERIVATIVES[network.activation](zs[k - 1], xs[k]) * dx)
-    each = jax.vmap(lambda z, y: losses.LOSSES[loss](network, z, y, smoothing))(zs[-1], y)
-    return jnp.mean(each), tuple(layers), tuple(states)
+    return jnp.mean(losses.each(network, loss, zs[-1], y, smoothing)), tuple(layers), tuple(states)
 
 
 class Memory(NamedTuple):
@@ -164,7 +163,7 @@ def memory(network: Network, loss: str, optimizer: optax.GradientTransformation,
         y = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     params = jax.eval_shape(partial(model.init, network=network), jax.random.key(0))
     opt_state, states = jax.eval_shape(optimizer.init, params), jax.eval_shape(partial(start, optimizer), params)
-    of_batch = jax.value_and_grad(partial(_mean_loss, network, loss))
+    of_batch = jax.value_and_grad(lambda params, x, y: losses.total(network, loss, params, x, y) / batch_size)
 
     def ordinary(params, opt_state, x, y):
         value, grads = of_batch(params, x, y)
@@ -188,11 +187,6 @@ def _after(first: Array, then: Array) -> Array:
 def _apply(optimizer: optax.GradientTransformation, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
-
-
-def _mean_loss(network: Network, loss: str, params: Params, x: Array, y: Array) -> Array:
-    of_example = lambda x, y: losses.LOSSES[loss](network, model.forward(network, params, x), y)
-    return jnp.mean(jax.vmap(of_example)(x, y))
 
 
 def _planned(program: Callable, donated: tuple[int, ...], *shapes: Any) -> int:

@@ -14,27 +14,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Num, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from mlp_jax import losses, model
+from mlp_jax import losses, rows
 from mlp_jax.model import Network, Params, choose
+from mlp_jax.rows import Data
 
 ROWS = 512  # rows evaluated at once: their activations stay in the cache, and memory stays bounded
 SEARCH_STEPS = 30  # trial points along one direction
 ROUNDING = 1e-6  # a float32 loss may rise by this share of itself and still be the same loss
 
 
-class Rows(NamedTuple):
-    """Examples as they are stored, labels as `losses.labels` returns them; a network sees (x − center) · scale."""
-
-    x: Num[Array, "n inputs"]
-    y: Num[Array, " n"]
-    center: Float[Array, "*inputs"]
-    scale: Float[Array, "*inputs"]
-
-
 def mean_loss(
-    network: Network, rows: Rows, loss: str = "cross_entropy", l2: float = 0.0
+    network: Network, data: Data, loss: str = "cross_entropy", l2: float = 0.0
 ) -> Callable[[Params], Float[Array, ""]]:
     """Return the mean loss over all rows plus ½·l2·‖W‖² as a function of the parameters.
 
@@ -45,7 +37,7 @@ def mean_loss(
         ValueError: `loss` does not fit `network`.
     """
     losses.check(network, loss)
-    return jax.tree_util.Partial(_MeanLoss(network, loss), rows, jnp.asarray(l2, jnp.result_type(float)))
+    return jax.tree_util.Partial(_MeanLoss(network, loss), data, jnp.asarray(l2, jnp.result_type(float)))
 
 
 class Iterate(NamedTuple):
@@ -241,39 +233,27 @@ class _MeanLoss:
     network: Network
     loss: str
 
-    def __call__(self, rows: Rows, l2: Array, params: Params) -> Array:
-        mean: Any = _mean(self, rows, params)
+    def __call__(self, data: Data, l2: Array, params: Params) -> Array:
+        mean: Any = _mean(self, data, params)
         return mean + l2 * losses.penalty(params)
 
-    def summed(self, params: Params, rows: Rows, mask: Array) -> Array:
-        center, scale = (jnp.broadcast_to(part, rows.x.shape) for part in (rows.center, rows.scale))
-        z = jax.vmap(partial(model.forward, self.network, params))((rows.x.astype(center.dtype) - center) * scale)
-        each = jax.vmap(partial(losses.LOSSES[self.loss], self.network))(z, rows.y)
-        return jnp.sum(jnp.where(mask, each, 0.0))
+    def summed(self, x: Array, y: Array, mask: Array | None, params: Params) -> Array:
+        return losses.total(self.network, self.loss, params, x, y, mask=mask)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _mean(of: _MeanLoss, rows: Rows, params: Params) -> Any:
-    return _over_pieces(rows, partial(of.summed, params))
+def _mean(of: _MeanLoss, data: Data, params: Params) -> Any:
+    return _over_pieces(data, of.summed, params)
 
 
-def _mean_and_gradient(of: _MeanLoss, rows: Rows, params: Params) -> tuple[Array, Params]:
-    return _over_pieces(rows, partial(jax.value_and_grad(of.summed), params))
+def _mean_and_gradient(of: _MeanLoss, data: Data, params: Params) -> tuple[Array, Params]:
+    return _over_pieces(data, jax.value_and_grad(of.summed, argnums=3), params)
 
 
 _mean.defvjp(_mean_and_gradient, lambda of, gradient, outer: (None, jax.tree.map(lambda g: outer * g, gradient)))
 
 
-def _over_pieces(rows: Rows, function: Callable[[Rows, Array], Any]) -> Any:
+def _over_pieces(data: Data, function: Callable, params: Params) -> Any:
     """Return the sum of `function` over pieces of the rows, divided by their number."""
-    n = rows.x.shape[0]
-    size = min(n, ROWS)
-
-    def piece(number):
-        begin = jnp.minimum(number * size, n - size)  # the last piece overlaps its neighbour, masked
-        x, y = (jax.lax.dynamic_slice_in_dim(part, begin, size) for part in (rows.x, rows.y))
-        return function(rows._replace(x=x, y=y), begin + jnp.arange(size) >= number * size)
-
-    zero = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), jax.eval_shape(piece, 0))
-    add = lambda number, total: jax.tree.map(jnp.add, total, piece(number))
-    return jax.tree.map(lambda part: part / n, jax.lax.fori_loop(0, -(-n // size), add, zero))
+    sums = rows.summed(lambda *of_rows: function(*of_rows, params), data, ROWS, overlap=True)
+    return jax.tree.map(lambda part: part / len(data.x), sums)

@@ -18,6 +18,7 @@ from mlp_jax import losses, trial
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices, environment, programs
 from mlp_jax.machine.clocks import Clock, Pace
+from mlp_jax.rows import place
 from mlp_jax.training import config as configs
 from mlp_jax.training import meshes, prediction
 from mlp_jax.training.config import Config
@@ -77,7 +78,7 @@ class Loop:
             devices.check_memory(2 * held + working, jax.local_devices()[0])
         with clock("io"):
             splits = {name: getattr(dataset, name) for name in configs.SPLITS}
-            self.data = {name: meshes.place(cell, dataset, split) for name, split in splits.items() if len(split.y)}
+            self.data = {name: place(cell.network, dataset, split) for name, split in splits.items() if len(split.y)}
             self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
             self.seed = jnp.uint32(config.seed)
         self.state = programs.shared(_start, cell.starting)("training", clock, self.traced, self.seed)

@@ -8,14 +8,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from mlp_jax import losses, trial
-from mlp_jax.data import Dataset, Split
+from mlp_jax import trial
 from mlp_jax.machine import devices
-from mlp_jax.trial import Cell, Data
 
 LEAST_ROWS = trial.GRADIENT_ROWS
 """Rows that a device must have for itself, one piece of the gradient: each step waits for a sum over all devices.
@@ -61,14 +58,6 @@ def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
             f"mesh {asked[0]} × {asked[1]} is for many trials, and this is one; give 1 × {len(there)}, or 1 × 1"
         )
     return devices.mesh(asked)
-
-
-def place(cell: Cell, dataset: Dataset, split: Split) -> Data:
-    """Put one split on the device, raw, with labels as the loss wants them."""
-    dtype = jnp.result_type(float)
-    y = jnp.asarray(split.y, dtype if dataset.task == "regression" else jnp.int32)
-    center, scale = jnp.asarray(dataset.center, dtype), jnp.asarray(dataset.scale, dtype)
-    return Data(jnp.asarray(split.x), losses.labels(cell.network, y), center, scale)
 
 
 def put_everywhere(mesh: Mesh, values: PyTree) -> PyTree:

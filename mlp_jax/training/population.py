@@ -14,6 +14,7 @@ import numpy as np
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
+from mlp_jax.rows import place
 from mlp_jax.training import config as configs
 from mlp_jax.training import meshes
 from mlp_jax.training.config import Config
@@ -118,7 +119,7 @@ def train(
         engine = Programs(cell, over, block(placement, over))
         splits = {name: split for name in configs.SPLITS if len((split := getattr(dataset, name)).y)}
         fits = fitting(engine, table.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
-        data = {name: engine.put_everywhere(meshes.place(cell, dataset, split)) for name, split in splits.items()}
+        data = {name: engine.put_everywhere(place(cell.network, dataset, split)) for name, split in splits.items()}
     assert total is not None
     rules = Rules(config, cell, dataset, total, racing, evaluation_share, keep_params)
     book, before = Book(table), engine.compilations

@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from mlp_jax import losses, model
 from mlp_jax.data import load
 from mlp_jax.lecture import full_gradient
-from mlp_jax.lecture.full_gradient import CONJUGACY, Rows, mean_loss, solve
+from mlp_jax.lecture.full_gradient import CONJUGACY, mean_loss, solve
+from mlp_jax.rows import Data
 
 optimize = pytest.importorskip("scipy.optimize")
 SEARCHING = ["gradient_descent_line_search", "cg_polak_ribiere", "lbfgs"]  # one of each kind of chain
@@ -41,7 +42,7 @@ def solve_counted(name, loss, **options):
 def softmax():
     data = load("digits", validation=0)
     network = model.Network(inputs=data.inputs, outputs=10, init="zeros")
-    rows = Rows(*map(jnp.asarray, (data.train.x, data.train.y, data.center, data.scale)))
+    rows = Data(*map(jnp.asarray, (data.train.x, data.train.y, data.center, data.scale)))
     return mean_loss(network, rows, l2=1e-3), model.init(jax.random.key(0), network)
 
 
@@ -184,7 +185,7 @@ def test_one_compilation_serves_every_rate_start_and_data(softmax):
 def test_mean_loss_in_pieces_is_the_mean_over_rows(rows, hidden):
     network = model.Network(inputs=4, hidden=hidden, outputs=3)
     x, y = np.random.default_rng(0).integers(0, 255, (rows, 4), np.uint8), jnp.arange(rows) % 3
-    loss = mean_loss(network, Rows(jnp.asarray(x), y, jnp.asarray(100.0), jnp.full(4, 0.01)), l2=0.3)
+    loss = mean_loss(network, Data(jnp.asarray(x), y, jnp.asarray(100.0), jnp.full(4, 0.01)), l2=0.3)
 
     def plain(params):
         z = jax.vmap(lambda x: model.forward(network, params, x))((jnp.asarray(x, float) - 100) * 0.01)
@@ -204,7 +205,7 @@ def test_memory_does_not_grow_with_the_rows():
     params = model.init(jax.random.key(0), network)
 
     def scratch(rows):
-        loss = mean_loss(network, Rows(jnp.zeros((rows, 16), jnp.uint8), jnp.zeros(rows, jnp.int32), *jnp.ones(2)))
+        loss = mean_loss(network, Data(jnp.zeros((rows, 16), jnp.uint8), jnp.zeros(rows, jnp.int32), *jnp.ones(2)))
         gradient = jax.jit(lambda loss, params: jax.grad(loss)(params))
         return gradient.lower(loss, params).compile().memory_analysis().temp_size_in_bytes
 
@@ -213,4 +214,4 @@ def test_memory_does_not_grow_with_the_rows():
 
 def test_mean_loss_that_does_not_fit_the_network():
     with pytest.raises(ValueError, match="loss 'squared' does not fit output 'softmax'"):
-        mean_loss(model.Network(inputs=2, outputs=3), Rows(jnp.ones((4, 2)), jnp.zeros(4), *jnp.ones(2)), "squared")
+        mean_loss(model.Network(inputs=2, outputs=3), Data(jnp.ones((4, 2)), jnp.zeros(4), *jnp.ones(2)), "squared")

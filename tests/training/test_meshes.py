@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlp_jax import losses, model, trial
+from mlp_jax import losses, model, rows, trial
 from mlp_jax.machine import devices
 from mlp_jax.model import Network
 from mlp_jax.training import meshes
@@ -144,7 +144,7 @@ def test_an_evaluation_counts_every_row_once(monkeypatch, count, n):
     cell, data, mesh = Cell(network=network), make_data(n), over(count)
     params = model.init(jax.random.key(0), network)
     sums = meshes.shared(mesh)[1](cell, *meshes.put_everywhere(mesh, (params, data)))
-    z = jax.vmap(partial(model.forward, network, params))(trial.normalize(data, data.x))
+    z = jax.vmap(partial(model.forward, network, params))(rows.normalize(data, data.x))
     whole = losses.sums(network, cell.loss, z, data.y, jnp.ones(n, bool))
     assert (int(sums.n), int(sums.errors)) == (n, int(whole.errors))
     assert float(sums.loss) == pytest.approx(float(whole.loss), rel=1e-5)

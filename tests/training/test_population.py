@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import trial
+from mlp_jax import rows, trial
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network
@@ -176,7 +176,7 @@ def test_mapped_trials_are_moved_where_they_are(on_devices):
     on_devices(1)
     trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
     programs = engine.Programs(cell, devices.mesh(), None)
-    data = meshes.place(cell, configs.load_data(IRIS), configs.load_data(IRIS).train)
+    data = rows.place(cell.network, configs.load_data(IRIS), configs.load_data(IRIS).train)
     hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
     hyper, seeds, num_steps = programs.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
     states = programs.start(Clock(), hyper, seeds)

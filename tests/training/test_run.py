@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import trial
+from mlp_jax import rows, trial
 from mlp_jax.machine import programs
-from mlp_jax.training import config, loop, meshes, run
+from mlp_jax.training import config, loop, run
 from mlp_jax.training.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -258,7 +258,7 @@ def test_measuring_the_noise_scale_changes_nothing_else(changes):
 def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     """By hand, from the gradient of each training example as `trial.gradient` gives it."""
     result = train(noise_scale=True, **changes)
-    data = meshes.place(result.cell, result.dataset, result.dataset.train)
+    data = rows.place(result.cell.network, result.dataset, result.dataset.train)
     each = jax.vmap(lambda i: trial.gradient(result.cell, result.hyper, data, result.params, i[None])[1])
     grads = jax.jit(each)(jax.numpy.arange(len(data.y)))
     flat = np.concatenate([np.asarray(leaf, np.float64).reshape(len(data.y), -1) for leaf in leaves(grads)], axis=1)
