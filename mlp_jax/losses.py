@@ -24,7 +24,10 @@ def cross_entropy(
     `smoothing` ε replaces the labels by (1 − ε)·y + ε/classes.
     """
     log_f = jax.nn.log_softmax(z)
-    of_label = -log_f[y] if jnp.ndim(y) == 0 else -jnp.dot(y.astype(log_f.dtype), log_f)
+    if jnp.ndim(y) == 0:  # log_f[y] has a scatter as its gradient, which a TPU computes row after row
+        of_label = -jnp.sum(jnp.where(jnp.arange(len(log_f)) == y, log_f, 0))
+    else:
+        of_label = -jnp.dot(y.astype(log_f.dtype), log_f)
     return (1 - smoothing) * of_label - smoothing * jnp.mean(log_f)
 
 

@@ -217,6 +217,26 @@ def test_gradient_of_cross_entropy_is_softmax_minus_label(rng: np.random.Generat
     np.testing.assert_allclose(slope, scipy.special.softmax(z) - [0, 0, 1, 0], rtol=1e-12)
 
 
+def test_cross_entropy_takes_the_label_without_a_scatter(rng: np.random.Generator) -> None:
+    """A TPU computes a scatter row after row; the sum over classes gives the same bits."""
+
+    def plain(z, y):
+        return -jax.nn.log_softmax(z)[y]
+
+    def mean(loss, z, y):
+        return jnp.mean(jax.vmap(loss)(z, y))
+
+    z, y = jnp.asarray(rng.normal(0, 5, (64, 10)), jnp.float32), jnp.asarray(rng.integers(0, 10, 64), jnp.int32)
+    ours, theirs = (
+        jax.jit(jax.value_and_grad(partial(mean, loss)))(z, y)
+        for loss in (partial(losses.cross_entropy, Network(inputs=2, outputs=10)), plain)
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    program = jax.make_jaxpr(jax.grad(partial(mean, partial(losses.cross_entropy, SOFTMAX))))(z[:, :CLASSES], y)
+    assert "scatter" not in str(program)
+    assert "gather" not in str(program)
+
+
 def padded(z: np.ndarray, y: np.ndarray, rows: int):
     """`rows` rows of which the first are z and y, and a mask; the others hold garbage that must not be counted."""
     missing = rows - len(z)
@@ -295,6 +315,20 @@ def test_sums_take_one_hot_labels(rng: np.random.Generator) -> None:
     of_one_hot = losses.sums(SOFTMAX, "cross_entropy", z, jnp.asarray(np.eye(CLASSES, dtype=np.float32)[y]), mask)
     assert 0 < int(of_ids.errors) == int(of_one_hot.errors) < ROWS
     np.testing.assert_allclose(of_ids.loss, of_one_hot.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("network", "loss"), PAIRS, ids=lambda value: getattr(value, "output", value))
+def test_losses_of_many_are_those_of_each(rng: np.random.Generator, network: Network, loss: str) -> None:
+    params = (Layer(jnp.asarray(rng.normal(size=(network.outputs, 2)), jnp.float32), None),)
+    x, y = jnp.asarray(rng.normal(size=(ROWS, 2)), jnp.float32), jnp.asarray(some_labels(network, ROWS, rng))
+    z = x @ params[0].W.T
+    each = [float(losses.LOSSES[loss](network, z[i], y[i], 0.1)) for i in range(ROWS)]
+    np.testing.assert_allclose(losses.each(network, loss, z, y, 0.1), each, rtol=1e-5)
+    assert float(losses.total(network, loss, params, x, y, 0.1)) == pytest.approx(sum(each), rel=1e-5)
+    mask = jnp.arange(ROWS) >= 4
+    assert float(losses.total(network, loss, params, x, y, 0.1, mask)) == pytest.approx(sum(each[4:]), rel=1e-5)
+    all_rows, no_mask = losses.sums(network, loss, z, y, jnp.ones(ROWS, bool)), losses.sums(network, loss, z, y)
+    jax.tree.map(np.testing.assert_array_equal, all_rows, no_mask)
 
 
 def test_an_empty_part_has_no_metrics() -> None:

@@ -266,3 +266,10 @@ def test_a_network_is_static_and_hashable() -> None:
     assert hash(network) == hash(Network(inputs=2, hidden=(3,), outputs=2))
     with pytest.raises(AttributeError):
         network.inputs = 3
+
+
+def test_features_are_x_and_under_bias_ones_a_one() -> None:
+    x = jnp.array([2.0, 3.0])
+    for bias, expected in (("all", [2, 3]), ("none", [2, 3]), ("ones", [2, 3, 1])):
+        network = model.Network(inputs=2, outputs=1, output="identity", bias=bias)
+        np.testing.assert_array_equal(model.features(network, x), expected)
