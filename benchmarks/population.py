@@ -101,7 +101,7 @@ def ours(work: Workload, batch_size: int, optimizer: str = "momentum") -> Conten
     trained = workloads.Together(cell, values, data, work.trials, work.place)
 
     def loss() -> float:
-        params = jax.tree.map(lambda leaf: leaf[: work.trials], trained.states.params)
+        params = jax.tree.map(lambda leaf: leaf[: work.trials], trained.params)
         return _mean_loss(cell, values, data, params)
 
     return Contender(loss, trained.run)

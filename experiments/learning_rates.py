@@ -25,6 +25,7 @@ from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
 from mlp_jax.report.canvas import save
 from mlp_jax.training import population
+from mlp_jax.training.trials import Trials
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop")
 
@@ -64,7 +65,7 @@ def main(options: Options) -> None:
     print(f"figure: {options.figure}")
 
 
-def sweep(config: mlp_jax.Config, rates: np.ndarray, seeds: np.ndarray) -> population.Population:
+def sweep(config: mlp_jax.Config, rates: np.ndarray, seeds: np.ndarray) -> Trials:
     """Train every rate with every seed, seeds outermost."""
     rate, seed = (grid.ravel() for grid in np.meshgrid(rates, seeds))
     with live_table() as show:

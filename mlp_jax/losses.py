@@ -1,15 +1,17 @@
-"""The loss of one example for each task, and metrics as sums that merge.
+"""The loss of one example for each task, losses of many, and metrics as sums that merge.
 
 Invariant: a metric over a data set is one ratio of sums, never a mean of batch means, so neither the size of the
 pieces nor a ragged last piece changes it.
 """
 
+from bisect import bisect
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from mlp_jax import model
@@ -105,7 +107,10 @@ class ClassificationSums(NamedTuple):
 
 
 class RegressionSums(NamedTuple):
-    """Sums over examples and outputs of r = f(x) − y; `n` counts both, `y` and `y_squared` are for R²."""
+    """Sums over examples and outputs of r = f(x) − y; `n` counts both.
+
+    `y` and `y_squared` are for R²: they sum y − shift and its square, and merge where the shift was the same.
+    """
 
     n: Int[Array, ""]
     loss: Float[Array, ""]
@@ -154,18 +159,30 @@ def sums(
     z: Float[Array, "n outputs"],
     y: Num[Array, "n *outputs"],
     mask: Bool[Array, " n"] | None = None,
+    shift: Float[Array, ""] | float = 0.0,
 ) -> Sums:
-    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all."""
-    count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask))
+    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all.
+
+    `shift` is a number near the mean of the targets, as from `middle`: float32 has no digits for their variance
+    besides the square of a mean that is far from 0.
+    """
+    count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask), dtype=jnp.int32)
     total = jnp.sum(_counted(each(network, loss, z, y), mask))
     if is_regression(loss):
-        y = _counted(jnp.reshape(y, z.shape).astype(z.dtype), mask)
+        y = jnp.reshape(y, z.shape).astype(z.dtype)
         residual = _counted(jax.vmap(partial(model.output, network))(z) - y, mask)
+        y = _counted(y - shift, mask)
         return RegressionSums(
             count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
         )
     wrong = predicted_class(network, z) != _class_ids(network, y)
     return ClassificationSums(count, total, jnp.sum(_counted(wrong, mask), dtype=jnp.int32))
+
+
+def middle(y: Float[Array, "n *outputs"]) -> Float[Array, ""]:
+    """Return that of `y` which is nearest to their mean: equal targets minus it are exactly 0."""
+    y = jnp.ravel(y)
+    return y[jnp.argmin(jnp.abs(y - jnp.mean(y)))]
 
 
 def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Array, "*n"]:
@@ -175,26 +192,68 @@ def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Arra
     return jnp.argmax(z, axis=-1).astype(jnp.int32)
 
 
-def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, float]:
+def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, np.ndarray | np.float64]:
     """Turn sums into `loss` with `error` and `accuracy`, or with `rmse`, `mae` (in the target's unit) and `r2`.
 
-    An empty part has NaN for each of them.
+    Each is a float64, or an array of them where the sums are arrays. An empty part has NaN for each of them; error and
+    accuracy are NaN too where the loss is not finite.
     """
-    count = float(sums.n)
-    if count == 0:
-        names = ("error", "accuracy") if isinstance(sums, ClassificationSums) else ("rmse", "mae", "r2")
-        return dict.fromkeys(("loss", *names), float("nan"))
-    if isinstance(sums, ClassificationSums):
-        error = float(sums.errors) / count
-        return {"loss": float(sums.loss) / count, "error": error, "accuracy": 1 - error}
-    mean_square = float(sums.squared) / count
-    variance = float(sums.y_squared) / count - (float(sums.y) / count) ** 2
-    return {
-        "loss": float(sums.loss) / count,
-        "rmse": target_scale * mean_square**0.5,
-        "mae": target_scale * float(sums.absolute) / count,
-        "r2": 1 - mean_square / variance if variance > 0 else float("nan"),
-    }
+    n, total, *rest = (np.asarray(value, np.float64) for value in sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = total / n
+        if isinstance(sums, ClassificationSums):
+            error = np.where(np.isfinite(loss), rest[0] / n, np.nan)[()]
+            return {"loss": loss, "error": error, "accuracy": 1 - error}
+        absolute, squared, y, y_squared = rest
+        mean_square, variance = squared / n, y_squared / n - (y / n) ** 2
+        return {
+            "loss": loss,
+            "rmse": target_scale * np.sqrt(mean_square),
+            "mae": target_scale * absolute / n,
+            "r2": np.where(variance > 0, 1 - mean_square / variance, np.nan)[()],
+        }
+
+
+def nothing(loss: str) -> Sums:
+    """Return the sums over no example, on the host."""
+    kind, real = (RegressionSums if is_regression(loss) else ClassificationSums), jnp.result_type(float)
+    return kind(*(np.zeros((), np.int32 if name in ("n", "errors") else real) for name in kind._fields))  # pyright: ignore[reportArgumentType]
+
+
+def limit(
+    loss: str, count: int, target: float | None, target_scale: float = 1.0
+) -> Int[np.generic, ""] | Float[np.generic, ""]:
+    """Return the most errors, or the largest sum of squares, with which accuracy or RMSE meets `target`.
+
+    A device compares its sums with this number by `meets`, which says exactly what a comparison of `metrics` with the
+    target says on the host. It is −1 where there is no target or nothing meets it.
+
+    Args:
+        count: `n` of the sums over the whole split.
+        target: the least accuracy, or the largest RMSE, that is wanted.
+        target_scale: as for `metrics`.
+    """
+    if is_regression(loss):
+        real = np.dtype(jnp.result_type(float))
+        bits = np.dtype(f"u{real.itemsize}")
+        value = lambda number: np.asarray(number, bits).view(real)[()]  # floats from 0 on are ordered as their bits are
+        numbers, none = range(int(np.asarray(np.inf, real).view(bits))), real.type(-1)
+        sums = lambda squared: RegressionSums(count, 0.0, 0.0, squared, 0.0, 0.0)  # pyright: ignore[reportArgumentType]
+        met = lambda squared: metrics(sums(squared), target_scale)["rmse"] <= target
+    else:
+        numbers, none, value = range(count + 1), np.int32(-1), np.int32
+        sums = lambda errors: ClassificationSums(count, 0.0, errors)  # pyright: ignore[reportArgumentType]
+        met = lambda errors: metrics(sums(errors))["accuracy"] >= target
+    if target is None:
+        return none
+    last = bisect(numbers, False, key=lambda number: not met(value(number))) - 1
+    return none if last < 0 else value(last)
+
+
+def meets(sums: Sums, limit: Int[Array, ""] | Float[Array, ""]) -> Bool[Array, "*lanes"]:
+    """Tell whether `sums` are within a number from `limit`; what is not finite meets nothing."""
+    within = sums.errors <= limit if isinstance(sums, ClassificationSums) else sums.squared <= limit
+    return within & jnp.isfinite(sums.loss)
 
 
 def _counted(values: Num[Array, "n *k"] | Bool[Array, " n"], mask: Bool[Array, " n"] | None) -> Array:

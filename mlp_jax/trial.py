@@ -190,10 +190,11 @@ advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 @partial(jax.jit, static_argnums=(0, 3))
 def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
     """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped."""
+    shift = losses.middle(data.y[:EVALUATION_ROWS]) if losses.is_regression(cell.loss) else 0.0
 
     def of_rows(x, y, mask):
         z = jax.vmap(partial(model.forward, cell.network, params))(x)
-        return losses.sums(cell.network, cell.loss, z, y, mask)
+        return losses.sums(cell.network, cell.loss, z, y, mask, shift)
 
     return rows.summed(of_rows, data, EVALUATION_ROWS, axis, overlap=True)
 

@@ -38,7 +38,7 @@ def together(network: Network, count: int, data: Data, effort: Effort) -> dict[s
     """Trials on all devices, as `mlp-jax study` tunes them."""
     cell, mesh = Cell(network=network, batch_size=TOGETHER), devices.mesh()
     values = trial.complete(cell, learning_rate=LEARNING_RATE)
-    programs = engine.Programs(cell, mesh, engine.block("auto", mesh))
+    programs = engine.Engine(cell, mesh, engine.block("auto", mesh))
     with _of_memory():
         fits = engine.fitting(programs, values, data.x.nbytes + data.y.nbytes)
     if fits < count:

@@ -1,6 +1,6 @@
 """Training to be timed: one trial alone, or many on all devices, on rows of noise.
 
-Invariant: what runs is `trial.advance` or the engine of `mlp_jax.population`, and a trial that failed, which would
+Invariant: what runs is the engine that all training runs on, and a trial that failed, which would
 cost nothing, is an error.
 """
 
@@ -9,13 +9,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from mlp_jax import trial
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
-from mlp_jax.machine.programs import Program
 from mlp_jax.model import Network, Params
-from mlp_jax.training.engine import Programs, block
+from mlp_jax.training.engine import Engine, Look, block
 from mlp_jax.trial import Cell, Data
 
 
@@ -31,48 +30,54 @@ def held(x: np.ndarray, y: np.ndarray) -> Data:
     return Data(jnp.asarray(x), jnp.asarray(y), jnp.zeros(()), jnp.float32(1 / 255))
 
 
-class Alone:
-    """One trial on one device, from `params`, which stay whole, or from its own; `seconds` are those of compiling."""
-
-    def __init__(self, cell: Cell, values: Mapping[str, float], data: Data, params: Params | None = None) -> None:
-        self._cell = cell
-        self._fixed = ({name: jnp.float32(value) for name, value in values.items()}, jnp.uint32(0), data)
-        self.state = jax.jit(trial.start, static_argnums=0)(cell.starting, *self._fixed[:2])
-        if params is not None:
-            self.state = self.state._replace(params=jax.tree.map(jnp.copy, params))
-        self._advance, self._clock = Program(trial.advance, cell), Clock()
-        self._advance.compile(self._clock, *self._fixed, self.state, np.int32(0))
-        self.seconds = self._clock["tracing"] + self._clock["compilation"]
-
-    def run(self, count: int) -> None:
-        """Take so many steps and await them."""
-        self.state = self._advance("training", self._clock, *self._fixed, self.state, np.int32(count))
-        _check(self._cell, self.state.failed)
-
-
 class Together:
     """Trials on all devices, as the engine lays them; trial i has seed i. `seconds` are those of compiling."""
 
     def __init__(
-        self, cell: Cell, values: Mapping[str, float], data: Data, trials: int, placement: str | int = "auto"
+        self,
+        cell: Cell,
+        values: Mapping[str, float],
+        data: Data,
+        trials: int,
+        placement: str | int = "auto",
+        mesh: Mesh | None = None,
     ) -> None:
-        mesh = devices.mesh()
-        self._engine, self._clock = Programs(cell, mesh, block(placement, mesh)), Clock()
-        lanes = -(-trials // self._engine.multiple) * self._engine.multiple
+        mesh = mesh or devices.mesh()
+        self._engine, self._clock, self._step = Engine(cell, mesh, block(placement, mesh), ("train",)), Clock(), 0
+        lanes = self._engine.lanes(trials)
         hyper = {name: np.full(lanes, value, np.float32) for name, value in values.items()}
-        self._data = self._engine.put_everywhere(data)
-        self._hyper, self._seeds = self._engine.put((hyper, np.arange(lanes, dtype=np.uint32)))
-        self._takes = np.arange(lanes) < trials
-        self.states = self._engine.start(Clock(), self._hyper, self._seeds)
+        self._data = {"train": self._engine.put_everywhere(data)}
+        self._hyper, self._seeds, self._running = self._engine.put(
+            (hyper, np.arange(lanes, dtype=np.uint32), np.arange(lanes) < trials)
+        )
+        self.lanes = self._engine.room(self._engine.start(Clock(), self._hyper, self._seeds), 1)
         self.run(0)
         self.seconds = self._clock["tracing"] + self._clock["compilation"]
 
+    @property
+    def params(self) -> Params:
+        """The parameters of all lanes, stacked."""
+        return self.lanes.state.params
+
     def run(self, count: int) -> None:
         """Take so many steps of every trial, in one call, and await them."""
-        num_steps = self._engine.put(np.where(self._takes, count, 0).astype(np.int32))
-        of_trials = (self._hyper, self._seeds, self.states, num_steps)
-        self.states = self._engine.advance(self._clock, self._data, *of_trials)
-        _check(self._engine.cell, self.states.failed)
+        size = self.lanes.batch_loss.shape[1]
+        from_to = (np.int32(self._step), np.int32(self._step + count), np.int32(0), np.int32(0))
+        look = Look(*from_to, np.zeros(size, np.int32), np.zeros(size, bool), np.float32(-1))
+        of_trials = (self._hyper, self._seeds, self._running, self.lanes)
+        self.lanes = self._engine.advance("training", self._clock, look, self._data, *of_trials)
+        self._step += count
+        _check(self._engine.cell, self.lanes.state.failed)
+
+
+class Alone(Together):
+    """One trial on one device, as `mlp-jax train` runs it, from `params` or from its own."""
+
+    def __init__(self, cell: Cell, values: Mapping[str, float], data: Data, params: Params | None = None) -> None:
+        super().__init__(cell, values, data, 1, mesh=devices.mesh((1, 1), jax.local_devices()[:1]))
+        if params is not None:
+            stacked = self._engine.put(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params))
+            self.lanes = self.lanes._replace(state=self.lanes.state._replace(params=stacked))
 
 
 def _check(cell: Cell, failed: jax.Array) -> None:

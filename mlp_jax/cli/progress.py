@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax.training import group, run
+from mlp_jax.training.config import SPLITS
+from mlp_jax.training.trials import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 5.0
 
 
-def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[[run.Progress], None]]:
+def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[[Progress], None]]:
     """Show a run: one line on a terminal, a line every few seconds elsewhere unless `quiet`."""
     return _live(_line, _line, quiet)
 
@@ -43,10 +44,10 @@ def _live(on_terminal: Callable, elsewhere: Callable, quiet: bool) -> Iterator[C
     yield plain
 
 
-def _line(progress: run.Progress) -> str:
+def _line(progress: Progress) -> str:
     of = f"/{progress.total_steps:,}" if progress.total_steps else ""
     metrics = " · ".join(
-        f"{name} {value:.4f}" for name, value in progress.metrics.items() if name.split("_")[0] in run.configs.SPLITS
+        f"{name} {value:.4f}" for name, value in progress.metrics.items() if name.split("_")[0] in SPLITS
     )
     return (
         f"epoch {progress.epoch:.2f} · step {progress.step:,}{of} · loss {progress.batch_loss:.4f} · {metrics} · "
@@ -54,7 +55,7 @@ def _line(progress: run.Progress) -> str:
     )
 
 
-def _cells(progress: group.Progress) -> dict[str, str]:
+def _cells(progress: Progress) -> dict[str, str]:
     return {
         "cell": f"{progress.cell.optimizer} B={progress.cell.batch_size}",
         "running": f"{progress.running:,}",
@@ -66,11 +67,11 @@ def _cells(progress: group.Progress) -> dict[str, str]:
     }
 
 
-def _rows(*populations: group.Progress) -> str:
+def _rows(*populations: Progress) -> str:
     return "\n".join(" · ".join(f"{name} {value}" for name, value in _cells(each).items()) for each in populations)
 
 
-def _table(*populations: group.Progress) -> "Table":
+def _table(*populations: Progress) -> "Table":
     from rich import box
     from rich.table import Table
 

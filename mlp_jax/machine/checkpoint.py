@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
@@ -62,7 +63,7 @@ class Checkpoints:
     def restore(self, like: Any) -> tuple[Any, dict]:
         """Return the newest tree, with the shapes and types of `like` (arrays or shapes), and its note.
 
-        Arrays are put where those of `like` are, shapes on the first device, wherever they were saved.
+        Arrays are put where those of `like` are (NumPy's stay on the host, as they are), shapes on the first device.
         """
         step = self.latest
         if step is None:
@@ -77,13 +78,18 @@ class Checkpoints:
             raise ValueError(f"{message}; delete that folder to go on from an earlier one") from error
         return restored["tree"], restored["note"]
 
+    def note(self) -> dict:
+        """Return the note of the newest checkpoint."""
+        arguments = ocp.args.Composite(note=ocp.args.JsonRestore())
+        return self._manager.restore(self.latest, args=arguments)["note"]
+
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
 
 
 def _placed(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array):
+    if isinstance(leaf, jax.Array | np.ndarray):
         return leaf
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=SingleDeviceSharding(jax.local_devices()[0]))
 

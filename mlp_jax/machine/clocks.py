@@ -34,6 +34,11 @@ class Clock:
     def __getitem__(self, part: str) -> float:
         return self._earlier[part] + self._parts[part]
 
+    def move(self, part: str, to: str, seconds: float) -> None:
+        """Count so many of the seconds of `part` as another part's, where one call did the work of both."""
+        self._parts[part] -= seconds
+        self._parts[to] += seconds
+
     def continue_from(self, earlier: dict[str, float]) -> None:
         """Count the seconds of an interrupted run too."""
         self._earlier = earlier

@@ -25,7 +25,7 @@ from mlp_jax.study import runner
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
-from mlp_jax.training import group
+from mlp_jax.training.trials import Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -151,13 +151,13 @@ class Board:
     """An actor that knows the latest progress of each part."""
 
     def __init__(self) -> None:
-        self.latest: dict[str, group.Progress] = {}
+        self.latest: dict[str, Progress] = {}
 
-    def note(self, name: str, progress: group.Progress) -> None:
+    def note(self, name: str, progress: Progress) -> None:
         """Keep the progress of one part in the place of what was known of it."""
         self.latest[name] = progress
 
-    def read(self) -> dict[str, group.Progress]:
+    def read(self) -> dict[str, Progress]:
         """Return the latest progress by the parts' names."""
         return self.latest
 

@@ -4,8 +4,8 @@ Invariant: what a part holds is decided by the study, the job and the data alone
 """
 
 import dataclasses
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,9 +13,8 @@ import numpy as np
 from mlp_jax.data import Dataset
 from mlp_jax.study.cells import FRESH, Part
 from mlp_jax.study.plan import Study
-from mlp_jax.training import config, group, population
-from mlp_jax.training import run as single
-from mlp_jax.trial import Cell
+from mlp_jax.training import population
+from mlp_jax.training.trials import Progress, Status, Trials
 
 if TYPE_CHECKING:
     import pandas
@@ -46,92 +45,75 @@ def make(
     study: Study,
     job: Job,
     dataset: Dataset,
-    progress: Callable[[group.Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
     mesh: tuple[int, int] | None = None,
+    work: Path | None = None,
 ) -> "pandas.DataFrame | None":
     """Train what `job` asks for and return its rows; None when interrupted.
 
-    `mesh` is for `population.train`; winners have one device each, or all where it has no trial axis.
+    Tuning trains all points with all seeds together. The winner's fresh seeds go through the same program, one after
+    another, each with a device to itself, or with all where `mesh` has no trial axis.
+
+    Args:
+        mesh: see `population.train_many`.
+        work: a directory for checkpoints on the way.
     """
+    import pandas
+
+    frames = []
+    for number, (point, seeds, noise_scale) in enumerate(_populations(study, job)):
+        trained = population.train_many(
+            dataclasses.replace(job.part.config, noise_scale=noise_scale),
+            {name: values[point] for name, values in job.part.points.items()},
+            seeds,
+            dataset=dataset,
+            mesh=mesh,
+            racing=study.racing if job.point is None else None,
+            evaluation_share=1.0,
+            alone=job.point is not None,
+            lanes=len(_grid(job.part)[0]),
+            work=work and work / str(number),
+            progress=progress,
+            interrupted=interrupted,
+        )
+        if (trained.status == Status.INCOMPLETE).any() and interrupted():
+            return None
+        frames.append(_rows(trained, point, winners=job.point is not None))
+    return _labelled(pandas.concat(frames, ignore_index=True), job)
+
+
+def _populations(study: Study, job: Job) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Yield the points, the seeds, and whether to measure the noise scale, of what is trained for a job."""
     if job.point is None:
-        return _tune(study, job.part, dataset, progress, interrupted, mesh)
-    alone = mesh if mesh and mesh[0] == 1 else (1, 1)
-    return _run_alone(study, job, job.point, dataset, progress, interrupted, alone)
+        yield *_grid(job.part), False
+        return
+    fresh = np.arange(FRESH, FRESH + study.fresh_seeds)
+    for seeds, noise_scale in ((fresh[:1], True), (fresh[1:], False)) if job.noise_scale else ((fresh, False),):
+        if len(seeds):
+            yield np.full(len(seeds), job.point), seeds, noise_scale
 
 
-def _tune(
-    study: Study, part: Part, dataset: Dataset, progress: Callable, interrupted: Callable, mesh: tuple[int, int] | None
-):
-    """Train all points with all seeds; None when interrupted."""
+def _grid(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Return the point and the seed of each trial of a cell's tuning."""
     count = len(next(iter(part.points.values())))
     point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(count), part.seeds, indexing="ij"))
-    trained = population.train(
-        part.config,
-        {name: values[point] for name, values in part.points.items()},
-        seed,
-        dataset=dataset,
-        mesh=mesh,
-        racing=study.racing,
-        evaluation_share=1.0,
-        progress=progress,
-        interrupted=interrupted,
-    )
-    if interrupted():
-        return None
-    frame = trained.history_frame()
-    ends = {"status": trained.status, "failed": trained.failed, "steps": trained.steps}
+    return point, seed
+
+
+def _rows(trained: Trials, point: np.ndarray, winners: bool) -> "pandas.DataFrame":
+    """Return a row per trial and evaluation, with how each trial ended; winners on the test part too."""
+    frame = trained.history_frame().drop(columns="batch_loss")
+    ends = {"status": trained.status, "failed": trained.failed, "steps": trained.steps, "point": point}
     ends |= {"steps_to_target": trained.steps_to_target}
-    for name, values in ends.items():
-        frame[name] = values[frame["trial"]]
-    return _labelled(frame, part, "tuning", point[frame["trial"]])
+    if winners:
+        ends |= {name: values for name, values in trained.metrics.items() if name.startswith("test_")}
+    return frame.assign(**{name: values[frame["trial"]] for name, values in ends.items()})
 
 
-def _run_alone(
-    study: Study,
-    job: Job,
-    point: int,
-    dataset: Dataset,
-    progress: Callable,
-    interrupted: Callable,
-    mesh: tuple[int, int],
-):
-    """Train one point with fresh seeds, one run after another; None when interrupted."""
-    import pandas
-
-    cell, score = config.make_cell(job.part.config, dataset), config.score(dataset)
-    values = {name: float(column[point]) for name, column in job.part.points.items()}
-    frames = []
-    for seed in range(FRESH, FRESH + study.fresh_seeds):
-        measured = job.noise_scale and seed == FRESH
-        asked = dataclasses.replace(job.part.config, seed=seed, noise_scale=measured, **values)
-        show = lambda run, done=seed - FRESH: progress(_as_population(run, cell, score, done))
-        trained = single.train(asked, dataset=dataset, mesh=mesh, progress=show, interrupted=interrupted)
-        if trained.status == "INCOMPLETE":
-            return None
-        frames.append(_alone(trained, seed - FRESH))
-    return _labelled(pandas.concat(frames, ignore_index=True), job.part, "winners", point)
-
-
-def _as_population(run: single.Progress, cell: Cell, score: str, done: int) -> group.Progress:
-    """What a population of one shows, after `done` others."""
-    rate, best = run.examples_per_second / cell.batch_size, run.metrics.get(score, math.nan)
-    return group.Progress(cell, 1, done, 0, best, rate, math.nan if run.left is None else run.left)
-
-
-def _alone(trained: "single.Run", trial: int) -> "pandas.DataFrame":
-    """The rows of one run, in the columns of a population."""
-    import pandas
-
-    frame = pandas.DataFrame(trained.history).drop(columns="batch_loss")
-    frame["trial"], frame["seed"] = trial, trained.config.seed
-    ends = {**trained.hyper, "status": trained.status, "failed": -1 if trained.failed is None else trained.failed}
-    ends |= {"steps": trained.steps, "steps_to_target": trained.steps_to_target}
-    ends |= {name: value for name, value in trained.metrics.items() if name.startswith("test_")}
-    return frame.assign(**ends)
-
-
-def _labelled(frame: "pandas.DataFrame", part: Part, phase: str, point) -> "pandas.DataFrame":
-    trial = [f"{part.id}-{phase}-{number}" for number in frame["trial"]]
+def _labelled(frame: "pandas.DataFrame", job: Job) -> "pandas.DataFrame":
+    part, phase = job.part, job.phase
+    number = frame["trial"] if job.point is None else frame["seed"] - FRESH
+    trial = [f"{part.id}-{phase}-{one}" for one in number]
     labels = {"phase": phase, "cell": part.id, "optimizer": part.optimizer, "batch_size": part.batch_size}
-    return frame.assign(**labels, trial=trial, point=point)
+    return frame.assign(**labels, trial=trial)

@@ -19,7 +19,8 @@ from mlp_jax.study.cells import Part
 from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
-from mlp_jax.training import config, group
+from mlp_jax.training import config
+from mlp_jax.training.trials import Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +39,7 @@ def run(
     study: Study,
     out: Path | str,
     *,
-    progress: Callable[[group.Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
     mesh: tuple[int, int] | None = None,
 ) -> Outcome:

@@ -20,7 +20,8 @@ from mlp_jax.study.job import Job, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.runner import POLL, Outcome, run_with
 from mlp_jax.study.store import Store
-from mlp_jax.training import config, group
+from mlp_jax.training import config
+from mlp_jax.training.trials import Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +31,7 @@ def run(
     study: Study,
     out: Path | str,
     *,
-    progress: Callable[[group.Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
     mesh: tuple[int, int] | None = None,
 ) -> Outcome:
@@ -63,7 +64,7 @@ class _Share:
     def __init__(
         self,
         study: Study,
-        progress: Callable[[group.Progress], None],
+        progress: Callable[[Progress], None],
         stopped: Callable[[], bool],
         mesh: tuple[int, int] | None,
     ) -> None:

@@ -1,64 +1,231 @@
-"""What a run leaves on disk: config.json, environment.json, model.json, metrics.parquet, checkpoints in one directory.
+"""What training leaves on disk: config.json, environment.json, model.json, metrics.parquet, checkpoints in a directory.
 
 Invariant: every file is written under a temporary name and renamed, so a reader never meets half of one; a directory
-that holds another run is never touched.
+that holds other training, or training on other data, is never touched.
 """
 
 import json
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax import trial
+from mlp_jax.machine import environment
+from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite, make_folder, read_json, replace
 from mlp_jax.training import config as configs
-from mlp_jax.training.config import Config
+from mlp_jax.training import prediction
+from mlp_jax.training.trials import Status, Trials
+
+if TYPE_CHECKING:
+    from mlp_jax.machine.checkpoint import Checkpoints
+
+STATUSES = [status.value for status in Status]
 
 
-class Records:
-    """The directory of one run.
+class Directory:
+    """The directory of trials that are trained together.
+
+    With `transient` it is there only while they are on their way: it is made when there is something to save, and
+    what it holds of other training is replaced.
 
     Raises:
-        ValueError: the path is a file, holds something else, or holds a run that must not go on: another
-            configuration, or the same without `resume`.
+        ValueError: the path is a file, holds something else, or holds what must not go on: another configuration,
+            other trials, other data, or the same without `resume`.
         OSError: it can't be written.
     """
 
-    def __init__(self, directory: Path, config: Config, resume: bool) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, trials: Trials, resume: bool, transient: bool = False) -> None:
+        self.path, self.transient = directory, transient
+        self._checkpoints: Checkpoints | None = None
         if directory.exists():
-            self._check(config, resume)
-        make_folder(directory)
-        self.write_json("config.json", configs.to_dict(config))
+            try:
+                self._check(trials, resume)
+            except ValueError:
+                if not transient:
+                    raise
+                shutil.rmtree(directory)
+        if not transient:
+            self._write_config(trials)
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
-        return self.directory / "checkpoints"
+    def open(self, trials: Trials, clock: Clock) -> None:
+        """Describe the training, and bring `trials` and `clock` to where the newest checkpoint left them."""
+        if self.transient and not self.path.exists():
+            return
+        checkpoints = self._opened(trials, clock)
+        with clock("io"):
+            if checkpoints.latest is not None:
+                clock.continue_from(self._restore(checkpoints, trials))
 
-    def write_json(self, name: str, value: dict) -> None:
+    def note(self, trials: Trials) -> None:
+        """Keep what was found so far, where that is little."""
+
+    def save(self, trials: Trials, clock: Clock) -> None:
+        """Keep the trials, and their states, as they are now."""
+        checkpoints = self._opened(trials, clock)
+        with clock("io"):
+            self._keep(checkpoints, trials, clock.seconds)
+
+    def end(self, trials: Trials, clock: Clock) -> None:
+        """Keep the trials as they are at the end, or interrupted."""
+        if not self.transient or (trials.status == Status.RUNNING).any():
+            self.save(trials, clock)
+
+    def close(self) -> None:
+        """Wait for what is still being written."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+
+    def _opened(self, trials: Trials, clock: Clock) -> "Checkpoints":
+        """Return the checkpoints; the first time, import the library that writes them, and describe the training."""
+        if self._checkpoints is not None:
+            return self._checkpoints
+        with clock("startup"):
+            from mlp_jax.machine.checkpoint import Checkpoints
+        with clock("io"):
+            self._write_config(trials)
+            for name, describe in (("environment.json", environment.describe), ("model.json", lambda: _model(trials))):
+                if not (self.path / name).exists():
+                    self._write_json(name, describe())
+            self._checkpoints = Checkpoints(self.path / "checkpoints")
+        return self._checkpoints
+
+    def _write_config(self, trials: Trials) -> None:
+        make_folder(self.path)
+        self._write_json("config.json", configs.to_dict(trials.config))
+
+    def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
+        self._write_metrics(trials.history)
+        rows = sorted(trials.states)
+        tree = {"known": _known(trials)} | ({"states": _stack([trials.states[row] for row in rows])} if rows else {})
+        checkpoints.save((checkpoints.latest or 0) + 1, tree, {"rows": rows, "seconds": seconds})
+
+    def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
+        """Bring `trials` to where the newest checkpoint left them, and return the clock's seconds."""
+        note = checkpoints.note()
+        rows = note["rows"]
+        like: dict[str, Any] = {"known": _known(trials)}
+        if rows:
+            one = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
+            like["states"] = jax.tree.map(lambda leaf: np.zeros((len(rows), *leaf.shape), leaf.dtype), one)
+        tree = jax.tree.map(np.array, checkpoints.restore(like)[0])  # copies, to be written to
+        known = tree["known"]
+        trials.status = np.array(STATUSES)[known["status"]]
+        for name in ("started", "steps", "failed", "steps_to_target", "next_point", "points", "metrics"):
+            setattr(trials, name, known[name])
+        states = tree.get("states")
+        trials.states = {row: jax.tree.map(lambda leaf, n=n: leaf[n], states) for n, row in enumerate(rows)}
+        return note["seconds"]
+
+    def _write_json(self, name: str, value: dict) -> None:
         """Write `value`, with null for every number that is not finite."""
         text = json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
-        replace(self.directory / name, lambda path: path.write_text(text))
+        replace(self.path / name, lambda path: path.write_text(text))
 
-    def write_metrics(self, rows: list[dict]) -> None:
+    def _write_metrics(self, columns: dict[str, Any]) -> None:
         """Write metrics.parquet, a row per evaluation."""
         import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.Table.from_pylist(rows)
-        replace(self.directory / "metrics.parquet", lambda path: pyarrow.parquet.write_table(table, path))
+        table = pyarrow.table(columns)
+        replace(self.path / "metrics.parquet", lambda path: pyarrow.parquet.write_table(table, path))
 
-    def _check(self, config: Config, resume: bool) -> None:
-        if not self.directory.is_dir():
-            raise ValueError(f"--out {self.directory} is a file; name a new directory")
-        if not any(entry for entry in self.directory.iterdir() if not entry.name.endswith(".partial")):
+    def _check(self, trials: Trials, resume: bool) -> None:
+        if not self.path.is_dir():
+            raise ValueError(f"--out {self.path} is a file; name a new directory")
+        if not any(entry for entry in self.path.iterdir() if not entry.name.endswith(".partial")):
             return
-        before = read_json(self.directory, "config.json")
-        after = json.loads(json.dumps(configs.to_dict(config)))
+        before = read_json(self.path, "config.json")
+        after = json.loads(json.dumps(configs.to_dict(trials.config)))
         if before != after:
             names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
             name = names[0]
             raise ValueError(
-                f"--out {self.directory} holds a run of another configuration ({name} {before.get(name)!r} there, "
+                f"--out {self.path} holds a run of another configuration ({name} {before.get(name)!r} there, "
                 f"{after.get(name)!r} here); name another directory"
             )
         if not resume:
-            raise ValueError(f"--out {self.directory} holds this run already; add --resume to go on with it")
+            raise ValueError(f"--out {self.path} holds this run already; add --resume to go on with it")
+        if (self.path / "model.json").exists():
+            self._check_model(read_json(self.path, "model.json"), json.loads(json.dumps(finite(_model(trials)))))
+
+    def _check_model(self, before: dict, after: dict) -> None:
+        """Raise a ValueError where other trials or other data were trained here."""
+        same = lambda name: name not in before or before[name] == after[name]
+        if not same("fingerprint"):
+            raise ValueError(
+                f"--out {self.path} holds a run on other data: those of {after['name']!r} have changed since; "
+                "name another directory, or bring the data back"
+            )
+        if not (same("hyper") and same("seeds")):
+            raise ValueError(f"--out {self.path} holds other trials than these; name another directory")
+
+
+class RunDirectory(Directory):
+    """The directory of one trial: its checkpoints hold the state of that trial, and its history as a note."""
+
+    def note(self, trials: Trials) -> None:
+        """Keep what was found so far."""
+        self._write_metrics(_columns(trials.rows_of(0)))
+
+    def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
+        note = {"history": trials.rows_of(0), "seconds": seconds}
+        note |= {"status": str(trials.status[0]), "next_point": int(trials.next_point[0])}
+        checkpoints.save(int(trials.steps[0]), trials.states[0], note)
+
+    def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
+        like = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
+        state, note = checkpoints.restore(like)
+        state, history = jax.device_get(state), note["history"]
+        for number, row in enumerate(history):
+            trials.note(np.array([0]), number, row)
+        trials.started[0], trials.states[0] = True, state
+        trials.steps[0], trials.failed[0] = state.step, state.failed
+        trials.next_point[0] = note.get("next_point", len(history))
+        trials.status[0] = note.get("status") or _status(trials, history[-1])
+        if trials.config.stop_at is not None and configs.target_met(trials.config, trials.task.dataset, history[-1]):
+            trials.steps_to_target[0] = history[-1]["step"]
+        return note["seconds"]
+
+
+def _status(trials: Trials, last: dict) -> Status:
+    """Tell how a trial goes whose checkpoint does not say it."""
+    if trials.failed[0] >= 0:
+        return Status.INFEASIBLE
+    ended = trials.task.total is not None and last["step"] >= trials.task.total
+    met = configs.target_met(trials.config, trials.task.dataset, last)
+    return Status.COMPLETE if ended or met else Status.RUNNING
+
+
+def _model(trials: Trials) -> dict[str, Any]:
+    """Return what `model.json` holds; of several trials the columns."""
+    one = trials.size == 1
+    hyper = {name: float(v[0]) if one else v.tolist() for name, v in trials.hyper.items()}
+    dataset = trials.task.dataset
+    extra = {"name": dataset.name, "fingerprint": dataset.fingerprint, "seeds": trials.seeds.tolist()}
+    return prediction.remember(trials.cell, hyper, dataset) | extra
+
+
+def _known(trials: Trials) -> dict[str, Any]:
+    """Return what is known of trials as arrays."""
+    for name in trials.task.metric_names:
+        trials.metric(name)
+    codes = np.array([STATUSES.index(status) for status in trials.status], np.int32)
+    names = ("started", "steps", "failed", "steps_to_target", "next_point", "points", "metrics")
+    return {"status": codes} | {name: getattr(trials, name) for name in names}
+
+
+def _first(trials: Trials) -> dict[str, float]:
+    return {name: float(column[0]) for name, column in trials.hyper.items()}
+
+
+def _stack(states: list) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+
+def _columns(rows: list[dict]) -> dict[str, list]:
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}

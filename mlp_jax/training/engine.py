@@ -1,8 +1,9 @@
-"""Where trials are computed: sharded over a mesh, one after another or several at once on each device.
+"""The compiled programs of a cell: trials start, go on to the next look, evaluated on the way, and are measured.
 
-Invariant: a program here computes for each trial what `mlp_jax.trial` computes for it alone; a trial that is not
-active costs nothing where trials are mapped, and keeps its state everywhere. Devices along the data axis hold the same
-trials and share their rows; all of them know the sums over all rows, so they take the same turns.
+Invariant: a program computes for each trial what `mlp_jax.trial` computes for it alone. A trial that has ended (not
+finite, target met) or is not running keeps its state, and costs nothing where trials are taken in turn. Devices along
+the data axis hold the same trials and share their rows; all of them know the sums over all rows, so they take the
+same turns.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,10 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int, PyTree, UInt32
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from mlp_jax import losses, trial
+from mlp_jax.losses import Sums
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.programs import Program
@@ -23,32 +27,66 @@ from mlp_jax.trial import Cell, Data, TrialState
 
 PLACEMENTS = ("auto", "map", "vmap")
 EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
+STEPS, INDICES = 32, 2**16  # of a block on an accelerator, whose loops of unknown length are driven by the host
+LEAST_POINTS = 64  # the room for points is a power of two of at least this, so that few programs differ in it
 
 
-class Programs(NamedTuple):
-    """The programs of one cell; arguments and results have a leading axis of trials, sharded over that of `mesh`.
+class Look(NamedTuple):
+    """What the trials on the devices do until the host looks again: go from `begin` to `until`, evaluate on the way.
+
+    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps; the target is met where the
+    monitored split's sums are within `limit` (see `losses.limit`).
+    """
+
+    begin: ArrayLike
+    until: ArrayLike
+    first: ArrayLike
+    due: ArrayLike
+    points: Array | np.ndarray
+    wanted: Array | np.ndarray
+    limit: ArrayLike
+
+
+class Lanes(NamedTuple):
+    """The trials on the devices, one a lane: each one's state, and what it was found to be at each point.
+
+    `seen` is the number of the first point that a trial has not come to, `met` that of the point at which it met the
+    target, −1 while there is none. `state.failed` is also the step of an evaluation whose loss was not finite.
+    """
+
+    state: TrialState
+    sums: dict[str, Sums]
+    batch_loss: Float[Array, "lanes points"]
+    seen: Int[Array, " lanes"]
+    met: Int[Array, " lanes"]
+
+
+class Engine(NamedTuple):
+    """The programs of one cell over `mesh`; arguments and results have a leading axis of lanes, sharded over it.
 
     `block` is how many trials a device takes at once: None is one, in a loop of its own that ends with it; 0 is all.
+    `splits` are evaluated on the way; the first of them is monitored.
     """
 
     cell: Cell
     mesh: Mesh
     block: int | None
+    splits: tuple[str, ...] = ("validation",)
 
     @property
     def shards(self) -> int:
         """How many parts the trials are divided into."""
         return self.mesh.shape["trial"]
 
-    @property
-    def multiple(self) -> int:
-        """What the number of trials must be a multiple of."""
-        return self.shards * (self.block or 1)
+    def lanes(self, trials: int) -> int:
+        """Return how many lanes so many trials take: the next number that the devices and blocks divide."""
+        multiple = self.shards * (self.block or 1)
+        return -(-trials // multiple) * multiple
 
     @property
     def compilations(self) -> int:
-        """How many training programs have been compiled, one for each number of trials."""
-        return len(_advance(*self).compiled)
+        """How many training programs have been compiled, one for each number of lanes."""
+        return len(self._advance.compiled)
 
     def put(self, values: PyTree) -> PyTree:
         """Shard arrays over the devices by their leading axis."""
@@ -56,77 +94,197 @@ class Programs(NamedTuple):
 
     def put_everywhere(self, values: PyTree) -> PyTree:
         """Copy arrays to every device."""
-        return meshes.put_everywhere(self.mesh, values)
+        return jax.device_put(values, NamedSharding(self.mesh, EVERYWHERE))
 
-    def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " trials"]) -> TrialState:
+    def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " lanes"]) -> TrialState:
         """Return the states before the first step."""
         return _start(self.cell.starting, self.mesh, self.block)("training", clock, hyper, seeds)
 
+    def room(self, states: TrialState, points: int) -> Lanes:
+        """Return lanes of these states, with room for what will be found at so many points."""
+        lanes, real = len(states.step), jnp.result_type(float)
+        size = max(LEAST_POINTS, 1 << (points - 1).bit_length())
+        kinds = losses.nothing(self.cell.loss)
+        sums = {split: jax.tree.map(lambda leaf: np.zeros((lanes, size), leaf.dtype), kinds) for split in self.splits}
+        empty = (sums, np.zeros((lanes, size), real), np.zeros(lanes, np.int32), np.full(lanes, -1, np.int32))
+        return Lanes(states, *self.put(empty))
+
     def advance(
         self,
+        part: str,
         clock: Clock,
-        data: Data,
+        look: Look,
+        data: dict[str, Data],
         hyper: dict[str, Array],
-        seeds: UInt32[Array, " trials"],
-        states: TrialState,
-        num_steps: Int[Array, " trials"],
-    ) -> TrialState:
-        """Take num_steps steps, 0 or one other number for all; donates `states`.
+        seeds: UInt32[Array, " lanes"],
+        running: Bool[Array, " lanes"],
+        lanes: Lanes,
+    ) -> Lanes:
+        """Take the trials that run to the end of a look; donates `lanes`. Its time counts as `part`."""
+        used = {split: data[split] for split in dict.fromkeys(("train", *self.splits))}
+        return self._advance(part, clock, self.put_everywhere(look), used, hyper, seeds, running, lanes)
 
-        A trial that fails stops; where several are taken at once its parameters stay non-finite instead.
-        """
-        return _advance(*self)("training", clock, data, hyper, seeds, states, num_steps)
-
-    def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " trials"]) -> losses.Sums:
+    def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " lanes"]) -> Sums:
         """Return the sums of `trial.evaluate` for the active trials, and anything for the others."""
         return _evaluate(self.cell.evaluating, self.mesh, self.block)("evaluation", clock, data, params, active)
 
+    def noise(
+        self, clock: Clock, data: Data, hyper: Mapping[str, Array], params: PyTree, active: Bool[Array, " lanes"]
+    ):
+        """Return what `trial.noise` measures for the active trials, and anything for the others."""
+        zeros = jnp.zeros_like(params[0].W[:, 0, 0])
+        regularizers = {name: hyper.get(name, zeros) for name in trial.REGULARIZERS}
+        program = _noise(self.cell.evaluating, self.mesh, self.block)
+        return program("evaluation", clock, data, regularizers, params, active)
 
-@lru_cache(maxsize=256)
+    @property
+    def _advance(self) -> Program:
+        return _advance(self.cell, self.mesh, self.block, self.splits, _steps_at_once(self.cell, self.mesh))
+
+
+@lru_cache(maxsize=64)
 def _start(cell: Cell, mesh: Mesh, block: int | None) -> Program:
-    return _program(lambda *arguments: _mapped(partial(trial.start, cell), block, *arguments), mesh, EACH, EACH)
+    return _program(lambda *of_trials: _mapped(partial(trial.start, cell), block, *of_trials), mesh, EACH, EACH)
 
 
-@lru_cache(maxsize=256)
-def _advance(cell: Cell, mesh: Mesh, block: int | None) -> Program:
-    axis = meshes.data_axis(mesh)
+@lru_cache(maxsize=64)
+def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], steps: int) -> Program:
+    walk = partial(_to_look, cell, splits, meshes.data_axis(mesh), steps, block is not None)
 
-    def alone(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
-        def turn(i, states: TrialState) -> TrialState:
-            take = partial(jax.lax.dynamic_index_in_dim, index=i, keepdims=False)
-            own_hyper, seed, state, num = jax.tree.map(take, (hyper, seeds, states, num_steps))
-            moved = trial.steps(cell, own_hyper, seed, data, state, num, axis)
-            return jax.tree.map(partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0), states, moved)
+    def advance(look: Look, data: dict, hyper: dict, seeds: Array, running: Array, lanes: Lanes) -> Lanes:
+        if block == 0:
+            return walk(look, data, hyper, seeds, running, lanes)
+        size = block or 1
+        runs = running.reshape(-1, size).any(axis=1)
+        order = jnp.nonzero(runs, size=runs.shape[0])[0].astype(jnp.int32)
 
         # lax.map would put the new states where no pages are yet: a quarter of a call of 256 trials of 784-256-128-10
-        return jax.lax.fori_loop(0, num_steps.shape[0], turn, states)
+        def turn(number, lanes: Lanes) -> Lanes:
+            begin = order[number] * size
+            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=begin, slice_size=size)
+            take = cut if block else (lambda leaf: cut(leaf)[0])
+            moved = walk(look, data, *jax.tree.map(take, (hyper, seeds, running, lanes)))
+            back = moved if block else jax.tree.map(lambda leaf: leaf[None], moved)
+            return jax.tree.map(partial(jax.lax.dynamic_update_slice_in_dim, start_index=begin, axis=0), lanes, back)
 
-    def together(data: Data, hyper: dict, seeds: Array, states: TrialState, num_steps: Array) -> TrialState:
-        one_step = jax.vmap(lambda hyper, seed, state: trial.step(cell, hyper, seed, data, state, axis))
-        moved = jax.lax.fori_loop(0, jnp.max(num_steps), lambda _, states: one_step(hyper, seeds, states), states)
-        return jax.tree.map(partial(_where, num_steps > 0), moved, states)
+        return jax.lax.fori_loop(0, jnp.sum(runs, dtype=jnp.int32), turn, lanes)
 
-    def advance(data: Data, *of_trials: Any) -> TrialState:
-        if block is None:
-            return alone(data, *of_trials)
-        return _in_blocks(partial(together, data), block, *of_trials)
-
-    return _program(advance, mesh, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(3,))
+    return _program(advance, mesh, EVERYWHERE, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(5,))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
-    axis = meshes.data_axis(mesh)
+    one = lambda data, params: trial.evaluate(cell, params, data, meshes.data_axis(mesh))
+    return _measure(one, mesh, block)
 
-    def evaluate(data: Data, params: PyTree, active: Array) -> losses.Sums:
-        def one(params: PyTree, active: Array) -> losses.Sums:
-            shapes = jax.eval_shape(partial(trial.evaluate, cell), params, data)
-            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            return jax.lax.cond(active, lambda: trial.evaluate(cell, params, data, axis), lambda: nothing)
 
-        return _mapped(one, block, params, active)
+@lru_cache(maxsize=64)
+def _noise(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+    return _measure(lambda data, regularizers, params: trial.noise(cell, regularizers, params, data), mesh, block)
 
-    return _program(evaluate, mesh, EVERYWHERE, EACH, EACH)
+
+def _measure(one: Callable, mesh: Mesh, block: int | None) -> Program:
+    """Return the program of a measurement of `one` trial, given the data, what is the trial's, and whether to do it."""
+
+    def measure(data: Data, *of_trials: Any) -> Any:
+        def asked(*of_trial: Any) -> Any:
+            *given, active = of_trial
+            if block is not None:  # a condition would become a choice there, and copy the data for each trial
+                return one(data, *given)
+            nothing = _zeros(jax.eval_shape(one, data, *given))
+            return jax.lax.cond(active, lambda: one(data, *given), lambda: nothing)
+
+        return _mapped(asked, block, *of_trials)
+
+    def sharded(data: Data, *of_trials: Any) -> Any:
+        specs = (EVERYWHERE, *(EACH for _ in of_trials))
+        return jax.shard_map(measure, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)(data, *of_trials)
+
+    return Program(jax.jit(sharded))
+
+
+def _to_look(
+    cell: Cell,
+    splits: tuple[str, ...],
+    axis: str | None,
+    steps: int,
+    several: bool,
+    look: Look,
+    data: dict[str, Data],
+    hyper: dict[str, Array],
+    seed: Array,
+    running: Array,
+    lanes: Lanes,
+) -> Lanes:
+    """Take one trial, or several in step, to the end of a look."""
+    each = jax.vmap if several else lambda function: function
+    alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
+    measure = each(lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits})
+    walk = _in_blocks_of_steps if several or steps > 1 else _to_step
+
+    def turn(carry: tuple) -> tuple:
+        number, step, lanes = carry
+        due = number < look.due
+        end = jnp.where(due, look.points[number], look.until)
+        on = alive(lanes)
+        state = walk(cell, axis, steps, each, data["train"], hyper, seed, on, lanes.state, step, end)
+        lanes = lanes._replace(state=state)
+        now = alive(lanes) & due & look.wanted[number]
+        nothing = _zeros(jax.eval_shape(measure, state.params))
+        found = jax.lax.cond(jnp.any(now), lambda: measure(state.params), lambda: nothing)
+        return number + 1, end, _noted(cell, splits[0], look, lanes, number, end, found, now)
+
+    def going(carry: tuple) -> Bool[Array, ""]:
+        number, step, lanes = carry
+        return ((number < look.due) | (step < look.until)) & jnp.any(alive(lanes))
+
+    return jax.lax.while_loop(going, turn, (look.first, look.begin, lanes))[2]
+
+
+def _noted(
+    cell: Cell, monitor: str, look: Look, lanes: Lanes, number: Array, step: Array, found: dict[str, Sums], now: Array
+) -> Lanes:
+    """Note what was found at a point of the trials that came to it, and which of them end there."""
+    put = lambda room, value: jax.lax.dynamic_update_index_in_dim(
+        room, jnp.where(now, value, jax.lax.dynamic_index_in_dim(room, number, -1, keepdims=False)), number, -1
+    )
+    finite = jnp.isfinite(found[monitor].loss)
+    state = lanes.state._replace(failed=jnp.where(now & ~finite, step, lanes.state.failed))
+    return Lanes(
+        state,
+        jax.tree.map(put, lanes.sums, found),
+        put(lanes.batch_loss, lanes.state.loss),
+        jnp.where(now, number + 1, lanes.seen),
+        jnp.where(now & finite & losses.meets(found[monitor], look.limit), number, lanes.met),
+    )
+
+
+def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
+    """Take one trial from step `begin` to `end`, in a loop that ends with it."""
+    return trial.steps(cell, hyper, seed, data, state, jnp.where(on, end - begin, 0), axis)
+
+
+def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
+    """Take trials from step `begin` to `end` in blocks of a known number of steps, whose surplus changes nothing.
+
+    The indices of a block are drawn together, since a permutation is found in a loop of unknown length.
+    """
+    of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0])
+    draw = jax.vmap(of_one, in_axes=(0, None)) if seed.ndim else of_one
+    move = each(lambda hyper, seed, state, index: trial.step(cell, hyper, seed, data, state, axis, index=index))
+
+    def block(number, state: TrialState) -> TrialState:
+        first = begin + number * steps
+        indices = jax.vmap(lambda step: draw(seed, step))(first + jnp.arange(steps))
+
+        def one(i, state: TrialState) -> TrialState:
+            index = jax.tree.map(lambda all_: all_[i], indices)
+            takes = on & (state.failed < 0) & (first + i < end)
+            return jax.tree.map(partial(_where, takes), move(hyper, seed, state, index), state)
+
+        return jax.lax.fori_loop(0, steps, one, state)
+
+    return jax.lax.fori_loop(0, -(-(end - begin) // steps), block, state)
 
 
 def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Program:
@@ -137,6 +295,11 @@ def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tupl
 def on_cpu(mesh: Mesh) -> bool:
     """Tell whether the devices are CPU cores."""
     return mesh.devices.flat[0].platform == "cpu"
+
+
+def _steps_at_once(cell: Cell, mesh: Mesh) -> int:
+    """Return how many steps a block has: one on a CPU, whose loops may be of any length at no cost."""
+    return 1 if on_cpu(mesh) else max(1, min(STEPS, INDICES // cell.batch_size))
 
 
 def block(placement: str | int, mesh: Mesh) -> int | None:
@@ -152,36 +315,31 @@ def block(placement: str | int, mesh: Mesh) -> int | None:
     return None if placement == "map" or (placement == "auto" and on_cpu(mesh)) else 0
 
 
-def fitting(programs: Programs, hyper: Mapping[str, object], data_bytes: int) -> int:
+def fitting(engine: Engine, hyper: Mapping[str, object], data_bytes: int) -> int:
     """Return how many trials fit on the devices at once beside the data; states count twice, programs may copy them.
 
     Raises:
         ValueError: not even one does.
     """
-    held, working = trial.needed_bytes(programs.cell, hyper)
-    free = devices.free_memory(programs.mesh.devices.flat[0])
-    together = programs.block == 0
+    held, working = trial.needed_bytes(engine.cell, hyper)
+    free = devices.free_memory(engine.mesh.devices.flat[0])
+    together = engine.block == 0
     each = 2 * held + (working if together else 0)
-    shared = data_bytes + (0 if together else working * (programs.block or 1))
-    devices.check_memory(each + shared, programs.mesh.devices.flat[0])
-    return int((devices.MEMORY_SHARE * free - shared) // each) * programs.shards
+    shared = data_bytes + (0 if together else working * (engine.block or 1))
+    devices.check_memory(each + shared, engine.mesh.devices.flat[0])
+    return int((devices.MEMORY_SHARE * free - shared) // each) * engine.shards
 
 
 def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:
     """Apply `function` of one trial to each of a device's trials: in turn, or `block` (0: all) at once."""
-    if block is None:
-        return jax.lax.map(lambda of_one: function(*of_one), arguments)
-    return _in_blocks(jax.vmap(function), block, *arguments)
-
-
-def _in_blocks(function: Callable, block: int, *arguments: Any) -> Any:
-    """Apply `function` of `block` (0: all) trials to a device's trials, whose number `block` divides."""
     if block == 0:
-        return function(*arguments)
-    split = jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), arguments)
-    done = jax.lax.map(lambda of_some: function(*of_some), split)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
+        return jax.vmap(function)(*arguments)
+    return jax.lax.map(lambda of_one: function(*of_one), arguments, batch_size=block)
 
 
-def _where(mask: Bool[Array, " trials"], chosen: Array, other: Array) -> Array:
-    return jnp.where(mask.reshape(-1, *(1,) * (chosen.ndim - 1)), chosen, other)
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def _where(mask: Bool[Array, "*lanes"], chosen: Array, other: Array) -> Array:
+    return jnp.where(mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim)), chosen, other)

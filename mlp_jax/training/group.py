@@ -1,246 +1,265 @@
-"""Trials that are on the devices together: trained in step, evaluated, and ended one by one.
+"""Trials that are on the devices together: they go on from look to look, in step, and end one by one.
 
-Invariant: a trial that has ended (its target met, not finite, out of budget or of the race) is never trained again,
-and what is known of it no longer changes.
+Invariant: a trial that has ended (its target met, not finite, out of its budget) is never trained again. What is done
+between two looks (saving, showing progress, being interrupted) changes no number that the steps compute.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Set
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import losses
-from mlp_jax.data import Dataset
+from mlp_jax import losses, trial
 from mlp_jax.machine.clocks import Clock, Pace
-from mlp_jax.training import config as configs
-from mlp_jax.training.config import Config
-from mlp_jax.training.engine import Programs
-from mlp_jax.trial import Cell, Data
+from mlp_jax.training.engine import Engine, Look
+from mlp_jax.training.task import Task
+from mlp_jax.training.trials import Status, Trials
+from mlp_jax.trial import Data, TrialState
 
-RUNNING, COMPLETE, INCOMPLETE, INFEASIBLE = "RUNNING", "COMPLETE", "INCOMPLETE", "INFEASIBLE"
-GLANCE = 1.0  # seconds of training between two looks at the clock and at an interrupt
-
-
-class Progress(NamedTuple):
-    """What a live table shows: counts of trials, the best metric so far, trial-steps per second, seconds left."""
-
-    cell: Cell
-    running: int
-    done: int
-    infeasible: int
-    best: float
-    trial_steps_per_second: float
-    left: float
-
-
-class Table(NamedTuple):
-    """The trials as columns."""
-
-    hyper: dict[str, np.ndarray]
-    seeds: np.ndarray
-
-    @property
-    def size(self) -> int:
-        return len(self.seeds)
-
-
-class Rules(NamedTuple):
-    """What decides when trials are evaluated and when they end."""
-
-    config: Config
-    cell: Cell
-    dataset: Dataset
-    total: int
-    racing: int | None
-    evaluation_share: float
-    keep_params: bool
-
-    @property
-    def monitor(self) -> str:
-        return configs.monitored(self.dataset)
-
-    def rungs(self, points: np.ndarray, count: int) -> set[int]:
-        """The steps at which all but one in `racing` of `count` trials are stopped."""
-        if self.racing is None:
-            return set()
-        levels = range(1, math.floor(math.log(count, self.racing) + 1e-9) + 1)
-        return {int(points[np.argmin(abs(points - self.total / self.racing**k))]) for k in levels} - {0, self.total}
-
-
-class Book:
-    """What is known of every trial so far."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.status = np.full(table.size, RUNNING, dtype="<U10")
-        self.started = np.zeros(table.size, bool)
-        self.steps = np.zeros(table.size, np.int64)
-        self.failed = np.full(table.size, -1, np.int64)
-        self.steps_to_target = np.full(table.size, np.inf)
-        self.metrics: dict[str, np.ndarray] = {}
-        self.history: list[dict[str, np.ndarray]] = []
-        self.params: dict[int, Any] = {}
-
-    def waiting(self) -> np.ndarray:
-        """The trials that have not been started."""
-        return np.flatnonzero(~self.started)
-
-    def forget(self, rows: np.ndarray) -> None:
-        """Undo what was noted of trials that must start again."""
-        self.started[rows] = False
-        self.status[rows], self.steps[rows], self.failed[rows], self.steps_to_target[rows] = RUNNING, 0, -1, np.inf
-        self.history = [part for part in self.history if not np.isin(part["trial"], rows).any()]
-
-    def note(self, rows: np.ndarray, where: Mapping[str, float], metrics: Mapping[str, np.ndarray]) -> None:
-        """Keep the metrics of one evaluation of the trials `rows`."""
-        self.history.append({"trial": rows} | {k: np.full(len(rows), v) for k, v in where.items()} | dict(metrics))
-        for name, values in metrics.items():
-            self.metrics.setdefault(name, np.full(self.table.size, np.nan))[rows] = values
+GLANCE = 1.0  # seconds to the next look at the clock and at an interrupt
+GLANCE_ALONE = 0.25
+LAST = 2**31 - 1  # a step that no trial comes to
 
 
 class Group:
-    """Trials that are on the devices together, from start to end; lanes without a trial are copies that never run."""
+    """Trials `rows` on the devices, each in a lane of its own; lanes without a trial never run.
+
+    With `apart`, steps and evaluations are in calls of their own, so that each has its own time to the last call; else
+    a look holds both, and the time of one evaluation, measured at the start, divides it.
+    """
 
     def __init__(
         self,
-        rules: Rules,
-        programs: Programs,
+        task: Task,
+        trials: Trials,
+        engine: Engine,
         data: dict[str, Data],
-        book: Book,
-        rows: np.ndarray,
-        size: int,
         clock: Clock,
+        rows: np.ndarray,
+        lanes: int,
+        apart: bool,
+        evaluation_share: float,
+        rungs: Set[int],
     ) -> None:
-        self.rules, self.programs, self.data, self.book, self.clock = rules, programs, data, book, clock
-        self.points = configs.evaluation_points(rules.config, rules.total)
-        self.rungs = rules.rungs(self.points, len(rows))
-        self.wanted = [s for s in configs.SPLITS if s in (*rules.config.evaluate_on, rules.monitor) and s in data]
-        self.step, self.pace, self.best = 0, Pace(GLANCE), math.nan
-        self.evaluation_seconds = 0.0  # of the last one on the way
-        book.started[rows] = True
-        self._occupy(rows, size)
-        self.states = programs.start(clock, self.hyper, self.seeds)
-
-    def run(self, progress: Callable[[Progress], None], interrupted: Callable[[], bool]) -> None:
-        """Train until every trial has ended."""
-        self._evaluate()
-        for point in self.points[1:].astype(int).tolist():
-            while self.step < point and self.alive.any() and not interrupted():
-                self._train(point - self.step)
-                progress(self._progress())
-            if self.step < point:
-                break
-            if self.alive.any() and self._due(point):
-                self._evaluate()
-        if self.alive.any():
-            self._evaluate()
-        self.book.status[self.rows[self.alive]] = INCOMPLETE
-        self._empty()
+        self.task, self.trials, self.engine, self.data, self.clock = task, trials, engine, data, clock
+        self.apart, self.share, self.rungs = apart or task.config.noise_scale, evaluation_share, rungs
+        self.pace = Pace(GLANCE_ALONE if apart or task.total is None else GLANCE)
+        self.step, self.number = int(trials.steps[rows[0]]), int(trials.next_point[rows[0]])
+        self.points = np.full(task.room, LAST, np.int64)  # those in seconds are set when their time has come
+        if task.total is not None:
+            self.points[: len(task.points)] = task.points
+        first = int(rows[0])
+        self.begin_seconds = clock["training"] - (self._seconds_of(first) if trials.started[first] else 0.0)
+        self.evaluation_seconds = 0.0  # of one evaluation on the way of one trial
+        self._occupy(rows, lanes)
+        states = self._states(rows)
+        trials.started[rows] = True
+        self.lanes = engine.room(states, task.room)
 
     @property
     def alive(self) -> np.ndarray:
         """Which lanes hold a trial that has not ended."""
-        return self.occupied & (self.book.status[self.rows] == RUNNING)
+        return self.occupied & (self.trials.status[self.rows] == Status.RUNNING)
 
-    def _occupy(self, rows: np.ndarray, size: int) -> None:
-        """Give each trial of `rows` a lane, of `size` or the next number that the placement takes."""
-        lanes = -(-size // self.programs.multiple) * self.programs.multiple
-        self.rows = np.concatenate([rows, np.full(lanes - len(rows), rows[0])])
-        self.occupied = np.arange(lanes) < len(rows)
-        real = jnp.result_type(float)
-        table = self.book.table
-        self.hyper = self.programs.put({name: v[self.rows].astype(real) for name, v in table.hyper.items()})
-        self.seeds = self.programs.put(table.seeds[self.rows].astype(np.uint32))
+    @property
+    def spent(self) -> float:
+        """Seconds of training since these trials began."""
+        return self.clock["training"] - self.begin_seconds
 
-    def _train(self, room: int) -> None:
-        alive, count, before = self.alive, self.pace.of(room), self.clock["training"]
-        num_steps = self.programs.put(np.where(alive, count, 0).astype(np.int32))
-        self.states = self.programs.advance(
-            self.clock, self.data["train"], self.hyper, self.seeds, self.states, num_steps
+    def looks(self, stop: float) -> Iterator[None]:
+        """Go on to step `stop`, or until every trial has ended, pausing at each look."""
+        while self.alive.any() and (self.step < stop or self._due_here()):
+            if self._due_here():
+                self._go(self.step, self.number + 1, "evaluation")
+            elif self.apart:
+                self._go(self._until(stop), self.number, "training")
+            else:
+                until = self._until(stop)
+                self._go(until, int(np.searchsorted(self.points, until, side="right")), "training")
+            self._end_where_time_is_up()
+            self._compact()
+            yield
+
+    def put_away(self) -> None:
+        """Bring the states of the trials that go on, and of those that are kept, to the host."""
+        wanted = self.occupied & (self.trials.kept | (self.trials.status[self.rows] == Status.RUNNING))
+        self._fetch(np.flatnonzero(wanted))
+
+    def evaluate(self, lanes: np.ndarray, splits: Iterable[str]) -> dict[str, np.ndarray]:
+        """Return the metrics of the trials in these lanes as they are now."""
+        active = self.engine.put(np.isin(np.arange(len(self.rows)), lanes))
+        params, found = self.lanes.state.params, {}
+        for split in splits:
+            sums = jax.device_get(self.engine.evaluate(self.clock, self.data[split], params, active))
+            found |= self._metrics(split, jax.tree.map(lambda leaf: leaf[lanes], sums))
+        return found
+
+    def _due_here(self) -> bool:
+        """Whether the next point is here, to be evaluated before any step is taken."""
+        if self.task.total is None:
+            times = self.task.points
+            if self.number < len(times) and self.spent >= times[self.number] and self.points[self.number] == LAST:
+                self.points[self.number] = self.step
+        return bool(self.points[self.number] <= self.step)
+
+    def _until(self, stop: float) -> int:
+        """Return where to look next: in a glance, but not beyond the next point where that is evaluated apart."""
+        if self.task.total is None:
+            upcoming = self.task.points[self.number] if self.number < len(self.task.points) else math.inf
+            room = (upcoming - self.spent) * self.pace.rate
+        else:
+            room = min(self.points[self.number], stop) - self.step if self.apart else stop - self.step
+        if self.task.config.seconds is not None:
+            room = min(room, (self.task.config.seconds - self.spent) * self.pace.rate)
+        return self.step + self.pace.of(float(room))
+
+    def _go(self, until: int, due: int, part: str) -> None:
+        """Go to a look, with the evaluations up to the point `due`, and note what was found."""
+        alive, begin, before = self.alive, self.step, self.clock["training"]
+        wanted = self._wanted(due, until)
+        numbers = [number for number in range(self.number, due) if wanted[number]]
+        beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
+        points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
+        from_to = (np.int32(begin), np.int32(until), np.int32(self.number), np.int32(due))
+        look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
+        running, earlier = self.engine.put(alive), self.clock[part]
+        self.lanes = self.engine.advance(part, self.clock, look, self.data, self.hyper, self.seeds, running, self.lanes)
+        self._divide(self.clock[part] - earlier, part, numbers, alive, until - begin)
+        self.step, self.number = until, due
+        each = (self.clock["training"] - before) / max(1, until - begin)
+        self._learn(alive, {number: before + each * (int(self.points[number]) - begin) for number in numbers})
+
+    def _wanted(self, due: int, until: int) -> np.ndarray:
+        """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""
+        wanted = np.ones(self.task.room, bool)
+        if self.share >= 1 or self.apart:
+            return wanted
+        each, training = self.evaluation_seconds * self.alive.sum(), self.clock["training"]
+        spent = self.clock["evaluation"]
+        for number in range(self.number, due):
+            step = int(self.points[number])
+            at = training + (step - self.step) / max(self.pace.rate, 1e-9)
+            must = step in self.rungs or step == self.task.total
+            wanted[number] = must or spent + each <= self.share * (spent + each + at)
+            spent += each * wanted[number]
+        return wanted
+
+    def _divide(self, seconds: float, part: str, numbers: list[int], alive: np.ndarray, steps: int) -> None:
+        """Give the evaluations of a look their part of its time, and learn how many steps a second are taken."""
+        if part == "evaluation":
+            self.evaluation_seconds = seconds / max(1, int(alive.sum()))
+            return
+        evaluating = min(0.9 * seconds, self.evaluation_seconds * int(alive.sum()) * len(numbers))
+        self.clock.move("training", "evaluation", evaluating)
+        self.pace.took(steps, max(seconds - evaluating, 1e-9))
+
+    def _learn(self, alive: np.ndarray, where: dict[int, float]) -> None:
+        """Note what a look has found: `where` holds the points that were evaluated, with their seconds of training."""
+        lanes = np.flatnonzero(alive)
+        state, rows, trials = self.lanes.state, self.rows[alive], self.trials
+        steps, failed, seen, met = (
+            np.asarray(leaf)[lanes] for leaf in (state.step, state.failed, self.lanes.seen, self.lanes.met)
         )
-        self.pace.took(count, self.clock["training"] - before)
-        self.step += count
-        failed, rows = np.asarray(self.states.failed)[alive], self.rows[alive]
-        self.book.failed[rows] = failed
-        self.book.steps[rows] = np.where(failed >= 0, failed + 1, self.step)
-        self.book.status[rows[failed >= 0]] = INFEASIBLE
+        sums, batch_loss = jax.device_get((self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0))))
+        for number, seconds in where.items():
+            came = seen > number
+            found = self._place(int(self.points[number]), seconds) | {
+                "batch_loss": batch_loss[lanes[came], number] if self.points[number] else np.nan
+            }
+            at = (lanes[came], number)
+            for split in self.task.watched:
+                found |= self._metrics(split, jax.tree.map(lambda leaf, at=at: leaf[at], sums[split]))
+            if self.task.config.noise_scale:
+                found |= self._noise(lanes[came])
+            trials.note(rows[came], number, found)
+        trials.steps[rows], trials.failed[rows], trials.next_point[rows] = steps, failed, self.number
+        hit = (met >= 0) & (failed < 0)
+        trials.steps_to_target[rows[hit]] = self.points[met[hit]]
+        trials.status[rows[hit]] = Status.COMPLETE
+        trials.status[rows[failed >= 0]] = Status.INFEASIBLE
+        if self.task.total is not None and self.step >= self.task.total:
+            trials.status[rows[(failed < 0) & ~hit & self._seen_all()]] = Status.COMPLETE
+        if self.apart:
+            for lane in lanes[failed >= 0]:
+                self._evaluate_end(int(lane))
 
-    def _due(self, point: int) -> bool:
-        """Whether to evaluate here: at the end, at a rung, and elsewhere where it keeps to its share of the time."""
-        share, spent = self.rules.evaluation_share, self.clock["evaluation"] + self.evaluation_seconds
-        return point == self.rules.total or point in self.rungs or spent <= share * (spent + self.clock["training"])
+    def _seen_all(self) -> bool:
+        return self.number >= len(self.task.points)
 
-    def _evaluate(self) -> None:
-        """Note the metrics of the trials that run, and end those that met the target, failed or lost the race."""
-        alive, before = self.alive, self.clock["evaluation"]
-        metrics = {name: values for split in self.wanted for name, values in self._metrics(split, alive).items()}
-        self.evaluation_seconds = self.clock["evaluation"] - before
-        rows, examples = self.rows[alive], self.step * self.rules.cell.batch_size
-        where = {"step": self.step, "examples": examples, "epoch": examples / len(self.rules.dataset.train.y)}
-        where |= {"training_seconds": self.clock["training"]}
-        self.book.note(rows, where, metrics)
-        self._end(rows, metrics)
-        self._compact()
+    def _place(self, step: int, seconds: float) -> dict[str, float]:
+        examples = step * self.task.cell.batch_size
+        epoch = examples / len(self.task.dataset.train.y)
+        return {"step": step, "examples": examples, "epoch": epoch, "training_seconds": seconds - self.begin_seconds}
 
-    def _metrics(self, split: str, lanes: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the metrics on `split` of the trials in `lanes`."""
-        active = self.programs.put(lanes)
-        sums = jax.device_get(self.programs.evaluate(self.clock, self.data[split], self.states.params, active))
-        ones = [jax.tree.map(lambda leaf, lane=lane: leaf[lane], sums) for lane in np.flatnonzero(lanes)]
-        each = [losses.metrics(one, self.rules.dataset.target_scale) for one in ones]
-        return {f"{split}_{name}": np.array([one[name] for one in each]) for name in each[0]}
+    def _metrics(self, split: str, sums: losses.Sums) -> dict[str, np.ndarray]:
+        found = losses.metrics(sums, self.task.dataset.target_scale)
+        return {f"{split}_{name}": values for name, values in found.items()}
 
-    def _end(self, rows: np.ndarray, metrics: dict[str, np.ndarray]) -> None:
-        loss, status = metrics[f"{self.rules.monitor}_loss"], self.book.status
-        bad = ~np.isfinite(loss)
-        met = ~bad & configs.target_met(self.rules.config, self.rules.dataset, metrics)
-        self.book.failed[rows[bad]] = self.step
-        self.book.steps_to_target[rows[met]] = self.step
-        status[rows[bad]], status[rows[met]] = INFEASIBLE, COMPLETE
-        rest = ~bad & ~met
-        if self.step >= self.rules.total:
-            status[rows[rest]] = COMPLETE
-        elif self.step in self.rungs:
-            ranked = rows[rest][np.argsort(loss[rest], kind="stable")]
-            status[ranked[-(-len(ranked) // (self.rules.racing or 1)) :]] = INCOMPLETE
-        best = min if self.rules.dataset.task == "regression" else max
-        self.best = float(best(metrics[configs.score(self.rules.dataset)]))
+    def _noise(self, lanes: np.ndarray) -> dict[str, np.ndarray]:
+        active = self.engine.put(np.isin(np.arange(len(self.rows)), lanes))
+        params = self.lanes.state.params
+        found = self.engine.noise(self.clock, self.data["train"], self.hyper, params, active)
+        return {name: np.asarray(found[name])[lanes] for name in trial.NOISE}
+
+    def _evaluate_end(self, lane: int) -> None:
+        """Add to a trial's history what it is where it failed."""
+        lanes, row = np.array([lane]), self.rows[lane]
+        if self.trials.points["step"][row, max(0, self.number - 1)] == self.trials.steps[row]:
+            return
+        found = self._place(int(self.trials.steps[row]), self.clock["training"])
+        found |= {"batch_loss": np.asarray(self.lanes.state.loss)[lane]}
+        found |= self.evaluate(lanes, self.task.watched)
+        if self.task.config.noise_scale:
+            found |= self._noise(lanes)
+        self.trials.note(self.rows[lanes], self.number, found)
+
+    def _end_where_time_is_up(self) -> None:
+        """End all trials where the budget in seconds is used, after a last evaluation there."""
+        seconds = self.task.config.seconds
+        if seconds is None or self.spent < seconds or not self.alive.any():
+            return
+        rows = self.rows[self.alive]
+        last = self.trials.points["step"][rows[0]]
+        if np.nanmax(last, initial=-1) < self.step:
+            self.points[self.number] = self.step
+            self._go(self.step, self.number + 1, "evaluation")
+        self.trials.status[self.rows[self.alive]] = Status.COMPLETE
+
+    def _occupy(self, rows: np.ndarray, lanes: int) -> None:
+        """Give each trial of `rows` a lane, of at least so many."""
+        count = self.engine.lanes(max(lanes, len(rows)))
+        self.rows = np.concatenate([rows, np.full(count - len(rows), rows[0])])
+        self.occupied = np.arange(count) < len(rows)
+        real = jnp.result_type(float)
+        self.hyper = self.engine.put({name: v[self.rows].astype(real) for name, v in self.trials.hyper.items()})
+        self.seeds = self.engine.put(self.trials.seeds[self.rows].astype(np.uint32))
+
+    def _states(self, rows: np.ndarray) -> TrialState:
+        """Return the states of all lanes: from the seeds, or those that were put away."""
+        if not self.trials.started[rows[0]]:
+            return self.engine.start(self.clock, self.hyper, self.seeds)
+        each = [self.trials.states[row] for row in self.rows.tolist()]
+        return self.engine.put(jax.tree.map(lambda *leaves: np.stack(leaves), *each))
+
+    def _seconds_of(self, row: int) -> float:
+        return float(np.nanmax(self.trials.points["training_seconds"][row], initial=0.0))
 
     def _compact(self) -> None:
         """Where a device takes all its trials at once, let those that run move together and leave the rest behind."""
-        alive, shards = self.alive, self.programs.shards
-        lanes = shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards))))
-        if self.programs.block != 0 or not alive.any() or 2 * lanes > len(alive):
+        alive, shards = self.alive, self.engine.shards
+        count = shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards))))
+        if self.engine.block != 0 or not alive.any() or 2 * count > len(alive):
             return
-        self._empty()
+        if self.trials.kept:
+            self._fetch(np.flatnonzero(self.occupied & ~alive))
         index = np.flatnonzero(alive)
-        index = np.concatenate([index, np.full(lanes - len(index), index[0])])
-        self.states = self.programs.put(jax.tree.map(lambda leaf: leaf[index], self.states))
-        self._occupy(self.rows[alive], lanes)
+        index = np.concatenate([index, np.full(count - len(index), index[0])])
+        self.lanes = self.engine.put(jax.tree.map(lambda leaf: leaf[index], self.lanes))
+        self._occupy(self.rows[alive], count)
 
-    def _empty(self) -> None:
-        """Take the trials that have ended out of their lanes, with their parameters where these are wanted."""
-        ended = self.occupied & ~self.alive
-        if self.rules.keep_params:
-            lanes = np.flatnonzero(ended)
-            params = jax.device_get(jax.tree.map(lambda leaf: leaf[lanes], self.states.params))
-            of = lambda number: jax.tree.map(lambda leaf: leaf[number], params)
-            self.book.params |= {row: of(number) for number, row in enumerate(self.rows[lanes].tolist())}
-        self.occupied &= ~ended
-
-    def _progress(self) -> Progress:
-        status, alive = self.book.status, int(self.alive.sum())
-        left = alive * (self.rules.total - self.step) + len(self.book.waiting()) * self.rules.total
-        rate = self.pace.rate * max(1, alive)
-        return Progress(
-            cell=self.rules.cell,
-            running=alive,
-            done=int(np.isin(status, (COMPLETE, INCOMPLETE)).sum()),
-            infeasible=int((status == INFEASIBLE).sum()),
-            best=self.best,
-            trial_steps_per_second=rate,
-            left=left / rate,
-        )
+    def _fetch(self, lanes: np.ndarray) -> None:
+        states = jax.device_get(jax.tree.map(lambda leaf: leaf[lanes], self.lanes.state))
+        of = lambda number: jax.tree.map(lambda leaf: leaf[number], states)
+        self.trials.states |= {row: of(number) for number, row in enumerate(self.rows[lanes].tolist())}

@@ -1,229 +1,211 @@
-"""A run in progress: steps to the next look at the clock, evaluations on a schedule, checkpoints now and then.
+"""The training loop: trials are put on the devices, go on from look to look, race, are saved, and end.
 
-Invariant: what is done between two steps (evaluating, saving, showing progress, being interrupted) changes no number
-that the steps compute.
+Invariant: there is no other loop. A trial's numbers do not depend on which others are on the devices with it, on free
+memory, on how often the loop looks, or on how often it was interrupted and went on.
 """
 
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mlp_jax import losses, trial
-from mlp_jax.data import Dataset
-from mlp_jax.machine import devices, environment, programs
-from mlp_jax.machine.clocks import Clock, Pace
+from mlp_jax.machine.clocks import Clock
 from mlp_jax.rows import place
-from mlp_jax.training import config as configs
-from mlp_jax.training import meshes, prediction
-from mlp_jax.training.config import Config
-from mlp_jax.training.directory import Records
-from mlp_jax.trial import Cell
+from mlp_jax.training import engine as engines
+from mlp_jax.training.directory import Directory
+from mlp_jax.training.engine import Engine
+from mlp_jax.training.group import Group
+from mlp_jax.training.task import Task
+from mlp_jax.training.trials import Progress, Status, Trials
 
-if TYPE_CHECKING:
-    from mlp_jax.machine.checkpoint import Checkpoints
-
-GLANCE = 0.25  # seconds of training between two looks at the clock, the budget and an interrupt
 CHECKPOINT_SECONDS = 30.0
-_start = jax.jit(trial.start, static_argnums=0)
 
 
-class Progress(NamedTuple):
-    """What a live line shows; `metrics` are those of the last evaluation, `left` is in seconds (None: unknown)."""
+class Options(NamedTuple):
+    """How trials are trained; none of it changes a number, but racing and an evaluation share below 1.
 
-    step: int
-    total_steps: int | None
-    epoch: float
-    batch_loss: float
-    metrics: dict[str, float]
-    examples_per_second: float
-    left: float | None
-
-
-class Task(NamedTuple):
-    """What a Config means on its data: the cell, all hyper-parameters, the budget in steps (None: seconds bind)."""
-
-    config: Config
-    dataset: Dataset
-    cell: Cell
-    hyper: dict[str, float]
-    total: int | None
-
-
-def resolve(config: Config, dataset: Dataset) -> Task:
-    """Return what `config` means on `dataset`.
-
-    Raises:
-        ValueError: it does not fit.
+    `apart`: steps and evaluations are calls of their own, each with its own time. `lanes`: how many the programs have
+    at least. `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at a trial's end.
     """
-    cell = configs.make_cell(config, dataset)
-    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
-    return Task(config, dataset, cell, configs.make_hyper(config, cell, total), total)
+
+    placement: str | int = "auto"
+    apart: bool = False
+    lanes: int = 1
+    at_once: int | None = None
+    racing: int | None = None
+    evaluation_share: float = 1.0
+    ends: tuple[str, ...] = ()
 
 
 class Loop:
-    """A run in progress: its programs, its state, its history, and when to evaluate next."""
+    """Trials of one task on their way to their ends."""
 
-    def __init__(self, task: Task, clock: Clock, records: Records | None, mesh: Mesh | None) -> None:
-        self.config, self.dataset, self.cell, self.hyper, self.total = config, dataset, cell, hyper, total = task
-        self.clock, self.records = clock, records
-        self.monitor = configs.monitored(dataset)
-        with clock("startup"):
-            held, working = trial.needed_bytes(cell, hyper)
-            devices.check_memory(2 * held + working, jax.local_devices()[0])
-        with clock("io"):
-            splits = {name: getattr(dataset, name) for name in configs.SPLITS}
-            self.data = {name: place(cell.network, dataset, split) for name, split in splits.items() if len(split.y)}
-            self.traced = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in hyper.items()}
-            self.seed = jnp.uint32(config.seed)
-        self.state = programs.shared(_start, cell.starting)("training", clock, self.traced, self.seed)
-        advance, evaluate = (trial.advance, trial.evaluate) if mesh is None else meshes.shared(mesh)
-        self.advance = programs.shared(advance, cell)
-        self.sums = programs.shared(evaluate, cell.evaluating)
-        self.noise = programs.shared(trial.noise, cell.evaluating)
-        if mesh is not None:
-            with clock("io"):
-                on_one = (self.data, self.traced, self.seed, self.state)
-                self.data, self.traced, self.seed, self.state = meshes.put_everywhere(mesh, on_one)
-        self.history: list[dict] = []
-        self.checkpoints = None if records is None else self._restore(records)
-        self.step = int(self.state.step)
-        self.points = configs.evaluation_points(config, total)
-        self.pace = Pace(GLANCE)
-
-    def run(self, progress: Callable[[Progress], None], interrupted: Callable[[], bool]) -> str:
-        """Train to the end of the budget, the target, a failure or an interrupt, and return the status."""
-        status = None
-        while status is None:
-            if not self.history or self.position >= self.next_point:
-                self._evaluate()
-            status = self._status(interrupted())
-            if status is None:
-                self._train()
-                self._save_when_due()
-                progress(self._progress())
-        if status != "INCOMPLETE" and self.history[-1]["step"] != self.step:
-            self._evaluate()
-        self.metrics = {name: value for split in self.data for name, value in self._metrics(split).items()}
-        if self.checkpoints is not None:
-            self._save()
-        return status
-
-    def close(self) -> None:
-        """Wait for what is still being written."""
-        if self.checkpoints is not None:
-            self.checkpoints.close()
-
-    @property
-    def failed(self) -> int:
-        """The step whose loss was not finite; the last one where it was only the evaluation's."""
-        return int(self.state.failed) if int(self.state.failed) >= 0 else self.step
-
-    @property
-    def target_met(self) -> bool:
-        """Whether the last evaluation meets `stop_at`."""
-        return configs.target_met(self.config, self.dataset, self.history[-1])
-
-    @property
-    def position(self) -> float:
-        """How far the run is, in the unit of `points`."""
-        return self.clock["training"] if self.total is None else self.step
-
-    @property
-    def next_point(self) -> float:
-        last = self.history[-1]["training_seconds" if self.total is None else "step"]
-        return next((point for point in self.points if point > last), np.inf)
-
-    def _restore(self, records: Records) -> "Checkpoints":
-        with self.clock("startup"):
-            from mlp_jax.machine.checkpoint import Checkpoints
-        with self.clock("io"):
-            records.write_json("environment.json", environment.describe())
-            records.write_json("model.json", prediction.remember(self.cell, self.hyper, self.dataset))
-            checkpoints = Checkpoints(records.checkpoints)
-            self.saved_at = time.perf_counter()
-            if checkpoints.latest is not None:
-                self.state, note = checkpoints.restore(self.state)
-                self.history = note["history"]
-                self.clock.continue_from(note["seconds"])
-            return checkpoints
-
-    def _train(self) -> None:
-        """Advance to the next look at the clock, or to the next point if that comes first."""
-        if self.total is None:
-            room = (self.next_point - self.position) * self.pace.rate
-        else:
-            room = min(self.next_point, self.total) - self.step
-        steps, before = self.pace.of(room), self.clock["training"]
-        fixed = (self.traced, self.seed, self.data["train"])
-        self.state = self.advance("training", self.clock, *fixed, self.state, np.int32(steps))
-        self.step = int(self.state.step)
-        self.pace.took(steps, self.clock["training"] - before)
-
-    def _metrics(self, split: str) -> dict[str, float]:
-        sums = jax.device_get(self.sums("evaluation", self.clock, self.state.params, self.data[split]))
-        return {f"{split}_{name}": value for name, value in losses.metrics(sums, self.dataset.target_scale).items()}
-
-    def _noise(self) -> dict[str, float]:
-        given = {name: self.hyper.get(name, 0.0) for name in trial.REGULARIZERS}
-        regularizers = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in given.items()}
-        found = self.noise("evaluation", self.clock, regularizers, self.state.params, self.data["train"])
-        return {name: float(found[name]) for name in trial.NOISE}
-
-    def _evaluate(self) -> None:
-        wanted = [split for split in self.data if split in (*self.config.evaluate_on, self.monitor)]
-        metrics = {name: value for split in wanted for name, value in self._metrics(split).items()}
-        self.history.append(self._row() | metrics | (self._noise() if self.config.noise_scale else {}))
-        if self.records is not None:
-            with self.clock("io"):
-                self.records.write_metrics(self.history)
-
-    def _row(self) -> dict[str, int | float]:
-        examples = self.step * self.cell.batch_size
-        return {
-            "step": self.step,
-            "examples": examples,
-            "epoch": examples / len(self.dataset.train.y),
-            "training_seconds": self.clock["training"],
-            "batch_loss": float(self.state.loss) if self.step else float("nan"),
-        }
-
-    def _status(self, interrupted: bool) -> str | None:
-        if int(self.state.failed) >= 0 or not math.isfinite(self.history[-1][f"{self.monitor}_loss"]):
-            return "INFEASIBLE"
-        if self.target_met or self._budget_used():
-            return "COMPLETE"
-        return "INCOMPLETE" if interrupted else None
-
-    def _budget_used(self) -> bool:
-        out_of_time = self.config.seconds is not None and self.clock["training"] >= self.config.seconds
-        return out_of_time or (self.total is not None and self.step >= self.total)
-
-    def _save_when_due(self) -> None:
-        if self.checkpoints is not None and time.perf_counter() - self.saved_at >= CHECKPOINT_SECONDS:
-            self._save()
-
-    def _save(self) -> None:
-        assert self.checkpoints is not None
-        with self.clock("io"):
-            self.checkpoints.save(self.step, self.state, {"history": self.history, "seconds": self.clock.seconds})
+    def __init__(
+        self, task: Task, trials: Trials, mesh: Mesh, options: Options, clock: Clock, directory: Directory | None = None
+    ) -> None:
+        self.task, self.trials, self.options, self.clock, self.directory = task, trials, options, clock, directory
+        self.engine = Engine(task.cell, mesh, engines.block(options.placement, mesh), task.watched)
+        self.before = self.engine.compilations
+        splits = {name: getattr(task.dataset, name) for name in task.splits}
+        fits = engines.fitting(self.engine, trials.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
+        self.size = min(trials.size, fits, options.at_once or trials.size)
+        self.lanes = min(options.lanes, fits) if self.engine.block is None else 1  # an idle lane costs nothing in turn
+        placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
+        self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
         self.saved_at = time.perf_counter()
+        self.best, self.stopped = math.nan, False
 
-    def _progress(self) -> Progress:
-        seconds = [] if self.config.seconds is None else [self.config.seconds - self.clock["training"]]
-        steps = [] if self.total is None else [(self.total - self.step) / self.pace.rate]
-        row = self._row()
+    def run(self, progress: Callable[[Progress], None], interrupted: Callable[[], bool]) -> Trials:
+        """Train every trial to its end, or until interrupted, and return what is known of all."""
+        for rung in (*self._rungs(), self.task.room):
+            while len(rows := self._next(rung)) and not self._asked_to_stop(interrupted):
+                self._train_or_halve(rows, rung, progress, interrupted)
+            if self.stopped:
+                break
+            self._race(rung)
+        for row in self._unmeasured():
+            self._evaluate_ends(self._group(np.array([row])), np.zeros(0, int))
+        if self.directory is not None:
+            self.directory.end(self.trials, self.clock)
+        self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
+        self.trials.seconds = self.clock.seconds
+        self.trials.compilations = self.engine.compilations - self.before
+        return self.trials
+
+    def _unmeasured(self) -> list[int]:
+        """Return the trials that ended earlier, before this process began, and whose ends it must evaluate again."""
+        splits = self.options.ends
+        return [row for row in self.trials.states if splits and np.isnan(self.trials.metric(f"{splits[0]}_loss")[row])]
+
+    def _asked_to_stop(self, interrupted: Callable[[], bool]) -> bool:
+        self.stopped = self.stopped or interrupted()
+        return self.stopped
+
+    def _rungs(self) -> list[int]:
+        """The numbers of the points at which all but one in `racing` of the points of the search are stopped."""
+        racing, total, points = self.options.racing, self.task.total, self.task.points
+        if racing is None or total is None:
+            return []
+        levels = range(1, math.floor(math.log(len(np.unique(self._settings())), racing) + 1e-9) + 1)
+        numbers = {int(np.argmin(abs(points - total / racing**k))) for k in levels}
+        return sorted(numbers - {0, len(points) - 1})
+
+    def _settings(self) -> np.ndarray:
+        """Return the number of the hyper-parameters' setting of each trial: those that differ in the seed share one."""
+        columns = np.stack(list(self.trials.hyper.values()), axis=1)
+        return np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def _next(self, rung: int) -> np.ndarray:
+        """Return trials that have not come to a rung, and are at one step: those that have come furthest, first."""
+        (rows,) = np.nonzero((self.trials.status == Status.RUNNING) & (self.trials.next_point <= rung))
+        if not len(rows):
+            return rows
+        at = np.where(self.trials.started[rows], self.trials.steps[rows], -1)
+        return rows[at == at.max()][: self.size]
+
+    def _train_or_halve(self, rows: np.ndarray, rung: int, progress: Callable, interrupted: Callable) -> None:
+        try:
+            self._train(rows, rung, progress, interrupted)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            if self.size == 1:
+                raise ValueError(f"one trial does not fit into memory: {str(error).splitlines()[0]}") from error
+            self.trials.forget(rows)
+            self.size = -(-self.size // 2)
+
+    def _train(self, rows: np.ndarray, rung: int, progress: Callable, interrupted: Callable) -> None:
+        """Train trials to a rung, or until interrupted."""
+        task, group = self.task, self._group(rows)
+        stop = task.points[rung] if rung < len(task.points) else task.total or math.inf
+        for _ in group.looks(stop):
+            self._note_best(group)
+            if group.pace.rate:
+                progress(self._progress(group))
+            self._save_now_and_then(group)
+            if self._asked_to_stop(interrupted):
+                break
+        self._evaluate_ends(group, np.flatnonzero(group.alive) if self.stopped else np.zeros(0, int))
+        group.put_away()
+
+    def _group(self, rows: np.ndarray) -> Group:
+        """Put trials on the devices."""
+        rungs = {int(self.task.points[number]) for number in self._rungs()}
+        how = (self.options.apart, self.options.evaluation_share, rungs)
+        lanes = max(self.lanes, self.size)
+        return Group(self.task, self.trials, self.engine, self.data, self.clock, rows, lanes, *how)
+
+    def _evaluate_ends(self, group: Group, interrupted: np.ndarray) -> None:
+        """Note the metrics of trials at their ends, where no evaluation on the way has done so."""
+        asked = [(interrupted, self.task.watched), (np.flatnonzero(group.occupied), self.options.ends)]
+        for lanes, splits in asked:
+            if len(lanes):
+                found = group.evaluate(lanes, splits)
+                for name, values in found.items():
+                    self.trials.metric(name)[group.rows[lanes]] = values
+
+    def _race(self, rung: int) -> None:
+        """Stop the trials of all but the best settings; of a setting counts the median over its seeds."""
+        trials, racing = self.trials, self.options.racing
+        running = trials.status == Status.RUNNING
+        if racing is None or not running.any():
+            return
+        loss = trials.points[f"{self.task.monitor}_loss"][:, rung]
+        cost = np.where(running, loss, np.where(np.isfinite(trials.steps_to_target), -np.inf, np.inf))
+        setting = self._settings()
+        there = np.unique(setting[running])
+        medians = np.array([_median(cost[setting == one]) for one in there])
+        ranked = there[np.argsort(medians, kind="stable")]
+        out = running & np.isin(setting, ranked[-(-len(ranked) // racing) :])
+        trials.status[out] = Status.INCOMPLETE
+
+    def _save_now_and_then(self, group: Group) -> None:
+        """Keep what a look has found, and now and then the states too."""
+        if self.directory is None:
+            return
+        with self.clock("io"):
+            self.directory.note(self.trials)
+        if time.perf_counter() - self.saved_at >= CHECKPOINT_SECONDS:
+            group.put_away()
+            self.directory.save(self.trials, self.clock)
+            self.saved_at = time.perf_counter()
+
+    def _note_best(self, group: Group) -> None:
+        """Keep the best score so far, whatever trial it is of."""
+        scores = self.trials.points[self.task.score][group.rows[group.occupied]]
+        if np.isfinite(scores).any():
+            best = np.nanmin if self.task.less_is_better else np.nanmax
+            self.best = float(best([best(scores), self.best]))
+
+    def _progress(self, group: Group) -> Progress:
+        task, trials, status = self.task, self.trials, self.trials.status
+        running, row = int(group.alive.sum()), int(group.rows[0])
+        waiting = int((status == Status.RUNNING).sum()) - running
+        rate = group.pace.rate * max(1, running)
+        seconds = math.inf if task.config.seconds is None else task.config.seconds - group.spent
+        steps = math.inf if task.total is None else task.total - group.step
+        each = min(seconds, steps / max(group.pace.rate, 1e-9))
+        last = max(0, group.number - 1)
         return Progress(
-            step=self.step,
-            total_steps=self.total,
-            epoch=row["epoch"],
-            batch_loss=row["batch_loss"],
-            metrics=self.history[-1],
-            examples_per_second=self.pace.rate * self.cell.batch_size,
-            left=max(0.0, min(seconds + steps)),
+            cell=task.cell,
+            total_steps=task.total,
+            step=group.step,
+            epoch=group.step * task.cell.batch_size / len(task.dataset.train.y),
+            batch_loss=float(np.asarray(group.lanes.state.loss)[0]),
+            metrics={name: float(trials.points[name][row, last]) for name in task.metric_names},
+            running=running,
+            done=int(np.isin(status, (Status.COMPLETE, Status.INCOMPLETE)).sum()),
+            infeasible=int((status == Status.INFEASIBLE).sum()),
+            best=self.best,
+            trial_steps_per_second=rate,
+            left=max(0.0, each * (1 + waiting / max(1, self.size))),
         )
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median, of an even number the upper one, so that infinities do not meet."""
+    return float(np.sort(values)[len(values) // 2])

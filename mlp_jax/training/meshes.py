@@ -4,9 +4,6 @@ Invariant: a layout decides where numbers are computed, not which, within the ro
 every device: what is shared is the work on them.
 """
 
-from functools import lru_cache, partial
-from typing import Any
-
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
@@ -37,8 +34,8 @@ def data_axis(mesh: Mesh) -> str | None:
     return "data" if mesh.shape["data"] > 1 else None
 
 
-def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
-    """Return the mesh for a trial that trains alone; None is one device.
+def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh:
+    """Return the mesh for a trial that trains alone.
 
     Args:
         asked: (1, number of devices), (1, 1) for one device, or None: as many as pay, of this process; on a CPU one,
@@ -50,9 +47,9 @@ def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
     there = jax.local_devices()
     if asked is None:
         data = 1 if there[0].platform == "cpu" else choose(len(there), 1, batch_size)[1]
-        return None if data == 1 else devices.mesh((1, data), there[:data])
+        return devices.mesh((1, data), there[:data])
     if tuple(asked) == (1, 1):
-        return None
+        return devices.mesh((1, 1), there[:1])
     if asked[0] != 1:
         raise ValueError(
             f"mesh {asked[0]} × {asked[1]} is for many trials, and this is one; give 1 × {len(there)}, or 1 × 1"
@@ -63,16 +60,3 @@ def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh | None:
 def put_everywhere(mesh: Mesh, values: PyTree) -> PyTree:
     """Copy arrays to every device."""
     return jax.device_put(values, NamedSharding(mesh, PartitionSpec()))
-
-
-@lru_cache(maxsize=8)
-def shared(mesh: Mesh) -> tuple[Any, Any]:
-    """Return `trial.advance` and `trial.evaluate` for one trial whose rows all devices of `mesh` share."""
-    advance = jax.jit(partial(_shared, trial.steps, mesh), static_argnums=0, donate_argnums=4)
-    return advance, jax.jit(partial(_shared, trial.evaluate, mesh), static_argnums=0)
-
-
-def _shared(function: Any, mesh: Mesh, cell: trial.Cell, *arguments: Any) -> Any:
-    of_device = lambda *arguments: function(cell, *arguments, data_axis(mesh))
-    everywhere = PartitionSpec()
-    return jax.shard_map(of_device, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False)(*arguments)

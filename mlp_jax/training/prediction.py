@@ -5,7 +5,7 @@ Invariant: for images and .npy files the run's directory is enough; only `index`
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class Trained(NamedTuple):
     data: dict
 
 
-def remember(cell: Cell, hyper: dict[str, float], dataset: Dataset) -> dict:
+def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
     """Return what `model.json` holds: all that predictions need beside the parameters."""
     return {
         "cell": dataclasses.asdict(cell),

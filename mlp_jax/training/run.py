@@ -1,20 +1,20 @@
-"""One run: train a trial of a Config to its budget, and say how that went; kept on disk where asked."""
+"""One run: a population of one, with a directory where asked, and how it went."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from mlp_jax import model
 from mlp_jax.data import Dataset
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
-from mlp_jax.training import config as configs
-from mlp_jax.training import loop as loops
-from mlp_jax.training import meshes
+from mlp_jax.training import meshes, task
 from mlp_jax.training.config import Config
-from mlp_jax.training.directory import Records
-from mlp_jax.training.loop import Progress
+from mlp_jax.training.directory import RunDirectory
+from mlp_jax.training.loop import Loop, Options
+from mlp_jax.training.trials import Progress, Status, Trials
 from mlp_jax.trial import Cell, TrialState
 
 
@@ -115,25 +115,37 @@ def train(
     if resume and out is None:
         raise ValueError("resume needs the directory of the run to go on with; give --out too")
     with clock("io"):
-        task = loops.resolve(config, dataset or configs.load_data(config))
-        over = meshes.of_one_trial(mesh, task.cell.batch_size)
-        records = None if out is None else Records(Path(out), config, resume)
-    loop = loops.Loop(task, clock, records, over)
+        asked = task.resolve(config, dataset)
+        over = meshes.of_one_trial(mesh, asked.cell.batch_size)
+        hyper = {name: np.array([value]) for name, value in asked.hyper().items()}
+        trials = Trials(asked, hyper, np.array([config.seed]))
+        trials.kept = True
+        directory = None if out is None else RunDirectory(Path(out), trials, resume)
     try:
-        status = loop.run(progress or (lambda _: None), interrupted)
+        if directory is not None:
+            directory.open(trials, clock)
+        loop = Loop(asked, trials, over, Options(apart=True, ends=asked.splits), clock, directory)
+        loop.run(progress or (lambda _: None), interrupted)
     finally:
-        loop.close()
-    reached = float(loop.step) if loop.target_met else math.inf
+        if directory is not None:
+            directory.close()
+    return _of(trials)
+
+
+def _of(trials: Trials) -> Run:
+    """Return the only one of `trials`."""
+    config, status, failed = trials.config, str(trials.status[0]), int(trials.failed[0])
+    names = [f"{split}_{name}" for split in trials.task.splits for name in trials.task.metrics_of_one]
     return Run(
         config=config,
-        cell=task.cell,
-        hyper=task.hyper,
-        dataset=task.dataset,
-        state=loop.state,
+        cell=trials.cell,
+        hyper={name: float(column[0]) for name, column in trials.hyper.items()},
+        dataset=trials.task.dataset,
+        state=trials.states[0],
         status=status,
-        failed=loop.failed if status == "INFEASIBLE" else None,
-        metrics=loop.metrics,
-        steps_to_target=None if config.stop_at is None else reached,
-        history=loop.history,
-        seconds=clock.seconds,
+        failed=failed if status == Status.INFEASIBLE else None,
+        metrics={name: float(trials.metric(name)[0]) for name in names},
+        steps_to_target=None if config.stop_at is None else float(trials.steps_to_target[0]),
+        history=trials.rows_of(0),
+        seconds=trials.seconds,
     )

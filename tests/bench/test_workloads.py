@@ -35,14 +35,15 @@ def test_a_trial_alone_takes_the_steps_of_training():
     alone = workloads.Alone(CELL, VALUES, workloads.held(X, Y))
     alone.run(2)
     alone.run(3)
-    jax.tree.map(np.testing.assert_array_equal, alone.state, advanced(0, 5))
+    state = jax.tree.map(lambda leaf: leaf[0], alone.lanes.state)
+    jax.tree.map(np.testing.assert_array_equal, state, advanced(0, 5))
     assert alone.seconds > 0
 
 
 def test_given_weights_stay_whole():
     params = advanced(3, 1).params
     alone = workloads.Alone(CELL, VALUES, workloads.held(X, Y), params)
-    jax.tree.map(np.testing.assert_array_equal, alone.state.params, params)
+    jax.tree.map(lambda ours, given: np.testing.assert_array_equal(ours[0], given), alone.params, params)
     alone.run(1)
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
 
@@ -50,10 +51,10 @@ def test_given_weights_stay_whole():
 def test_trials_together_are_the_trials_of_their_seeds():
     together = workloads.Together(CELL, VALUES, workloads.held(X, Y), 3)
     together.run(4)
-    assert together.states.step[:3].tolist() == [4, 4, 4]
-    assert not together.states.step[3:].any(), "a lane without a trial must not run"
+    assert together.lanes.state.step[:3].tolist() == [4, 4, 4]
+    assert not together.lanes.state.step[3:].any(), "a lane without a trial must not run"
     for seed in range(3):
-        own = jax.tree.map(lambda leaf: leaf[seed], together.states.params)  # noqa: B023
+        own = jax.tree.map(lambda leaf: leaf[seed], together.params)  # noqa: B023
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), own, advanced(seed, 4).params)
 
 

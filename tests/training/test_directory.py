@@ -1,60 +1,91 @@
-"""Files on disk: whole or not there, and never another run's."""
+"""What training leaves on disk: never another run's, never on other data."""
 
-import errno
+import dataclasses
 import json
-import math
 
 import numpy as np
 import pytest
 
-from mlp_jax.machine import files
+from mlp_jax.machine.clocks import Clock
+from mlp_jax.training import run, task
 from mlp_jax.training.config import Config
-from mlp_jax.training.directory import Records
+from mlp_jax.training.directory import Directory, RunDirectory
+from mlp_jax.training.trials import Trials
+
+IRIS = Config(dataset="iris", hidden=(4,), batch_size=8, steps=6, evaluations=2)
 
 
-def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("before")
-
-    def fill_the_disk(partial):
-        partial.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match=r"can't write .*file: No space left on device"):
-        files.replace(path, fill_the_disk)
-    assert path.read_text() == "before"
-    files.replace(path, lambda partial: partial.write_text("after"))
-    assert path.read_text() == "after"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_numbers_that_json_lacks_become_null(tmp_path):
-    kept = Records(tmp_path / "run", Config(), resume=False)
-    kept.write_json("numbers.json", {"a": [1.5, math.nan, {"b": -math.inf}], "c": (2, "x", None)})
-    assert json.loads((tmp_path / "run/numbers.json").read_text()) == {
-        "a": [1.5, None, {"b": None}],
-        "c": [2, "x", None],
-    }
-
-
-def test_rows_with_different_columns_make_one_table(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    kept = Records(tmp_path, Config(), resume=False)
-    kept.write_metrics([{"step": 0, "loss": math.nan}, {"step": 3, "loss": 0.5}])
-    table = pandas.read_parquet(tmp_path / "metrics.parquet")
-    assert list(table["step"]) == [0, 3]
-    np.testing.assert_array_equal(table["loss"], [math.nan, 0.5])
+def trials(config: Config = IRIS, count: int = 1) -> Trials:
+    asked = task.resolve(config)
+    return Trials(asked, {name: np.full(count, value) for name, value in asked.hyper().items()}, np.arange(count))
 
 
 def test_a_damaged_configuration_is_named(tmp_path):
-    Records(tmp_path, Config(), resume=False)
+    RunDirectory(tmp_path, trials(), resume=False)
     (tmp_path / "config.json").write_text('{"datas')
     with pytest.raises(ValueError, match=r"config.json is damaged"):
-        Records(tmp_path, Config(), resume=True)
+        RunDirectory(tmp_path, trials(), resume=True)
     assert (tmp_path / "config.json").read_text() == '{"datas'
 
 
 def test_what_an_interrupted_write_left_does_not_block_the_directory(tmp_path):
     (tmp_path / "config.json.123.partial").write_text("{")
-    Records(tmp_path, Config(), resume=False)
+    RunDirectory(tmp_path, trials(), resume=False)
     assert (tmp_path / "config.json").exists()
+
+
+def write_table(path, changed: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    np.savez(path, x=x + changed, y=(x[:, 0] > 0).astype(int))
+
+
+def test_a_run_on_data_that_changed_is_refused_and_left_as_it_was(tmp_path):
+    write_table(tmp_path / "d.npz", changed=False)
+    config = Config(dataset=str(tmp_path / "d.npz"), hidden=(4,), batch_size=8, steps=6)
+    run.train(config, out=tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    write_table(tmp_path / "d.npz", changed=True)
+    with pytest.raises(ValueError, match="holds a run on other data"):
+        run.train(config, out=tmp_path / "run", resume=True)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_a_run_that_goes_on_keeps_the_description_of_where_it_began(tmp_path):
+    run.train(IRIS, out=tmp_path)
+    (tmp_path / "environment.json").write_text('{"jax": "of yesterday"}')
+    run.train(IRIS, out=tmp_path, resume=True)
+    assert json.loads((tmp_path / "environment.json").read_text()) == {"jax": "of yesterday"}
+
+
+def test_a_run_saved_without_its_status_goes_on(tmp_path):
+    """Checkpoints of the first versions hold a history and seconds alone."""
+    whole = run.train(IRIS, out=tmp_path)
+    from mlp_jax.machine.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    state, note = checkpoints.restore(whole.state)
+    checkpoints.close()
+    older = {name: note[name] for name in ("history", "seconds")}
+    import shutil
+
+    shutil.rmtree(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(6, state, older)
+    checkpoints.close()
+    again = run.train(IRIS, out=tmp_path, resume=True)
+    assert (again.status, again.steps, again.metrics) == (whole.status, whole.steps, whole.metrics)
+
+
+def test_a_directory_that_is_there_for_a_time_alone_is_made_late_and_replaces_what_is_not_its_own(tmp_path):
+    work = tmp_path / "work"
+    population = trials(count=3)
+    directory = Directory(work, population, resume=True, transient=True)
+    directory.open(population, Clock())
+    assert not work.exists()
+    directory.save(population, Clock())
+    directory.close()
+    assert (work / "checkpoints").exists()
+    other = trials(dataclasses.replace(IRIS, hidden=(5,)), count=3)
+    Directory(work, other, resume=True, transient=True).open(other, Clock())
+    assert not work.exists()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import NamedSharding, PartitionSpec
 
 from mlp_jax import losses, model, rows, trial
 from mlp_jax.machine import devices
@@ -63,15 +64,28 @@ def over(count: int):
     return devices.mesh((1, count), jax.devices()[:count])
 
 
+def shared(mesh):
+    """Return `trial.advance` and `trial.evaluate` for one trial whose rows all devices of `mesh` share."""
+
+    def over_rows(function, cell: Cell, *arguments):
+        of_device = lambda *arguments: function(cell, *arguments, meshes.data_axis(mesh))
+        place = PartitionSpec()
+        return jax.shard_map(of_device, mesh=mesh, in_specs=place, out_specs=place, check_vma=False)(*arguments)
+
+    return tuple(jax.jit(partial(over_rows, each), static_argnums=0) for each in (trial.steps, trial.evaluate))
+
+
+def put_everywhere(mesh, values):
+    return jax.device_put(values, NamedSharding(mesh, PartitionSpec()))
+
+
 def both_ways(cell: Cell, count: int, num_steps: int = 12, **hyper: float):
     """Return the state after `num_steps` steps on one device, and on `count` that share the rows."""
     full = trial.complete(cell, **{"learning_rate": 0.1, "l2": 0.01, "label_smoothing": 0.1} | hyper)
     start = lambda: trial.start(cell, full, SEED)
     mesh, data = over(count), make_data()
     one = trial.advance(cell, full, SEED, data, start(), jnp.int32(num_steps))
-    several = meshes.shared(mesh)[0](
-        cell, *meshes.put_everywhere(mesh, (full, SEED, data, start(), jnp.int32(num_steps)))
-    )
+    several = shared(mesh)[0](cell, *put_everywhere(mesh, (full, SEED, data, start(), jnp.int32(num_steps))))
     return jax.device_get((one, several))
 
 
@@ -124,13 +138,13 @@ def test_a_trial_that_diverges_does_so_at_the_same_step():
 def test_however_the_steps_are_divided_several_devices_give_the_same_bits():
     cell, mesh = Cell(network=NETWORK, batch_size=13), over(8)
     hyper = trial.complete(cell, learning_rate=0.1)
-    advance, _ = meshes.shared(mesh)
-    shared = partial(meshes.put_everywhere, mesh)
+    advance, _ = shared(mesh)
+    put = partial(put_everywhere, mesh)
 
     def after(*parts: int):
-        state = shared(trial.start(cell, hyper, SEED))
+        state = put(trial.start(cell, hyper, SEED))
         for part in parts:
-            state = advance(cell, *shared((hyper, SEED, make_data())), state, shared(jnp.int32(part)))
+            state = advance(cell, *put((hyper, SEED, make_data())), state, put(jnp.int32(part)))
         return jax.device_get(state)
 
     jax.tree.map(np.testing.assert_array_equal, after(15), after(1, 4, 0, 10))
@@ -143,7 +157,7 @@ def test_an_evaluation_counts_every_row_once(monkeypatch, count, n):
     network = Network(inputs=5, hidden=(n,), outputs=3)  # of this test alone
     cell, data, mesh = Cell(network=network), make_data(n), over(count)
     params = model.init(jax.random.key(0), network)
-    sums = meshes.shared(mesh)[1](cell, *meshes.put_everywhere(mesh, (params, data)))
+    sums = shared(mesh)[1](cell, *put_everywhere(mesh, (params, data)))
     z = jax.vmap(partial(model.forward, network, params))(rows.normalize(data, data.x))
     whole = losses.sums(network, cell.loss, z, data.y, jnp.ones(n, bool))
     assert (int(sums.n), int(sums.errors)) == (n, int(whole.errors))
@@ -163,10 +177,9 @@ def test_a_mesh_of_all_devices():
 
 
 def test_one_trial_is_on_one_device_of_a_cpu_unless_asked():
-    assert meshes.of_one_trial(None, 60_000) is None
-    assert meshes.of_one_trial((1, 1), 60_000) is None
+    for asked in (None, (1, 1)):
+        assert dict(meshes.of_one_trial(asked, 60_000).shape) == {"trial": 1, "data": 1}
     asked = meshes.of_one_trial((1, 8), 4)
-    assert asked is not None
     assert dict(asked.shape) == {"trial": 1, "data": 8}
     with pytest.raises(ValueError, match="mesh 4 × 2 is for many trials, and this is one; give 1 × 8, or 1 × 1"):
         meshes.of_one_trial((4, 2), 60_000)
@@ -174,10 +187,10 @@ def test_one_trial_is_on_one_device_of_a_cpu_unless_asked():
         meshes.of_one_trial((1, 7), 60_000)
 
 
-@pytest.mark.parametrize(("batch_size", "used"), [(32, None), (1024, 2), (60_000, 8)])
+@pytest.mark.parametrize(("batch_size", "used"), [(32, 1), (1024, 2), (60_000, 8)])
 def test_one_trial_takes_as_many_accelerators_as_pay(monkeypatch, batch_size, used):
     asked, one = [], devices.mesh((8, 1))
     monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu")] * 8)
     monkeypatch.setattr(devices, "mesh", lambda shape, there: asked.append((shape, len(there))) or one)
-    assert (meshes.of_one_trial(None, batch_size) is None) == (used is None)
-    assert asked == ([] if used is None else [((1, used), used)])
+    assert meshes.of_one_trial(None, batch_size) is one
+    assert asked == [((1, used), used)]

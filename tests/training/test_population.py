@@ -9,13 +9,15 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax import rows, trial
+from mlp_jax import trial
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network
+from mlp_jax.rows import place
 from mlp_jax.training import config as configs
-from mlp_jax.training import engine, group, meshes, population, run
+from mlp_jax.training import engine, group, loop, meshes, population, run
 from mlp_jax.training.config import Config
+from mlp_jax.training.trials import Trials
 
 EVERYWHERE = ("train", "validation", "test")
 IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3, evaluate_on=EVERYWHERE)
@@ -47,7 +49,7 @@ def alone(config: Config, count: int) -> list[run.Run]:
     return [run.train(dataclasses.replace(config, learning_rate=float(r), seed=int(s))) for r, s in each]
 
 
-def assert_equal_to_trials_alone(found: population.Population, runs: list[run.Run], tolerance: float) -> None:
+def assert_equal_to_trials_alone(found: Trials, runs: list[run.Run], tolerance: float) -> None:
     for row, one in enumerate(runs):
         assert found.status[row] == one.status
         if one.status == "INFEASIBLE":
@@ -118,9 +120,9 @@ def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
 
 
 def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
-    shapes, program = [], engine.Programs
-    note = lambda cell, mesh, block: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, block)
-    monkeypatch.setattr(population, "Programs", note)
+    shapes, program = [], engine.Engine
+    note = lambda cell, mesh, *rest: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, *rest)
+    monkeypatch.setattr(loop, "Engine", note)
     monkeypatch.setattr(meshes, "LEAST_ROWS", 10)
     config = dataclasses.replace(PRIME, epochs=1.0, evaluations=1)
     for count, options in ((1, {}), (5, {}), (5, {"trials_at_once": 4}), (1, {"mesh": (8, 1)})):
@@ -175,14 +177,16 @@ def test_mapped_trials_are_moved_where_they_are(on_devices):
     """A call that made room for the new states would spend a quarter of its time on that: see placement.py."""
     on_devices(1)
     trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
-    programs = engine.Programs(cell, devices.mesh(), None)
-    data = rows.place(cell.network, configs.load_data(IRIS), configs.load_data(IRIS).train)
+    programs, dataset = engine.Engine(cell, devices.mesh(), None), configs.load_data(IRIS)
+    data = {name: place(cell.network, dataset, getattr(dataset, name)) for name in ("train", "validation")}
     hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
-    hyper, seeds, num_steps = programs.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, np.int32)))
+    hyper, seeds, running = programs.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, bool)))
     states = programs.start(Clock(), hyper, seeds)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
-    programs.advance(Clock(), programs.put_everywhere(data), hyper, seeds, states, num_steps)
-    (program,) = engine._advance(*programs).compiled.values()
+    lanes, points = programs.room(states, 3), np.full(engine.LEAST_POINTS, 2**31 - 1, np.int32)
+    look = engine.Look(0, 1, 0, 0, points, np.ones(engine.LEAST_POINTS, bool), np.int32(-1))
+    programs.advance("training", Clock(), look, programs.put_everywhere(data), hyper, seeds, running, lanes)
+    (program,) = programs._advance.compiled.values()
     memory = program.memory_analysis()
     assert memory.alias_size_in_bytes >= held
     assert memory.temp_size_in_bytes < held / 4
@@ -204,10 +208,11 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
     on_devices(2)
     config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)
     sizes = []
-    advance = engine.Programs.advance
+    advance = engine.Engine.advance
     with pytest.MonkeyPatch.context() as patch:
-        note = lambda self, *arguments: sizes.append(len(arguments[-1])) or advance(self, *arguments)
-        patch.setattr(engine.Programs, "advance", note)
+        patch.setattr(group, "GLANCE", 1e-9)
+        note = lambda self, *arguments: sizes.append(len(arguments[-2])) or advance(self, *arguments)
+        patch.setattr(engine.Engine, "advance", note)
         found = train(config, count=17, placement="vmap", keep_params=True)
     runs = alone(config, 17)
     assert_equal_to_trials_alone(found, runs, 1e-4)
@@ -262,16 +267,16 @@ def test_evaluations_keep_to_their_share(monkeypatch):
 
 def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkeypatch):
     on_devices(1)
-    advance = engine.Programs.advance
+    advance = engine.Engine.advance
     sizes = []
 
     def scarce(self, *arguments):
-        sizes.append(len(arguments[-1]))
-        if len(arguments[-1]) > 4:
+        sizes.append(len(arguments[-2]))
+        if len(arguments[-2]) > 4:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
         return advance(self, *arguments)
 
-    monkeypatch.setattr(engine.Programs, "advance", scarce)
+    monkeypatch.setattr(engine.Engine, "advance", scarce)
     found = train(count=9)
     assert_equal_to_trials_alone(found, seventeen[:9], 1e-4)
     assert set(sizes) == {9, 5, 3}
@@ -279,7 +284,7 @@ def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkey
     def none_left(self, *arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr(engine.Programs, "advance", none_left)
+    monkeypatch.setattr(engine.Engine, "advance", none_left)
     with pytest.raises(ValueError, match="one trial does not fit into memory: RESOURCE_EXHAUSTED"):
         train(count=3)
 
@@ -293,9 +298,9 @@ def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, m
     data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))
     monkeypatch.setattr(devices, "free_memory", lambda _: int((data + working + 2.5 * 2 * held) / 0.8))
     begun = []
-    start = engine.Programs.start
+    start = engine.Engine.start
     note = lambda self, clock, hyper, seeds: begun.append(len(seeds)) or start(self, clock, hyper, seeds)
-    monkeypatch.setattr(engine.Programs, "start", note)
+    monkeypatch.setattr(engine.Engine, "start", note)
     assert_equal_to_trials_alone(train(count=9), seventeen[:9], 1e-4)
     assert begun == [4, 4, 4]
     monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
@@ -350,8 +355,6 @@ def test_frames_parameters_and_progress(monkeypatch):
         ({}, [-1], {}, r"seeds \[-1\] are not allowed; give whole numbers"),
         ({}, np.array([0.5]), {}, r"seeds \[0.5\] are not allowed"),
         ({}, [2**32], {}, "seeds .* are not allowed"),
-        ({}, [0], {"epochs": None, "seconds": 1.0, "schedule": "constant"}, "needs a budget in steps or epochs"),
-        ({}, [0], {"noise_scale": True}, "does not measure its noise scale; leave noise_scale out, or use mlp_jax.tra"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options, message):
@@ -407,3 +410,90 @@ def test_a_program_is_compiled_anew_for_another_precision():
         assert train(count=2).compilations >= 1
     assert train(count=2).compilations == 0
     assert first.status.tolist() == ["COMPLETE", "COMPLETE"]
+
+
+def test_a_budget_in_seconds_binds_all_trials_and_evaluates_along_the_way():
+    config = dataclasses.replace(IRIS, epochs=None, seconds=0.4, schedule="constant", evaluations=4)
+    found = train(config, count=4)
+    going = found.status == "COMPLETE"
+    assert going.sum() == 3  # the fourth diverges
+    assert len(set(found.steps[going])) == 1
+    for row in np.flatnonzero(going):
+        steps = found.history["step"][found.history["trial"] == row]
+        assert 4 <= len(steps) <= 6
+        assert steps[-1] == found.steps[row]
+        assert np.isfinite(found.metrics["test_loss"][row])
+
+
+def test_the_noise_scale_of_each_trial_is_that_of_the_trial_alone():
+    config = dataclasses.replace(IRIS, noise_scale=True)
+    found = train(config, count=3)
+    for row, one in enumerate(alone(config, 3)):
+        own = found.history["trial"] == row
+        for name in trial.NOISE:
+            assert found.history[name][own] == pytest.approx([entry[name] for entry in one.history], rel=1e-4)
+
+
+def test_racing_ranks_points_by_the_median_over_their_seeds_however_many_trials_fit(on_devices):
+    on_devices(1)
+    config = dataclasses.replace(IRIS, epochs=9.0, evaluations=9)
+    rates, seeds = (grid.ravel() for grid in np.meshgrid(np.geomspace(0.001, 0.3, 4), range(3), indexing="ij"))
+    race = lambda **options: population.train(
+        config, {"learning_rate": rates}, seeds, racing=2, evaluation_share=1.0, **options
+    )
+    whole = race()
+    at_once = [race(trials_at_once=count) for count in (1, 5, 12)]
+    for found in at_once:
+        np.testing.assert_array_equal(found.status, whole.status)
+        np.testing.assert_array_equal(found.steps, whole.steps)
+        np.testing.assert_allclose(found.metrics["test_loss"], whole.metrics["test_loss"], rtol=1e-5)
+    status = whole.status.reshape(4, 3)
+    assert {tuple(row) for row in status} == {("COMPLETE",) * 3, ("INCOMPLETE",) * 3}  # points, not trials
+    assert (status[:, 0] == "COMPLETE").sum() == 1
+
+
+def test_an_interrupted_population_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    whole = train(count=6, trials_at_once=4, keep_params=True)
+    for at in (1, 4, 9, 30):
+        out, asked = tmp_path / str(at), iter(range(10**6))
+        part = train(count=6, trials_at_once=4, keep_params=True, out=out, interrupted=lambda: next(asked) >= at)  # noqa: B023
+        assert "INCOMPLETE" in part.status
+        rest = train(count=6, trials_at_once=4, keep_params=True, out=out, resume=True)
+        for name in ("status", "steps", "failed", "steps_to_target"):
+            np.testing.assert_array_equal(getattr(rest, name), getattr(whole, name))
+        for ours, theirs in zip(jax.tree.leaves(rest.params), jax.tree.leaves(whole.params), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        for name in set(whole.history) - {"training_seconds"}:
+            np.testing.assert_array_equal(rest.history[name], whole.history[name])
+        again = train(count=6, trials_at_once=4, keep_params=True, out=out, resume=True)
+        np.testing.assert_array_equal(again.metrics["test_loss"], whole.metrics["test_loss"])
+
+
+def test_the_directory_of_other_trials_is_left_alone(tmp_path):
+    train(count=2, out=tmp_path / "out")
+    with pytest.raises(ValueError, match="holds this run already"):
+        train(count=2, out=tmp_path / "out")
+    with pytest.raises(ValueError, match="holds other trials than these"):
+        train(count=3, out=tmp_path / "out", resume=True)
+    with pytest.raises(ValueError, match="resume needs the directory"):
+        train(count=2, resume=True)
+
+
+def test_trials_alone_go_through_the_program_of_the_population(on_devices):
+    on_devices(2)
+    config = dataclasses.replace(IRIS, hidden=(10,))
+    assert train(config, count=5).compilations == 1
+    found = train(config, count=3, alone=True, lanes=5)
+    assert found.compilations == 0
+    assert_equal_to_trials_alone(found, alone(config, 3), 1e-4)
+    assert (np.diff(found.history["training_seconds"][found.history["trial"] == 0]) > 0).all()
+
+
+@pytest.mark.parametrize("steps", [2, 32])
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_blocks_of_steps_of_a_known_length_give_the_same_trials(on_devices, seventeen, monkeypatch, how, steps):
+    """As accelerators take them: surplus steps change nothing, and a block's indices are drawn together."""
+    on_devices(2)
+    monkeypatch.setattr(engine, "_steps_at_once", lambda cell, mesh: steps)
+    assert_equal_to_trials_alone(train(count=17, placement=how), seventeen, 1e-4)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import rows, trial
-from mlp_jax.machine import programs
-from mlp_jax.training import config, loop, run
+from mlp_jax.training import config, engine, group, loop, meshes, run
 from mlp_jax.training.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -98,21 +97,24 @@ def test_history_has_a_row_at_every_point_and_the_last_is_the_end():
 
 def test_pace_of_glances_changes_no_number(monkeypatch):
     whole = train()
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     assert_same_bits(whole.state, train().state)
 
 
-def test_devices_that_share_the_rows_give_the_run_of_one_device():
+def test_devices_that_share_the_rows_give_the_run_of_one_device(monkeypatch):
     config = dataclasses.replace(QUICK, batch_size=61, l2=0.01, noise_scale=True)
-    one, several = run.train(config), run.train(config, mesh=(1, 8))
-    assert len(several.state.loss.devices()) == 8
+    one, meshes_used = run.train(config), []
+    note = lambda cell, mesh, *rest: meshes_used.append(dict(mesh.shape)) or engine.Engine(cell, mesh, *rest)
+    monkeypatch.setattr(loop, "Engine", note)
+    several = run.train(config, mesh=(1, 8))
+    assert meshes_used == [{"trial": 1, "data": 8}]
     assert several.metrics == pytest.approx(one.metrics, rel=1e-4)
     for ours, theirs in zip(several.history, one.history, strict=True):
         assert ours["noise_trace"] == pytest.approx(theirs["noise_trace"], rel=1e-3)
 
 
 def test_an_interrupted_run_on_several_devices_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     config = dataclasses.replace(QUICK, batch_size=61)
     whole = run.train(config, mesh=(1, 8))
     asked = iter(range(10**6))
@@ -269,21 +271,11 @@ def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     assert [row[name] for name in trial.NOISE] == pytest.approx([trace, squared_norm, trace / squared_norm], rel=2e-4)
 
 
-def test_the_noise_scale_is_measured_by_one_program_of_its_own(monkeypatch):
-    compiled, compile_ = [], programs.Program.compile
-
-    def keep(self, *arguments):
-        compiled.append(self)
-        return compile_(self, *arguments)
-
-    monkeypatch.setattr(programs.Program, "compile", keep)
-    programs.shared.cache_clear()
-    cell = train(noise_scale=True, batch_size=8).cell.evaluating
-    assert train(noise_scale=True, batch_size="full", optimizer="adam", l2=0.1).cell.evaluating == cell
-    assert compiled.count(programs.shared(trial.noise, cell)) == 1
-    programs.shared.cache_clear()
-    train()
-    assert programs.shared(trial.noise, cell) not in compiled
+def test_the_noise_scale_is_measured_by_one_program_of_its_own():
+    cell = train(noise_scale=True, batch_size=8, hidden=(17,)).cell.evaluating
+    assert train(noise_scale=True, batch_size="full", hidden=(17,), optimizer="adam", l2=0.1).cell.evaluating == cell
+    program = engine._noise(cell, meshes.of_one_trial((1, 1), 8), None)
+    assert len(program.compiled) == 1
 
 
 def test_the_noise_of_a_run_that_diverges_is_no_error():
@@ -295,7 +287,7 @@ def test_the_noise_of_a_run_that_diverges_is_no_error():
 
 def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     asked = dataclasses.replace(QUICK, noise_scale=True)
     whole, questions = run.train(asked), iter(range(10**6))
     assert run.train(asked, out=tmp_path, interrupted=lambda: next(questions) == 30).status == "INCOMPLETE"
@@ -309,7 +301,7 @@ def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
 
 
 def test_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     whole = run.train(QUICK)
     asked = iter(range(10**6))
     part = run.train(QUICK, out=tmp_path, interrupted=lambda: next(asked) == 30)

@@ -1,0 +1,161 @@
+"""What is known of trials: how each one goes and ends, and what it was found to be at each point of its way.
+
+Invariant: what is known of a trial that has ended no longer changes.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mlp_jax.trial import Cell, TrialState
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mlp_jax.training.task import Task
+
+WHOLE = ("step", "examples")  # columns of a history that are whole numbers
+
+
+class Status(enum.StrEnum):
+    """How a trial goes: COMPLETE used its budget or met the target, INFEASIBLE had a loss that was not finite.
+
+    INCOMPLETE was interrupted, or lost the race.
+    """
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    INCOMPLETE = "INCOMPLETE"
+    INFEASIBLE = "INFEASIBLE"
+
+
+class Progress(NamedTuple):
+    """What a person is shown while trials train.
+
+    `step`, `epoch`, `batch_loss` and `metrics` are those of the trials on the devices, of the first of them where there
+    are several; `best` is the best monitored score so far, of any trial. Rates are per second, `left` is in seconds.
+    """
+
+    cell: Cell
+    total_steps: int | None
+    step: int
+    epoch: float
+    batch_loss: float
+    metrics: dict[str, float]
+    running: int
+    done: int
+    infeasible: int
+    best: float
+    trial_steps_per_second: float
+    left: float
+
+    @property
+    def examples_per_second(self) -> float:
+        """Examples that all running trials together have seen, per second."""
+        return self.trial_steps_per_second * self.cell.batch_size
+
+
+class Trials:
+    """Trials of one cell, trained or on their way: trial i has `hyper[name][i]` and `seeds[i]`.
+
+    `status` is a Status; `failed` is the step at which a loss was not finite (−1 for the others); `steps` are updates;
+    `steps_to_target` is inf for a miss. `metrics` are those of each trial's end, or of its last evaluation before it
+    failed. `points` has, by column, what was found of each trial at each point (NaN where it did not come to it).
+    `states` are the states on the host of trials that are kept, by their number.
+    `seconds` are those of the clock, `compilations` counts the training programs that were compiled.
+    """
+
+    def __init__(self, task: "Task", hyper: dict[str, np.ndarray], seeds: np.ndarray) -> None:
+        count, room = len(seeds), task.room
+        self.task, self.hyper, self.seeds = task, hyper, seeds
+        self.status = np.full(count, Status.RUNNING.value, dtype="<U10")
+        self.started = np.zeros(count, bool)
+        self.steps = np.zeros(count, np.int64)
+        self.failed = np.full(count, -1, np.int64)
+        self.steps_to_target = np.full(count, np.inf)
+        self.next_point = np.zeros(count, np.int64)
+        self.points = {name: np.full((count, room), np.nan) for name in task.columns}
+        self.metrics: dict[str, np.ndarray] = {}
+        self.states: dict[int, TrialState] = {}
+        self.seconds: dict[str, float] = {}
+        self.compilations = 0
+        self.kept = False
+
+    @property
+    def config(self):
+        """What was asked."""
+        return self.task.config
+
+    @property
+    def cell(self) -> Cell:
+        """What all trials share."""
+        return self.task.cell
+
+    @property
+    def size(self) -> int:
+        """Number of trials."""
+        return len(self.seeds)
+
+    @property
+    def params(self) -> Any:
+        """The trained parameters, stacked, on the host; None unless they were asked for."""
+        if not self.kept or len(self.states) < self.size:
+            return None
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(self.states[row].params for row in range(self.size)))
+
+    def note(self, rows: np.ndarray, number: int, found: Mapping[str, Any]) -> None:
+        """Keep what was found of the trials `rows` at the point `number`; it is their last evaluation so far."""
+        for name, values in found.items():
+            self.points[name][rows, number] = values
+        for name in self.task.metric_names:
+            if name in found:
+                self.metric(name)[rows] = found[name]
+
+    def metric(self, name: str) -> np.ndarray:
+        """Return the column of a metric at the end, NaN where it is not known yet."""
+        return self.metrics.setdefault(name, np.full(self.size, np.nan))
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Undo what was noted of trials that must start again."""
+        self.started[rows] = False
+        self.status[rows], self.steps[rows], self.failed[rows], self.steps_to_target[rows] = (
+            Status.RUNNING,
+            0,
+            -1,
+            np.inf,
+        )
+        self.next_point[rows] = 0
+        for column in (*self.points.values(), *self.metrics.values()):
+            column[rows] = np.nan
+        for row in rows.tolist():
+            self.states.pop(row, None)
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Columns with an entry per trial and evaluation: trial, step, examples, epoch, seconds, losses, metrics."""
+        trial, point = np.nonzero(~np.isnan(self.points["step"]))
+        found = {name: values[trial, point] for name, values in self.points.items()}
+        return {"trial": trial} | {k: v.astype(np.int64) if k in WHOLE else v for k, v in found.items()}
+
+    def rows_of(self, trial: int) -> list[dict[str, Any]]:
+        """Return the history of one trial, a row per evaluation."""
+        (there,) = np.nonzero(~np.isnan(self.points["step"][trial]))
+        kind = lambda name: int if name in WHOLE else float
+        return [{k: kind(k)(v[trial, point]) for k, v in self.points.items()} for point in there]
+
+    def frame(self) -> "pandas.DataFrame":
+        """Return a row per trial: hyper-parameters, seed, status, steps, metrics."""
+        import pandas
+
+        columns = {"trial": np.arange(self.size), **self.hyper, "seed": self.seeds, "status": self.status}
+        ends = {"steps": self.steps, "failed": self.failed, "steps_to_target": self.steps_to_target}
+        return pandas.DataFrame(columns | ends | self.metrics)
+
+    def history_frame(self) -> "pandas.DataFrame":
+        """Return a row per trial and evaluation: hyper-parameters, seed, step, metrics."""
+        import pandas
+
+        return self.frame()[["trial", *self.hyper, "seed"]].merge(pandas.DataFrame(self.history), on="trial")
