@@ -1,6 +1,8 @@
 """A program's way in and out: words become a call, complaints one line, what happens an exit code.
 
-Exit codes: 0 done; 2 bad input, one line `error: …` on stderr; 130 interrupted. Warnings are a line each.
+Exit codes: 0 done; 2 bad input, or results that can't be written, one line `error: …` on stderr; 130 interrupted.
+Warnings are a line each. A stderr that can't be written changes nothing. With MLP_JAX_TRACEBACK=1 in the environment
+the traceback of an error is printed before its line.
 """
 
 import contextlib
@@ -10,9 +12,10 @@ import itertools
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import tyro
 from tyro.extras import subcommand_cli_from_dict
@@ -62,30 +65,85 @@ def interrupts() -> Iterator[Callable[[], bool]]:
             signal.signal(signal_, handler)
 
 
+class _Stream:
+    """A standard stream; once it can't be written, all that is left goes nowhere, so the exit is quiet."""
+
+    def __init__(self, stream: Any, silent: bool) -> None:
+        self.error: OSError | None = None
+        self._stream, self._silent = stream, silent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._attempt(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, do: Callable, *arguments: str) -> None:
+        try:
+            do(*arguments)
+        except OSError as error:
+            self.error = error
+            with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+            if not self._silent:
+                raise
+
+
+def _open_streams() -> tuple[_Stream, Any]:
+    """Put streams of ours in the place of stdout and stderr; return the first, and what stood there.
+
+    Where the shell has closed one (`>&-`), writing to stdout fails as it should; print would write what is meant for
+    stderr to stdout, and the next file that is opened would get its number.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 (open as long as the process lives, as those below)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    before = sys.stdout, sys.stderr
+    out = _Stream(sys.stdout, silent=False)
+    sys.stdout, sys.stderr = cast("tuple[Any, Any]", (out, _Stream(sys.stderr, silent=True)))
+    return out, before
+
+
 def _code(run: Callable[[], int]) -> int:
     """Call `run` and return the exit code; bad input becomes one line on stderr."""
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
+    out, before = _open_streams()
     try:
         code = run()
-        sys.stdout.flush()
-    except BrokenPipeError:  # who read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        out.flush()
+        if out.error is not None:  # whoever wrote it went on
+            raise out.error
     except (ValueError, OSError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        code = 2
+        reader_has_seen_enough = error is out.error and isinstance(error, BrokenPipeError)
+        code = 0 if reader_has_seen_enough else _complain(error)
     except MemoryError as error:
-        print(f"error: not enough memory ({_one_line(error) or 'in all'}); ask for less", file=sys.stderr)
-        code = 2
+        code = _complain(f"not enough memory ({_one_line(error) or 'in all'}); ask for less")
     except (RuntimeError, AssertionError):
         if (why := devices.missing_back_end()) is None:
             raise
-        print(f"error: {_one_line(why)}", file=sys.stderr)
-        code = 2
+        code = _complain(why)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    with contextlib.suppress(OSError):
+        out.flush()
+    sys.stderr.flush()
+    sys.stdout, sys.stderr = before
     return code
+
+
+def _complain(error: object) -> int:
+    if os.environ.get("MLP_JAX_TRACEBACK"):
+        traceback.print_exc()
+    print(f"error: {_one_line(error)}", file=sys.stderr)
+    return 2
 
 
 def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
@@ -96,6 +154,7 @@ def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
             return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code != 2:
+            sys.stdout.flush()  # the help too
             raise
         raise ValueError(f"{_unboxed(printed.getvalue())}; see {program} --help") from None
 

@@ -256,21 +256,6 @@ def test_negative_targets_under_relu_warn(tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_results_that_can_not_be_written_are_an_error():
-    command = [sys.executable, "-m", "mlp_jax", "data", "list"]
-    with Path("/dev/full").open("w") as full:
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 2
-    assert result.stderr == "error: [Errno 28] No space left on device\n"
-
-
-def test_a_reader_that_stops_reading_is_no_error():
-    command = f"{sys.executable} -m mlp_jax data list | head -1"
-    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
 def test_without_a_network_the_error_says_what_to_do(tmp_path):
     result = mlp_jax("train", "--dataset", "kmnist", env={"https_proxy": "http://127.0.0.1:9", "HOME": str(tmp_path)})
     assert result.returncode == 2
