@@ -68,12 +68,14 @@ class Pace:
 
 
 def process_age() -> float:
-    """Return the seconds since this process began, or 0 where the system does not tell."""
+    """Return the seconds since this process began."""
     try:
         began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
-    except (OSError, AttributeError, ValueError, IndexError):
-        return 0.0
+    except (OSError, AttributeError):  # only Linux tells this; psutil rounds what it tells to seconds there
+        import psutil
+
+        return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def time_of(run: Steps, count: int) -> float:
