@@ -5,14 +5,13 @@ Invariant: a cached file is whole, since it is renamed into place; a cache that 
 
 import contextlib
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mlp_jax.machine import cache
+from mlp_jax.machine import cache, files
 
 
 def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -21,7 +20,7 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     `key` says all that decides the arrays. When they can't be filed, warn and return what `read` made.
     """
     try:
-        directory = cache.cache_directory() / "data" / hashlib.sha256(key.encode()).hexdigest()[:24]
+        directory = cache.cache_directory("data") / hashlib.sha256(key.encode()).hexdigest()[:24]
         with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
             return _load(directory)
     except OSError as error:
@@ -45,16 +44,10 @@ def _save(directory: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write every array, then the list of their names, which makes them count."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, array in arrays.items():
-        _write(directory / f"{name}.npy", lambda file, array=array: np.save(file, array, allow_pickle=False))
-    _write(directory / "names", lambda file: file.write(" ".join(arrays).encode()))
+        files.replace(directory / f"{name}.npy", lambda path, array=array: _write(path, array))
+    files.replace(directory / "names", lambda path: path.write_text(" ".join(arrays)))
 
 
-def _write(path: Path, write: Callable) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def _write(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:  # given a path, NumPy would add .npy
+        np.save(file, array, allow_pickle=False)

@@ -1,12 +1,22 @@
 """Files written whole or not at all, folders, and JSON read back with its faults said in one line."""
 
 import contextlib
+import glob
 import json
 import math
 import os
-from collections.abc import Callable
+import secrets
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LEFTOVER_SECONDS = 86400.0
 
 
 def make_folder(path: Path) -> None:
@@ -46,7 +56,9 @@ def read_json(directory: Path, name: str, what: str = "run") -> dict:
 def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file under a temporary name, then rename it to `path`; leave nothing when it fails.
 
-    A link is followed, and what is no plain file (a pipe, a device) is written to as it is, never replaced.
+    The file is on the disk before it has its name, so a power failure leaves the old file or the new one. What a killed
+    writer of this path has left is removed. A link is followed, and what is no plain file (a pipe, a device) is written
+    to as it is, never replaced.
     """
     if path.is_dir():
         raise OSError(f"can't write {path}: it is a directory; name a file")
@@ -54,15 +66,68 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         write(path)
         return
     path = path.resolve() if path.is_symlink() else path
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        write(partial)
-        os.replace(partial, path)
+        _remove_leftovers(path)
+        with _partial(path) as (partial, file):
+            write(partial)
+            os.fsync(file)
+            os.replace(partial, path)
+        _sync(path.parent)
     except OSError as error:
         raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[tuple[Path, int]]:
+    """Make a temporary file beside `path`, and hold its lock, which says that its writer lives."""
+    while True:
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+        file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # the bits that any new file gets
+        if _locked(file) is False or os.fstat(file).st_nlink:
+            break
+        os.close(file)  # removed as a leftover before it was locked
+    try:
+        yield partial, file
     finally:
+        os.close(file)
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of killed writers: those that no one holds; a day old where there are no locks."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            file = os.open(leftover, os.O_RDWR)
+            try:
+                held = _locked(file)
+                if held or (held is None and time.time() - os.fstat(file).st_mtime > LEFTOVER_SECONDS):
+                    leftover.unlink(missing_ok=True)
+            finally:
+                os.close(file)
+
+
+def _locked(file: int) -> bool | None:
+    """Take the lock of an open file, which the system gives back at its end: False if another has it, None if none."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def finite(value: Any) -> Any:
