@@ -8,7 +8,8 @@ import errno
 import logging
 import os
 import shutil
-import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from jax.sharding import SingleDeviceSharding
 
 KEPT = 2
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
+LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 
 
 class Checkpoints:
@@ -96,15 +98,25 @@ def _placed(leaf: Any) -> Any:
 
 @contextlib.contextmanager
 def _silent_writers() -> Iterator[None]:
-    """Keep orbax's threads from printing what also becomes an error; some of them print after `save` has failed."""
-    logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
+    """Keep orbax's threads from printing what also becomes an error; some of them end only after `save` has failed."""
+    logger, level, others = logging.getLogger("absl"), logging.getLogger("absl").level, set(threading.enumerate())
+    before = threading.excepthook
+
+    def quiet(failure: threading.ExceptHookArgs) -> None:
+        if failure.thread in others:
+            before(failure)
+
     logger.setLevel(logging.CRITICAL + 1)
+    threading.excepthook = quiet
     try:
         yield
     except Exception:
-        sys.excepthook = lambda kind, *rest: None if kind is RuntimeError else sys.__excepthook__(kind, *rest)
+        end = time.monotonic() + LATE_SECONDS
+        for thread in set(threading.enumerate()) - others:
+            thread.join(max(0.0, end - time.monotonic()))
         raise
     finally:
+        threading.excepthook = before
         logger.setLevel(level)
 
 

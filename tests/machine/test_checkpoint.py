@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -70,12 +72,19 @@ def test_a_disk_without_room_is_an_os_error_and_nothing_stays(checkpoints, tmp_p
     assert not list((tmp_path / "checkpoints").glob("2*"))
 
 
-def test_a_writer_that_fails_is_an_os_error(checkpoints, monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+def test_a_writer_that_fails_is_an_os_error_and_no_hook_stays(checkpoints, monkeypatch, capfd):
+    before = sys.excepthook, threading.excepthook
+
+    def late() -> None:
+        time.sleep(0.2)
+        raise RuntimeError("the same again")
 
     def fail(*_, **__):
+        threading.Thread(target=late).start()
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device [details]\nmore lines")
 
     monkeypatch.setattr(checkpoints._manager, "save", fail)
     with pytest.raises(OSError, match=r"can't save checkpoint 2 .*No space left on device \[details\]$"):
         checkpoints.save(2, TREE, {})
+    assert capfd.readouterr().err == ""
+    assert (sys.excepthook, threading.excepthook) == before
