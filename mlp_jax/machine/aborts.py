@@ -1,39 +1,80 @@
 """One line in place of what JAX's distributed runtime writes when it ends a process: it calls abort().
 
-Invariant: an abort that has another reason is passed on, with all that was written before it.
+Invariant: an abort that has another reason is passed on, with all that was written before it; and what C++ and children
+write to stderr arrives there, a second late at most.
 """
 
+import atexit
 import ctypes
 import os
 import re
 import signal
 import sys
 import tempfile
+import threading
 
+LOOK_SECONDS = 0.5
+_RUNTIME = re.compile(rb"[EWIF]\d{4} .*(coordination|distributed)")  # what the runtime writes on its way to abort()
+_LOGGED = re.compile(rb"[EWIF]\d{4} ")
 _kept: list[object] = []  # what must live as long as the process
 
 
 class Abort:
-    """Takes over SIGABRT, and stderr as C++ sees it: that goes into a file. Python's stderr stays what it was."""
+    """Takes over SIGABRT, and stderr as C++ and children see it: that goes into a file, since a pipe may be full.
+
+    A thread passes on what is there for LOOK_SECONDS, by when the process would have ended. Python's stderr stays what
+    it was.
+    """
 
     def __init__(self, message: str, hint: str, code: int) -> None:
         self.means(message, hint, code)
         self._written = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process lives)
+        self._passed, self._ended = 0, threading.Event()
+        self._lock = threading.Lock()
         sys.stderr.flush()
+        self._stderr = os.dup(2)
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
         os.dup2(self._written.fileno(), 2)
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._handle)
         _kept.append(self)
         ctypes.CDLL(None).signal(signal.SIGABRT, self._handler)
+        threading.Thread(target=self._pass_on, daemon=True).start()
+        atexit.register(self._end)
+        os.register_at_fork(after_in_child=lambda: os.dup2(self._stderr, 2))
 
     def means(self, message: str, hint: str, code: int) -> None:
         """Set what to say of an abort from now on, and the exit code."""
         self.message, self.hint, self.code = message, hint, code
 
+    def _pass_on(self) -> None:
+        before = 0
+        while not self._ended.wait(LOOK_SECONDS):
+            there = os.fstat(self._written.fileno()).st_size
+            self._pass(before)
+            before = there
+
+    def _pass(self, end: int) -> None:
+        """Pass on the whole lines up to `end`, but those of the runtime."""
+        with self._lock:
+            text = os.pread(self._written.fileno(), max(0, end - self._passed), self._passed)
+            text = text[: text.rfind(b"\n") + 1]
+            self._passed += len(text)
+            dropped = False
+            for line in text.splitlines(keepends=True):
+                if _LOGGED.match(line):
+                    dropped = _RUNTIME.match(line) is not None
+                if not dropped:
+                    _write(self._stderr, line)
+
+    def _end(self) -> None:
+        self._ended.set()
+        os.dup2(self._stderr, 2)
+        self._pass(os.fstat(self._written.fileno()).st_size)
+
     def _handle(self, number: int) -> None:
         # Python's own handlers run too late: abort() does not return. Here its thread still may run Python.
         try:
-            text = os.pread(self._written.fileno(), 1 << 20, 0).decode(errors="replace")
+            text = os.pread(self._written.fileno(), 1 << 20, self._passed).decode(errors="replace")
             if "JAX distributed service detected fatal errors" in text:
                 status = re.search(r"absl::Status: (?!DEADLINE)\w+: (.+?)(\.|\n\n|\nThe tasks|$)", text, re.DOTALL)
                 reason = f" ({' '.join(status[1].split())})" if status else ""
@@ -43,3 +84,10 @@ class Abort:
                 print(text, file=sys.stderr, flush=True)
         finally:
             os._exit(self.code)
+
+
+def _write(file: int, text: bytes) -> None:
+    try:
+        os.write(file, text)
+    except OSError:  # who read it has gone
+        return

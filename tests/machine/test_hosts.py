@@ -182,7 +182,7 @@ def test_a_port_that_is_taken_is_refused():
             hosts.start(f"127.0.0.1:{port}", 2, 0, seconds=1)
 
 
-CODE = "import sys; from mlp_jax import hosts; hosts.start(sys.argv[1], 2, int(sys.argv[2]), seconds=2)"
+CODE = "import sys; from mlp_jax.machine import hosts; hosts.start(sys.argv[1], 2, int(sys.argv[2]), seconds=2)"
 
 
 @pytest.mark.slow
