@@ -1,11 +1,11 @@
 """Compiled programs: a function is compiled once for each kind of its arguments, and every call is awaited and timed.
 
 Invariant: a program is found again only for arguments of the same shapes, types and places, and under the same
-precision of the products.
+precision of the products. The whole process keeps at most CAPACITY shared programs, the ones last asked for.
 """
 
+import threading
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -14,14 +14,19 @@ from mlp_jax.machine.clocks import Clock
 
 # Parameters are copied on every step without it: that is an eighth to a sixth of a step at batch size 1.
 CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+CAPACITY = 64  # one takes about 3 MB of memory; the default study has 57
 
 
 class Program:
-    """What a jitted function becomes once it is compiled; `static` are its first arguments, given once."""
+    """What a jitted function becomes once it is compiled; `static` are its first arguments, given once.
+
+    Threads may share it: who needs what another thread is compiling waits for that one.
+    """
 
     def __init__(self, jitted: Any, *static: Any) -> None:
         self.compiled: dict[tuple, Callable] = {}
         self._jitted, self._static = jitted, static
+        self._locks: dict[tuple, threading.Lock] = {}
 
     def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
         """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
@@ -33,19 +38,56 @@ class Program:
             return jax.block_until_ready(compiled(*arguments))
 
     def compile(self, clock: Clock, *arguments: Any) -> Callable:
-        """Compile it for such arguments and return that, without running it."""
-        with clock("tracing"):
-            lowered = self._jitted.trace(*self._static, *arguments).lower()
+        """Compile it for such arguments, unless that is done, and return that, without running it.
+
+        A thread in the background needs a clock of its own, and must enter `jax.default_matmul_precision` itself: that
+        is of one thread. What the foreground waits for it counts as compilation.
+        """
+        kind = _kind(arguments)
+        lock = self._locks.setdefault(kind, threading.Lock())
         with clock("compilation"):
-            compiled = lowered.compile(_options(arguments))
-        self.compiled[_kind(arguments)] = compiled
-        return compiled
+            lock.acquire()
+        try:
+            if kind not in self.compiled:
+                with clock("tracing"):
+                    lowered = self._jitted.trace(*self._static, *arguments).lower()
+                with clock("compilation"):
+                    self.compiled[kind] = lowered.compile(_options(arguments))
+            return self.compiled[kind]
+        finally:
+            lock.release()
 
 
-@lru_cache(maxsize=256)
-def shared(jitted: Any, *static: Any) -> Program:
-    """Return the program of a function; all who ask for the same one share it, and what it has compiled."""
-    return Program(jitted, *static)
+_shared: dict[tuple, Program] = {}  # the one that was last asked for is last
+_lock = threading.RLock()
+
+
+def shared(function: Callable, *key: Any) -> Program:
+    """Return the program of a function; all who ask for the same one share it, and what it has compiled.
+
+    Args:
+        function: a jitted function whose first arguments `key` are static; or a plain one that makes, from `key`, a
+            jitted function, which is dropped with its program.
+        key: hashable.
+    """
+    with _lock:
+        program = _shared.pop((function, key), None)
+        if program is None:
+            program = Program(function, *key) if hasattr(function, "trace") else Program(function(*key))
+        _shared[function, key] = program
+        _drop_oldest()
+    return program
+
+
+def _drop_oldest() -> None:
+    """Keep CAPACITY compiled programs; who holds one that is dropped may go on with it."""
+    count = sum(len(program.compiled) for program in _shared.values())
+    for name in list(_shared)[:-1]:
+        if count <= CAPACITY:
+            return
+        program = _shared.pop(name)
+        count -= len(program.compiled)
+        program._jitted.clear_cache()  # JAX keeps what it has traced of a function that lives on
 
 
 def _kind(arguments: tuple) -> tuple:

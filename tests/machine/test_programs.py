@@ -1,5 +1,8 @@
 """Programs: compiled once for each kind of arguments and precision, awaited, and timed in the right part."""
 
+import threading
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +79,52 @@ def test_who_asks_for_the_same_function_shares_its_program():
     assert programs.shared(function, 1) is programs.shared(function, 1)
     assert programs.shared(function, 1) is not programs.shared(function, 2)
     assert programs.shared(function, 1) is not programs.shared(other, 1)
+
+
+def test_a_key_is_for_a_function_that_makes_the_jitted_one():
+    made = []
+
+    def make(scale: float):
+        made.append(scale)
+        return jax.jit(lambda x: scale * x)
+
+    for scale in (2.0, 3.0, 2.0):
+        assert call(programs.shared(make, scale), jnp.ones(2)).tolist() == [scale, scale]
+    assert made == [2.0, 3.0]
+
+
+def test_the_programs_last_asked_for_are_kept(monkeypatch):
+    monkeypatch.setattr(programs, "CAPACITY", 3)
+    monkeypatch.setattr(programs, "_shared", {})
+    function = jax.jit(lambda scale, x: scale * x, static_argnums=0)
+    held = [programs.shared(function, scale) for scale in range(3)]
+    for program in held:
+        call(program, jnp.ones(2))
+    assert programs.shared(function, 0) is held[0]
+    call(programs.shared(function, 3), jnp.ones(2))
+    assert programs.shared(function, 0) is held[0]
+    assert programs.shared(function, 1) is not held[1]
+    assert call(held[1], jnp.ones(2)).tolist() == [1, 1]
+
+
+def test_who_needs_what_another_thread_compiles_waits_for_it():
+    traced = []
+
+    def slow(x):
+        traced.append(1)
+        time.sleep(0.5)
+        return 2 * x
+
+    program, clock, behind = Program(jax.jit(slow)), Clock(), Clock()
+    thread = threading.Thread(target=program.compile, args=(behind, jnp.ones(2)))
+    thread.start()
+    while not traced:
+        time.sleep(0.01)
+    assert program("training", clock, jnp.ones(2)).tolist() == [2, 2]
+    thread.join()
+    assert traced == [1]
+    assert behind["tracing"] >= 0.5
+    assert clock["tracing"] == 0
 
 
 @pytest.mark.parametrize(("platform", "options"), [("cpu", programs.CPU_OPTIONS), ("gpu", None)])
