@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from mlp_jax import model
+from mlp_jax.checks import choose
 from mlp_jax.model import Network, Params
 
 
@@ -77,7 +78,7 @@ FITTING = {  # the losses that fit each output function, the usual one first
 
 def check(network: Network, loss: str) -> None:
     """Raise a ValueError unless `loss` is defined for `network`'s output."""
-    model.choose("loss", loss, LOSSES)
+    choose("loss", loss, LOSSES)
     if loss not in FITTING[network.output]:
         allowed = " or ".join(FITTING[network.output])
         raise ValueError(f"loss {loss!r} does not fit output {network.output!r}; use {allowed}, or another output")

@@ -11,6 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from mlp_jax import checks
+from mlp_jax.checks import Count, Positive, choose
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "tanh": jnp.tanh,
@@ -41,26 +44,21 @@ class Network:
         ValueError: a width is not positive, or a name is not in its table.
     """
 
-    inputs: int
-    hidden: tuple[int, ...] = ()
-    outputs: int
+    inputs: Count
+    hidden: tuple[Count, ...] = ()
+    outputs: Count
     activation: str = "relu"
     output: str = "softmax"
     bias: str = "all"
     init: str = "he"
-    init_std: float = 0.03
+    init_std: Positive = 0.03
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for what, width in (("inputs", self.inputs), ("outputs", self.outputs), *(("hidden", h) for h in self.hidden)):
-            if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-                raise ValueError(f"{what} width {width!r} is not allowed; give a whole number of at least 1")
+        checks.fields(self, inputs="inputs width", hidden="hidden width", outputs="outputs width")
         choose("activation", self.activation, ACTIVATIONS)
         choose("output", self.output, OUTPUTS)
         choose("bias", self.bias, BIASES)
         choose("init", self.init, INITIALIZERS)
-        if not 0 < self.init_std < float("inf"):
-            raise ValueError(f"init_std {self.init_std!r} is not allowed; give a positive number")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -76,13 +74,6 @@ class Layer(NamedTuple):
 
 
 Params = tuple[Layer, ...]
-
-
-def choose(what: str, name: str, allowed) -> str:
-    """Return `name` if it is one of `allowed`; otherwise raise a ValueError that lists them."""
-    if name not in allowed:
-        raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(sorted(allowed))}")
-    return name
 
 
 def init(key: Key[Array, ""], network: Network) -> Params:

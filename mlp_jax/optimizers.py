@@ -4,16 +4,16 @@ Invariant: every constant of an optimizer is a hyper-parameter, an entry of a di
 default pinned here; only the names present decide the program, so changing a value never recompiles.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from mlp_jax.model import choose
+from mlp_jax import checks
+from mlp_jax.checks import FRACTION, NON_NEGATIVE, POSITIVE, RATIO, Domain, choose, whole
 
 Hyper = Mapping[str, Float[Array, ""] | float]
 
@@ -22,7 +22,7 @@ class Hyperparameter(NamedTuple):
     """One constant: its default, what values it may have, its unit, and where the default comes from."""
 
     default: float | None  # None: the link that it belongs to is left out
-    domain: str
+    domain: Domain
     unit: str
     source: str
 
@@ -37,26 +37,16 @@ class Optimizer(NamedTuple):
     direction: Callable[[Hyper], tuple[list[optax.GradientTransformation], list[optax.GradientTransformation]]]
 
 
-DOMAINS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "positive": (lambda v: 0 < v < math.inf, "a positive number"),
-    "non-negative": (lambda v: 0 <= v < math.inf, "a number of at least 0"),
-    "fraction": (lambda v: 0 <= v < 1, "a number from 0 up to but not including 1"),
-    "ratio": (lambda v: 0 < v <= 1, "a number above 0 and at most 1"),
-    "count": (lambda v: 0 <= v < math.inf and v == int(v), "a whole number of at least 0"),
-    "stages": (lambda v: 2 <= v < math.inf and v == int(v), "a whole number of at least 2"),
-}
-
-
 def _rate(default: float, source: str) -> dict[str, Hyperparameter]:
-    return {"learning_rate": Hyperparameter(default, "positive", "parameter per unit of direction", source)}
+    return {"learning_rate": Hyperparameter(default, POSITIVE, "parameter per unit of direction", source)}
 
 
 def _fraction(name: str, default: float, source: str) -> dict[str, Hyperparameter]:
-    return {name: Hyperparameter(default, "fraction", "share kept per step", source)}
+    return {name: Hyperparameter(default, FRACTION, "share kept per step", source)}
 
 
 def _epsilon(default: float, unit: str, source: str) -> dict[str, Hyperparameter]:
-    return {"epsilon": Hyperparameter(default, "non-negative", unit, source)}
+    return {"epsilon": Hyperparameter(default, NON_NEGATIVE, unit, source)}
 
 
 def _adam(rate: float, source: str) -> dict[str, Hyperparameter]:
@@ -80,7 +70,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "adagrad": Optimizer(  # G / √(a + ΣG² + ε)
         _rate(0.01, "Ruder 2016")
-        | {"initial_accumulator": Hyperparameter(0.1, "non-negative", "gradient squared", "optax 0.2")}
+        | {"initial_accumulator": Hyperparameter(0.1, NON_NEGATIVE, "gradient squared", "optax 0.2")}
         | _epsilon(1e-7, "gradient squared (inside the root)", "optax 0.2"),
         lambda h: ([optax.scale_by_rss(h["initial_accumulator"], h["epsilon"])], []),
     ),
@@ -105,12 +95,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 # Links that any optimizer takes: present when their hyper-parameter is.
 LINKS: dict[str, Hyperparameter] = {
-    "clip": Hyperparameter(None, "positive", "largest norm of the whole gradient", "Pascanu et al. 2013"),
-    "weight_decay": Hyperparameter(None, "non-negative", "share of W lost per learning rate", "Loshchilov 2019"),
-    "warmup_steps": Hyperparameter(None, "count", "steps", "Goyal et al. 2017"),
-    "schedule_steps": Hyperparameter(None, "count", "steps until final_factor is reached", "the budget"),
-    "final_factor": Hyperparameter(0.01, "ratio", "share of the learning rate left at the end", "this project"),
-    "stages": Hyperparameter(3.0, "stages", "plateaus of the step schedule", "He et al. 2016"),
+    "clip": Hyperparameter(None, POSITIVE, "largest norm of the whole gradient", "Pascanu et al. 2013"),
+    "weight_decay": Hyperparameter(None, NON_NEGATIVE, "share of W lost per learning rate", "Loshchilov 2019"),
+    "warmup_steps": Hyperparameter(None, whole(0), "steps", "Goyal et al. 2017"),
+    "schedule_steps": Hyperparameter(None, whole(0), "steps until final_factor is reached", "the budget"),
+    "final_factor": Hyperparameter(0.01, RATIO, "share of the learning rate left at the end", "this project"),
+    "stages": Hyperparameter(3.0, whole(2), "plateaus of the step schedule", "He et al. 2016"),
 }
 SCHEDULES: dict[str, tuple[Callable[[Array, Hyper], Array], tuple[str, ...]]] = {
     "constant": (lambda p, h: jnp.ones_like(p), ()),
@@ -157,11 +147,9 @@ def complete(name: str, schedule: str = "constant", **given: float | None) -> di
     return {key: float(full[key]) for key in known if key in full}
 
 
-def check_value(name: str, value: float, row: Hyperparameter) -> None:
-    """Raise a ValueError unless `value` is in the domain of `row`."""
-    allowed, words = DOMAINS[row.domain]
-    if not allowed(value):
-        raise ValueError(f"{name} {value!r} is not allowed; give {words}")
+def check_value(name: str, value: Any, row: Hyperparameter) -> float:
+    """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`."""
+    return checks.value(name, value, Annotated[float, row.domain])
 
 
 def factor(schedule: str, hyper: Hyper, step: Int[ArrayLike, ""]) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Integer, UInt32
 
-from mlp_jax.model import choose
+from mlp_jax.checks import choose
 
 SAMPLINGS = ("epochs", "replacement")
 LARGEST = 2**31

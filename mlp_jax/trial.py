@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, UInt32
 
-from mlp_jax import losses, model, noise_scale, optimizers, rows, sampling
+from mlp_jax import checks, losses, model, noise_scale, optimizers, rows, sampling
+from mlp_jax.checks import FRACTION, NON_NEGATIVE, Count, choose
 from mlp_jax.losses import Sums
 from mlp_jax.model import Network, Params
 from mlp_jax.optimizers import Hyper, Hyperparameter
@@ -28,8 +29,8 @@ GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in th
 EVALUATION_ROWS = 1000
 NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a history
 REGULARIZERS = {
-    "l2": Hyperparameter(None, "non-negative", "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
-    "label_smoothing": Hyperparameter(None, "fraction", "share of the label spread over all classes", "Szegedy 2016"),
+    "l2": Hyperparameter(None, NON_NEGATIVE, "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
+    "label_smoothing": Hyperparameter(None, FRACTION, "share of the label spread over all classes", "Szegedy 2016"),
 }
 
 
@@ -45,14 +46,15 @@ class Cell:
     loss: str = "cross_entropy"
     optimizer: str = "momentum"
     schedule: str = "constant"
-    batch_size: int = 32
+    batch_size: Count = 32
     sampling: str = "epochs"
 
     def __post_init__(self) -> None:
+        checks.fields(self, batch_size="batch size")
         losses.check(self.network, self.loss)
-        model.choose("optimizer", self.optimizer, optimizers.OPTIMIZERS)
-        model.choose("schedule", self.schedule, optimizers.SCHEDULES)
-        model.choose("sampling", self.sampling, sampling.SAMPLINGS)
+        choose("optimizer", self.optimizer, optimizers.OPTIMIZERS)
+        choose("schedule", self.schedule, optimizers.SCHEDULES)
+        choose("sampling", self.sampling, sampling.SAMPLINGS)
 
     @property
     def starting(self) -> "Cell":

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import jax
+import jaxtyping
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +59,11 @@ def mnist_dir() -> Path:
     if not given:
         pytest.skip("MLP_JAX_DATA_DIR is not set: no MNIST here")
     return Path(given).resolve()
+
+
+@pytest.fixture
+def no_beartype() -> Iterator[None]:
+    """Leave types unchecked, as they are for users: it is the code itself that must refuse a value."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

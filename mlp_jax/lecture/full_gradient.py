@@ -17,7 +17,8 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import losses, rows
-from mlp_jax.model import Network, Params, choose
+from mlp_jax.checks import choose
+from mlp_jax.model import Network, Params
 from mlp_jax.rows import Data
 
 ROWS = 512  # rows evaluated at once: their activations stay in the cache, and memory stays bounded

@@ -17,8 +17,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
+from mlp_jax.checks import choose
 from mlp_jax.machine.files import make_folder, replace
-from mlp_jax.model import choose
 
 INK, GREY, BLUE, SAND = "#1f2a36", "#66717c", "#e1ebf5", "#fbf1dc"
 DIVERGING = LinearSegmentedColormap.from_list(  # blue to orange: apart for every kind of colour blindness

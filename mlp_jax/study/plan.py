@@ -9,16 +9,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from mlp_jax import optimizers
-from mlp_jax.model import choose
+from mlp_jax import checks, optimizers
+from mlp_jax.checks import Count, Domain, Positive, Steps, choose, whole
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
-from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
+from mlp_jax.training.config import from_dict as config_from_dict
+from mlp_jax.training.config import to_dict as config_to_dict
 
 PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
+Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 to the full gradient
     "sgd": (1e-3, 10.0), "momentum": (1e-4, 1.0), "nesterov": (1e-4, 1.0), "adagrad": (1e-3, 1.0),
     "rmsprop": (1e-4, 0.1), "adadelta": (1e-2, 10.0), "adam": (1e-4, 0.1), "adamax": (1e-4, 0.1),
@@ -44,46 +46,35 @@ class Study:
 
     workload: Config = field(default_factory=lambda: Config(hidden=(64,), validation=0.2))
     optimizers: tuple[str, ...] = ("sgd", "momentum", "adagrad", "rmsprop")
-    batch_sizes: tuple[int | Literal["full"], ...] = (1, 8, 64, 512, "full")
+    batch_sizes: tuple[Count | Literal["full"], ...] = (1, 8, 64, 512, "full")
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone."""
     method: str = "halton"
-    points: int = 8
+    points: Count = 8
     """Number of points of each cell."""
-    seeds: int = 3
+    seeds: Count = 3
     """Number of seeds of each point."""
-    fresh_seeds: int = 5
+    fresh_seeds: Count = 5
     """Number of seeds that the winner of each cell is run with, alone."""
-    max_steps: int | Mapping[str, int] = 20_000
+    max_steps: Steps | Mapping[str, Steps] = 20_000
     """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
-    max_epochs: float = 150.0
-    target: float = 0.95
+    max_epochs: Positive = 150.0
+    target: Metric = 0.95
     """Validation accuracy to reach (regression: RMSE)."""
-    evaluations: int = 60
+    evaluations: Count = 60
     """Number of evaluations of each trial, log-spaced."""
     noise_scale: bool = False
     """Measure the gradient noise scale too, in the first winner's run of each cell."""
-    racing: int | None = None
-    search_seed: int = 0
+    racing: Annotated[int, whole(2)] | None = None
+    search_seed: Annotated[int, whole(0)] = 0
     protocol: str = PROTOCOL
 
     def __post_init__(self) -> None:
+        checks.fields(self, batch_sizes="batch size", max_steps="max_steps of batch size", spaces="the space of")
         for name in ("optimizers", "batch_sizes"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         self._check_workload()
-        for name in ("points", "seeds", "fresh_seeds", "evaluations"):
-            _check_count(name, getattr(self, name))
         self._check_max_steps()
-        if not 0 < self.max_epochs < math.inf:
-            raise ValueError(f"max_epochs {self.max_epochs!r} is not allowed; give a positive number")
-        if not math.isfinite(self.target):
-            raise ValueError(f"target {self.target!r} is not allowed; give the metric to reach")
-        if not isinstance(self.noise_scale, bool):
-            raise ValueError(f"noise_scale {self.noise_scale!r} is not allowed; give true or false")
-        if self.racing is not None and self.racing < 2:
-            raise ValueError(f"racing {self.racing!r} is not allowed; give a whole number of at least 2")
-        if isinstance(self.search_seed, bool) or not isinstance(self.search_seed, int) or self.search_seed < 0:
-            raise ValueError(f"search_seed {self.search_seed!r} is not allowed; give a whole number of at least 0")
         check_protocol(self.protocol, "the study")
         if not self.optimizers or not self.batch_sizes:
             raise ValueError("a study needs optimizers and batch sizes; give at least one of each")
@@ -93,8 +84,6 @@ class Study:
                 f"there is a space for {unknown[0]!r}, which is not among the optimizers; drop it or add it"
             )
         object.__setattr__(self, "spaces", {name: self._space(name) for name in self.optimizers})
-        for batch_size in self.batch_sizes:
-            dataclasses.replace(self.workload, batch_size=batch_size)
 
     @property
     def id(self) -> str:
@@ -106,16 +95,11 @@ class Study:
         return self.max_steps if isinstance(self.max_steps, int) else self.max_steps[str(batch_size)]
 
     def _check_max_steps(self) -> None:
-        budgets: dict[str, Any] = {"max_steps": self.max_steps}
-        if isinstance(self.max_steps, Mapping):
-            if odd := sorted(set(self.max_steps) ^ set(map(str, self.batch_sizes))):
-                differing = ", ".join(odd)
-                raise ValueError(
-                    f"max_steps and the batch sizes differ in {differing}; give one number, or one for each"
-                )
-            budgets = {f"max_steps of batch size {size}": value for size, value in self.max_steps.items()}
-        for name, value in budgets.items():
-            _check_count(name, value)
+        if isinstance(self.max_steps, int):
+            return
+        if odd := sorted(set(self.max_steps) ^ set(map(str, self.batch_sizes))):
+            differing = ", ".join(odd)
+            raise ValueError(f"max_steps and the batch sizes differ in {differing}; give one number, or one for each")
 
     def _check_workload(self) -> None:
         default = Config()
@@ -131,14 +115,9 @@ class Study:
         for name, space in given.items():
             if name not in known:
                 raise ValueError(f"optimizer {optimizer!r} has no hyper-parameter {name!r}; it has {', '.join(known)}")
-            for value in space.ends:
+            for value in space.choices or space.ends:
                 optimizers.check_value(name, value, known[name])
         return given
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} {value!r} is not allowed; give a whole number of at least 1")
 
 
 def check_protocol(protocol: str, what: str) -> None:
@@ -152,8 +131,8 @@ def check_protocol(protocol: str, what: str) -> None:
 
 def to_dict(study: Study) -> dict[str, Any]:
     """Return `study` as plain values; of the workload only what differs from the default."""
-    default = configs.to_dict(Config())
-    workload = {k: v for k, v in configs.to_dict(study.workload).items() if v != default[k]}
+    default = config_to_dict(Config())
+    workload = {k: v for k, v in config_to_dict(study.workload).items() if v != default[k]}
     fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
     given = {name: {key: _space_dict(space) for key, space in study.spaces[name].items()} for name in study.optimizers}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
@@ -172,25 +151,16 @@ def from_dict(fields: Mapping[str, Any]) -> Study:
     Raises:
         ValueError: a key is unknown, or a value is not allowed.
     """
-    try:
-        return _from_dict(fields)
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"the study has a value of the wrong kind ({error})") from error
-
-
-def _from_dict(fields: Mapping[str, Any]) -> Study:
-    known = [f.name for f in dataclasses.fields(Study)]
-    if unknown := sorted(set(fields) - set(known)):
-        raise ValueError(f"unknown key {unknown[0]!r} in the study; it has {', '.join(known)}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if v is not None}
+    values = dict(fields)
     if "workload" in values:
-        values["workload"] = configs.from_dict(values["workload"])
+        values["workload"] = config_from_dict(checks.value("workload", values["workload"], Mapping[str, Any]))
     if "spaces" in values:
+        given = checks.value("spaces", values["spaces"], Mapping[str, Mapping[str, Mapping[str, Any]]], "the space of")
         values["spaces"] = {
-            optimizer: {name: _space(f"{optimizer}.{name}", given) for name, given in of_optimizer.items()}
-            for optimizer, of_optimizer in values["spaces"].items()
+            optimizer: {name: _space(f"{optimizer}.{name}", fields) for name, fields in of_optimizer.items()}
+            for optimizer, of_optimizer in given.items()
         }
-    return Study(**values)
+    return checks.build(Study, "the study", values)
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
@@ -207,12 +177,8 @@ def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]
 
 
 def _space(name: str, given: Mapping[str, Any]) -> Space:
-    known = [f.name for f in dataclasses.fields(Space)]
-    if unknown := sorted(set(given) - set(known)):
-        raise ValueError(f"unknown key {unknown[0]!r} in the space of {name}; it has {', '.join(known)}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     try:
-        return Space(**values)
+        return checks.build(Space, f"the space of {name}", given)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mlp_jax.model import choose
+from mlp_jax import checks
+from mlp_jax.checks import choose
 
 METHODS = ("halton", "sobol", "grid")
 SCALES = ("linear", "log", "log_complement")
@@ -31,7 +32,7 @@ class Space:
     choices: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(self.choices))
+        checks.fields(self)
         choose("scale", self.scale, SCALES)
         if (self.low is None) != (self.high is None) or (self.low is None) == (not self.choices):
             raise ValueError("a space needs low and high, or choices; give one of the two")

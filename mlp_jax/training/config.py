@@ -8,19 +8,26 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from mlp_jax import losses, model, optimizers, sampling, trial
+from mlp_jax import checks, losses, model, optimizers, sampling, trial
+from mlp_jax.checks import Count, Domain, Positive, Seed, Steps, choose
 from mlp_jax.data import Dataset, load
-from mlp_jax.model import Network, choose
+from mlp_jax.model import Network
 from mlp_jax.trial import Cell
 
 OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
 SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
 DEFAULT_EPOCHS = 20.0
+PART = Domain(
+    lambda v: 0 <= v < 1 or (v < math.inf and v >= 1 and v == int(v)),
+    "a fraction from 0 to below 1, or a count of examples",
+)
+Part = Annotated[float | int, PART]
+Metric = Annotated[float, Domain(lambda v: not math.isnan(v), "the metric to stop at")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +40,22 @@ class Config:
     """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
     target: str | None = None
     """The column of a CSV file to predict."""
-    validation: float | int = 0.1
+    validation: Part = 0.1
     """Part of the training examples held out for validation: a fraction below 1, or a count."""
-    test: float | int = 0.2
+    test: Part = 0.2
     """Part held out for testing, where the data set has no test part of its own."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the splits, apart from the trial's."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
     """How features are normalised; auto: unit for images, standard for tables."""
 
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[Count, ...] = (128,)
     """Widths of the hidden layers; none at all is the softmax classifier."""
     activation: str = "relu"
     output: str = "auto"
     bias: str = "all"
     init: str = "he"
-    init_std: float = 0.03
+    init_std: Positive = 0.03
     """Standard deviation for init truncated_normal."""
     loss: str = "auto"
     l2: float | None = None
@@ -76,20 +83,20 @@ class Config:
     stages: float | None = None
     """Number of plateaus of schedule step."""
 
-    batch_size: int | Literal["full"] = 32
+    batch_size: Count | Literal["full"] = 32
     sampling: str = "epochs"
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the weights and of the order of the examples."""
 
-    epochs: float | None = None
+    epochs: Positive | None = None
     """Budget in epochs (20 when no budget is given); with several budgets, the first to run out binds."""
-    steps: int | None = None
+    steps: Steps | None = None
     """Budget in steps."""
-    seconds: float | None = None
+    seconds: Positive | None = None
     """Budget in seconds of training."""
-    stop_at: float | None = None
+    stop_at: Metric | None = None
     """Stop when the validation accuracy is at least this (regression: the RMSE at most this)."""
-    evaluations: int = 20
+    evaluations: Count = 20
     """Number of evaluations after the one at step 0."""
     spacing: str = "linear"
     """Distance between evaluations: linear or log."""
@@ -99,17 +106,13 @@ class Config:
     """Measure the gradient noise scale at every evaluation, over all training examples."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "evaluate_on", tuple(self.evaluate_on))
+        checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split")
         choose("activation", self.activation, model.ACTIVATIONS)
         choose("output", self.output, ("auto", *model.OUTPUTS))
         choose("loss", self.loss, ("auto", *losses.LOSSES))
         choose("sampling", self.sampling, sampling.SAMPLINGS)
         choose("spacing", self.spacing, SPACINGS)
-        for split in self.evaluate_on:
-            choose("split", split, SPLITS)
         Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init=self.init, init_std=self.init_std)
-        _check_numbers(self)
         schedule = self.resolved_schedule
         schedule_steps = 0.0 if schedule != "constant" else None
         optimizers.complete(self.optimizer, schedule, **_hyper(self), schedule_steps=schedule_steps)
@@ -228,17 +231,13 @@ def to_dict(config: Config) -> dict:
     return dataclasses.asdict(config) | {"hidden": list(config.hidden), "evaluate_on": list(config.evaluate_on)}
 
 
-def from_dict(fields: dict) -> Config:
+def from_dict(fields: Mapping[str, Any]) -> Config:
     """Undo `to_dict`.
 
     Raises:
         ValueError: a field is unknown, or its value is not allowed.
     """
-    known = {field.name for field in dataclasses.fields(Config)}
-    if unknown := sorted(set(fields) - known):
-        raise ValueError(f"unknown field {unknown[0]!r} in the configuration; it has {', '.join(sorted(known))}")
-    values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in fields.items()}
-    return Config(**values)
+    return checks.build(Config, "the configuration", fields, key="field")
 
 
 def _hyper(config: Config) -> dict[str, float | None]:
@@ -261,21 +260,3 @@ def _outputs(output: str, dataset: Dataset) -> int:
         lowest = lowest * dataset.target_scale + dataset.target_center
         warnings.warn(f"output relu can't reach negative targets, and {dataset.name!r} has {lowest:g}", stacklevel=2)
     return len(dataset.classes) if output == "softmax" else 1
-
-
-def _check_numbers(config: Config) -> None:
-    positive = {name: getattr(config, name) for name in ("epochs", "steps", "seconds")}
-    for name, value in positive.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{name} {value!r} is not allowed; give a positive number")
-    if config.batch_size != "full" and (not isinstance(config.batch_size, int) or config.batch_size < 1):
-        raise ValueError(f"batch size {config.batch_size!r} is not allowed; give a whole number of at least 1, or full")
-    if config.evaluations < 1:
-        raise ValueError(f"evaluations {config.evaluations!r} is not allowed; give a whole number of at least 1")
-    for name in ("seed", "split_seed"):
-        if not 0 <= getattr(config, name) < 2**32:
-            raise ValueError(
-                f"{name} {getattr(config, name)!r} is not allowed; give a whole number from 0 to 2**32 - 1"
-            )
-    if config.stop_at is not None and math.isnan(config.stop_at):
-        raise ValueError("stop_at nan is not allowed; give the metric to stop at")

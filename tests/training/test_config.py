@@ -1,0 +1,46 @@
+"""What a run may be asked: every field of its kind and in its domain, in Python as on the command line."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mlp_jax.training.config import Config
+
+PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": True}, "batch size True is not allowed; give a whole number of at least 1, or full"),
+        ({"evaluations": 2.5}, "evaluations 2.5 is not allowed; give a whole number of at least 1"),
+        ({"seed": 1.5}, "seed 1.5 is not allowed; give a whole number from 0 to 2**32 - 1"),
+        ({"steps": 0.5}, "steps 0.5 is not allowed; give a whole number from 1 to 2**31 - 1"),
+        ({"validation": "a"}, f"validation 'a' is not allowed; give {PART}"),
+        ({"test": math.inf}, f"test inf is not allowed; give {PART}"),
+        ({"noise_scale": "no"}, "noise_scale 'no' is not allowed; give true or false"),
+        ({"hidden": 128}, "hidden 128 is not allowed; give a list, each entry a whole number of at least 1"),
+        ({"learning_rate": "0.1"}, "learning_rate '0.1' is not allowed; give a number"),
+        ({"l2": True}, "l2 True is not allowed; give a number"),
+        ({"init_std": "wide"}, "init_std 'wide' is not allowed; give a positive number"),
+        ({"scaling": "nuit"}, "unknown scaling 'nuit'; choose one of auto, none, standard, unit"),
+        ({"evaluate_on": ("trian",)}, "unknown split 'trian'; choose one of test, train, validation"),
+        ({"evaluate_on": "train"}, f"evaluate_on 'train' is not allowed; give a list, each entry {SPLITS}"),
+        ({"activation": ["relu"]}, "activation ['relu'] is not allowed; give text"),
+        ({"dataset": None}, "dataset None is not allowed; give text"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("no_beartype")
+def test_a_field_of_another_kind_is_refused_in_one_sentence(fields, message):
+    with pytest.raises(ValueError, match="^") as raised:
+        Config(**fields)
+    assert str(raised.value) == message
+
+
+@pytest.mark.usefixtures("no_beartype")
+def test_numbers_of_numpy_are_as_good_as_plain_ones():
+    given = Config(hidden=np.array([8, 4]), learning_rate=np.float64(0.5), seed=np.uint32(3), batch_size=np.int64(8))
+    plain = Config(hidden=(8, 4), learning_rate=0.5, seed=3, batch_size=8)
+    assert given == plain
+    assert repr(given) == repr(plain)
