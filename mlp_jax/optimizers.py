@@ -18,11 +18,20 @@ from mlp_jax.checks import FRACTION, NON_NEGATIVE, POSITIVE, RATIO, Domain, choo
 Hyper = Mapping[str, Float[Array, ""] | float]
 
 
+class Range(NamedTuple):
+    """Where a search looks: from `low` to `high`, evenly on `scale`, as `study.spaces.Space` has them."""
+
+    low: float
+    high: float
+    scale: str = "log"
+
+
 class Hyperparameter(NamedTuple):
-    """One constant: its default, what values it may have, its unit, and where the default comes from."""
+    """One constant: its default, its domain, where to search, its unit, and where the default comes from."""
 
     default: float | None  # None: the link that it belongs to is left out
     domain: Domain
+    search: Range | None  # None: no range is known to hold the best value of most workloads
     unit: str
     source: str
 
@@ -37,21 +46,23 @@ class Optimizer(NamedTuple):
     direction: Callable[[Hyper], tuple[list[optax.GradientTransformation], list[optax.GradientTransformation]]]
 
 
-def _rate(default: float, source: str) -> dict[str, Hyperparameter]:
-    return {"learning_rate": Hyperparameter(default, POSITIVE, "parameter per unit of direction", source)}
+def _rate(default: float, low: float, high: float, source: str) -> dict[str, Hyperparameter]:
+    """Return the learning rate; the decades from `low` to `high` hold the best one from B = 1 to the full gradient."""
+    row = Hyperparameter(default, POSITIVE, Range(low, high), "parameter per unit of direction", source)
+    return {"learning_rate": row}
 
 
 def _fraction(name: str, default: float, source: str) -> dict[str, Hyperparameter]:
-    return {name: Hyperparameter(default, FRACTION, "share kept per step", source)}
+    return {name: Hyperparameter(default, FRACTION, None, "share kept per step", source)}
 
 
 def _epsilon(default: float, unit: str, source: str) -> dict[str, Hyperparameter]:
-    return {"epsilon": Hyperparameter(default, NON_NEGATIVE, unit, source)}
+    return {"epsilon": Hyperparameter(default, NON_NEGATIVE, None, unit, source)}
 
 
 def _adam(rate: float, source: str) -> dict[str, Hyperparameter]:
     betas = _fraction("beta1", 0.9, "Kingma & Ba 2015") | _fraction("beta2", 0.999, "Kingma & Ba 2015")
-    return _rate(rate, source) | betas | _epsilon(1e-8, "gradient (added to the root)", "Kingma & Ba 2015")
+    return _rate(rate, 1e-4, 0.1, source) | betas | _epsilon(1e-8, "gradient (added to the root)", "Kingma & Ba 2015")
 
 
 def _betas(hyper: Hyper) -> dict:
@@ -59,30 +70,30 @@ def _betas(hyper: Hyper) -> dict:
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer(_rate(0.1, "Bengio 2012, within his range"), lambda h: ([], [])),
+    "sgd": Optimizer(_rate(0.1, 1e-3, 10.0, "Bengio 2012, within his range"), lambda h: ([], [])),
     "momentum": Optimizer(  # V ← βV + G; W ← W − αV, as in the slides (heavy ball)
-        _rate(0.05, "half of sgd's: V is up to 1/(1−β) times G") | _fraction("momentum", 0.9, "Ruder 2016"),
+        _rate(0.05, 1e-4, 1.0, "half of sgd's: V is up to 1/(1−β) times G") | _fraction("momentum", 0.9, "Ruder 2016"),
         lambda h: ([optax.trace(decay=h["momentum"])], []),  # pyright: ignore[reportArgumentType]
     ),
     "nesterov": Optimizer(  # W ← W − α(G + βV)
-        _rate(0.05, "as momentum") | _fraction("momentum", 0.9, "Ruder 2016"),
+        _rate(0.05, 1e-4, 1.0, "as momentum") | _fraction("momentum", 0.9, "Ruder 2016"),
         lambda h: ([optax.trace(decay=h["momentum"], nesterov=True)], []),  # pyright: ignore[reportArgumentType]
     ),
     "adagrad": Optimizer(  # G / √(a + ΣG² + ε)
-        _rate(0.01, "Ruder 2016")
-        | {"initial_accumulator": Hyperparameter(0.1, NON_NEGATIVE, "gradient squared", "optax 0.2")}
+        _rate(0.01, 1e-3, 1.0, "Ruder 2016")
+        | {"initial_accumulator": Hyperparameter(0.1, NON_NEGATIVE, None, "gradient squared", "optax 0.2")}
         | _epsilon(1e-7, "gradient squared (inside the root)", "optax 0.2"),
         lambda h: ([optax.scale_by_rss(h["initial_accumulator"], h["epsilon"])], []),
     ),
     "rmsprop": Optimizer(  # G / √(mean of G² + ε), heavy ball after the learning rate
-        _rate(0.001, "Hinton 2012, Ruder 2016")
+        _rate(0.001, 1e-4, 0.1, "Hinton 2012, Ruder 2016")
         | _fraction("decay", 0.9, "Hinton 2012, Ruder 2016")
         | _fraction("momentum", 0.0, "Hinton 2012")
         | _epsilon(1e-8, "gradient squared (inside the root)", "Ruder 2016"),
         lambda h: ([optax.scale_by_rms(h["decay"], h["epsilon"])], [optax.trace(decay=h["momentum"])]),  # pyright: ignore[reportArgumentType]
     ),
     "adadelta": Optimizer(
-        _rate(1.0, "Zeiler 2012")
+        _rate(1.0, 1e-2, 10.0, "Zeiler 2012")
         | _fraction("decay", 0.95, "Zeiler 2012")
         | _epsilon(1e-6, "gradient squared (inside both roots)", "Zeiler 2012"),
         lambda h: ([optax.scale_by_adadelta(rho=h["decay"], eps=h["epsilon"])], []),
@@ -95,13 +106,22 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 # Links that any optimizer takes: present when their hyper-parameter is.
 LINKS: dict[str, Hyperparameter] = {
-    "clip": Hyperparameter(None, POSITIVE, "largest norm of the whole gradient", "Pascanu et al. 2013"),
-    "weight_decay": Hyperparameter(None, NON_NEGATIVE, "share of W lost per learning rate", "Loshchilov 2019"),
-    "warmup_steps": Hyperparameter(None, whole(0), "steps", "Goyal et al. 2017"),
-    "schedule_steps": Hyperparameter(None, whole(0), "steps until final_factor is reached", "the budget"),
-    "final_factor": Hyperparameter(0.01, RATIO, "share of the learning rate left at the end", "this project"),
-    "stages": Hyperparameter(3.0, whole(2), "plateaus of the step schedule", "He et al. 2016"),
+    "clip": Hyperparameter(None, POSITIVE, None, "largest norm of the whole gradient", "Pascanu et al. 2013"),
+    "weight_decay": Hyperparameter(None, NON_NEGATIVE, None, "share of W lost per learning rate", "Loshchilov 2019"),
+    "warmup_steps": Hyperparameter(None, whole(0), None, "steps", "Goyal et al. 2017"),
+    "schedule_steps": Hyperparameter(None, whole(0), None, "steps until final_factor is reached", "the budget"),
+    "final_factor": Hyperparameter(0.01, RATIO, None, "share of the learning rate left at the end", "this project"),
+    "stages": Hyperparameter(3.0, whole(2), None, "plateaus of the step schedule", "He et al. 2016"),
 }
+# Changes of the loss, for any optimizer: present when their hyper-parameter is.
+REGULARIZERS: dict[str, Hyperparameter] = {
+    "l2": Hyperparameter(None, NON_NEGATIVE, None, "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
+    "label_smoothing": Hyperparameter(
+        None, FRACTION, None, "share of the label spread over all classes", "Szegedy 2016"
+    ),
+}
+OWN = tuple(sorted({name for row in OPTIMIZERS.values() for name in row.hyperparameters}))
+"""The names that only some optimizers take."""
 SCHEDULES: dict[str, tuple[Callable[[Array, Hyper], Array], tuple[str, ...]]] = {
     "constant": (lambda p, h: jnp.ones_like(p), ()),
     "linear": (lambda p, h: 1 - (1 - h["final_factor"]) * p, ("final_factor",)),

@@ -19,19 +19,15 @@ import optax
 from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax import checks, losses, model, noise_scale, optimizers, rows, sampling
-from mlp_jax.checks import FRACTION, NON_NEGATIVE, Count, choose
+from mlp_jax.checks import Count, choose
 from mlp_jax.losses import Sums
 from mlp_jax.model import Network, Params
-from mlp_jax.optimizers import Hyper, Hyperparameter
+from mlp_jax.optimizers import REGULARIZERS, Hyper
 from mlp_jax.rows import Data
 
 GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in the cache, and memory stays bounded
 EVALUATION_ROWS = 1000
 NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a history
-REGULARIZERS = {
-    "l2": Hyperparameter(None, NON_NEGATIVE, "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
-    "label_smoothing": Hyperparameter(None, FRACTION, "share of the label spread over all classes", "Szegedy 2016"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)

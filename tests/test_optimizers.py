@@ -401,6 +401,10 @@ def test_every_default_is_in_its_domain_and_explained(name: str, schedule: str) 
         assert row.source, key
         if row.default is not None:
             optimizers.check_value(key, row.default, row)
+        if row.search is not None:
+            assert row.search.low < row.search.high
+            for end in row.search[:2]:
+                optimizers.check_value(key, end, row)
 
 
 def test_complete_fills_in_defaults_around_what_is_given() -> None:

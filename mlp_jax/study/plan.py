@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from mlp_jax import checks, optimizers
 from mlp_jax.checks import Count, Domain, Positive, Steps, choose, whole
+from mlp_jax.optimizers import Hyperparameter
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
 from mlp_jax.training.config import Config
@@ -21,15 +22,10 @@ from mlp_jax.training.config import to_dict as config_to_dict
 
 PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
-LEARNING_RATES = {  # decades that hold the best rate of each family from B = 1 to the full gradient
-    "sgd": (1e-3, 10.0), "momentum": (1e-4, 1.0), "nesterov": (1e-4, 1.0), "adagrad": (1e-3, 1.0),
-    "rmsprop": (1e-4, 0.1), "adadelta": (1e-2, 10.0), "adam": (1e-4, 0.1), "adamax": (1e-4, 0.1),
-    "nadam": (1e-4, 0.1), "amsgrad": (1e-4, 0.1),
-}  # fmt: skip
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "evaluations", "spacing",
     "evaluate_on", "noise_scale",
-    *sorted({name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters}),
+    *optimizers.OWN,
 )  # fmt: skip
 
 
@@ -110,14 +106,19 @@ class Study:
     def _space(self, optimizer: str) -> dict[str, Space]:
         """Return the checked search space of an optimizer, filled in where none is given."""
         known = optimizers.table(choose("optimizer", optimizer, optimizers.OPTIMIZERS))
-        low, high = LEARNING_RATES[optimizer]
-        given = dict(self.spaces.get(optimizer) or {"learning_rate": Space(low=low, high=high)})
+        given = dict(self.spaces.get(optimizer) or {"learning_rate": default_space(known["learning_rate"])})
         for name, space in given.items():
             if name not in known:
                 raise ValueError(f"optimizer {optimizer!r} has no hyper-parameter {name!r}; it has {', '.join(known)}")
             for value in space.choices or space.ends:
                 optimizers.check_value(name, value, known[name])
         return given
+
+
+def default_space(row: Hyperparameter) -> Space:
+    """Return the space that the table of hyper-parameters says to search; `row` must have one."""
+    assert row.search is not None
+    return Space(**row.search._asdict())
 
 
 def check_protocol(protocol: str, what: str) -> None:

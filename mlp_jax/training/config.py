@@ -241,12 +241,12 @@ def from_dict(fields: Mapping[str, Any]) -> Config:
 
 
 def _hyper(config: Config) -> dict[str, float | None]:
-    names = {name for row in optimizers.OPTIMIZERS.values() for name in row.hyperparameters} | set(optimizers.LINKS)
-    return {name: getattr(config, name) for name in sorted(names - {"schedule_steps"})}
+    names = {*optimizers.OWN, *optimizers.LINKS} - {"schedule_steps"}  # it follows from the budget
+    return {name: getattr(config, name) for name in sorted(names)}
 
 
 def _regularizers(config: Config) -> dict[str, float | None]:
-    return {name: getattr(config, name) for name in trial.REGULARIZERS}
+    return {name: getattr(config, name) for name in optimizers.REGULARIZERS}
 
 
 def _outputs(output: str, dataset: Dataset) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 
+from mlp_jax import optimizers
 from mlp_jax.report import answer, figures, page
 from mlp_jax.study import cells, plan, store
 from mlp_jax.study.findings import interval, number
@@ -248,7 +249,7 @@ def test_bad_directories_are_refused(tmp_path: Path) -> None:
 
 
 def test_each_optimizer_has_a_look_of_its_own() -> None:
-    assert set(figures.LOOKS) == set(plan.LEARNING_RATES)
+    assert set(figures.LOOKS) == set(optimizers.OPTIMIZERS)
     for part in range(2):
         assert len({look[part] for look in figures.LOOKS.values()}) == len(figures.LOOKS)
     assert dict(matplotlib.rcParams) == STARTED

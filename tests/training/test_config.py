@@ -1,10 +1,12 @@
 """What a run may be asked: every field of its kind and in its domain, in Python as on the command line."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from mlp_jax import optimizers
 from mlp_jax.training.config import Config
 
 PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
@@ -44,3 +46,9 @@ def test_numbers_of_numpy_are_as_good_as_plain_ones():
     plain = Config(hidden=(8, 4), learning_rate=0.5, seed=3, batch_size=8)
     assert given == plain
     assert repr(given) == repr(plain)
+
+
+def test_every_hyperparameter_is_a_field_and_every_other_number_that_may_be_left_out_is_none():
+    """`float | None` is the annotation of hyper-parameters alone; their domain is in the optimizers' table."""
+    known = {*optimizers.OWN, *optimizers.LINKS, *optimizers.REGULARIZERS} - {"schedule_steps"}
+    assert {field.name for field in dataclasses.fields(Config) if field.type == float | None} == known
