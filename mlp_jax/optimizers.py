@@ -122,6 +122,8 @@ REGULARIZERS: dict[str, Hyperparameter] = {
 }
 OWN = tuple(sorted({name for row in OPTIMIZERS.values() for name in row.hyperparameters}))
 """The names that only some optimizers take."""
+WHOLE = tuple(name for name, row in LINKS.items() if row.domain.whole)
+"""The names whose values are whole numbers."""
 SCHEDULES: dict[str, tuple[Callable[[Array, Hyper], Array], tuple[str, ...]]] = {
     "constant": (lambda p, h: jnp.ones_like(p), ()),
     "linear": (lambda p, h: 1 - (1 - h["final_factor"]) * p, ("final_factor",)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mlp_jax import checks
+from mlp_jax import checks, optimizers
 from mlp_jax.checks import choose
 
 METHODS = ("halton", "sobol", "grid")
@@ -68,7 +68,7 @@ class Space:
 def points(
     spaces: Mapping[str, Space], count: int, method: str = "halton", seed: int = 0
 ) -> dict[str, Float[np.ndarray, " points"]]:
-    """Return `count` points of the product of `spaces`, by name.
+    """Return `count` points of the product of `spaces`, by hyper-parameter; whole numbers where it takes no others.
 
     `halton` and `sobol` are scrambled quasi-random sequences; `grid` takes equal places along each space that is not
     fixed, as many points as its largest full grid within `count` has.
@@ -82,7 +82,8 @@ def points(
     free = sorted(name for name, space in spaces.items() if len(space.choices) != 1)
     places = dict(zip(free, _places(len(free), count, method, seed).T))
     length = max((len(place) for place in places.values()), default=1)
-    return {name: space.at(places.get(name, np.zeros(length))) for name, space in spaces.items()}
+    values = {name: space.at(places.get(name, np.zeros(length))) for name, space in spaces.items()}
+    return {name: np.rint(column) if name in optimizers.WHOLE else column for name, column in values.items()}
 
 
 def _places(dimensions: int, count: int, method: str, seed: int) -> Float[np.ndarray, "points dimensions"]:

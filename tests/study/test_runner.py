@@ -371,3 +371,12 @@ def test_a_mesh_reaches_tuning_and_only_without_a_trial_axis_the_winners(tmp_pat
     with pytest.raises(ValueError, match="mesh 3 × 1 does not fit the 8 device"):
         runner.run(study, tmp_path / "none", mesh=(3, 1))
     assert not (tmp_path / "none").exists()
+
+
+def test_a_space_over_a_whole_number_is_searched_at_whole_numbers(tmp_path):
+    space = {"learning_rate": Space(choices=(0.1,)), "warmup_steps": Space(low=1, high=40)}
+    study = dataclasses.replace(TINY, optimizers=("sgd",), batch_sizes=("full",), points=3, spaces={"sgd": space})
+    assert runner.run(study, tmp_path).complete
+    steps = store.read_study(tmp_path)["warmup_steps"].unique()
+    assert set(steps) <= set(range(1, 41))
+    assert len(steps) == 3

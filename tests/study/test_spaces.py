@@ -124,6 +124,16 @@ def test_fixed_spaces_take_no_dimension_of_the_points():
     np.testing.assert_array_equal(spaces.points(fixed, 8)["momentum"], [0.9])
 
 
+@pytest.mark.parametrize("method", spaces.METHODS)
+def test_points_of_a_whole_number_are_whole_and_within_the_space(method):
+    space = Space(low=0, high=50, scale="linear")
+    found = spaces.points({"warmup_steps": space, "learning_rate": TWO["learning_rate"]}, 16, method)
+    steps = found["warmup_steps"]
+    np.testing.assert_array_equal(steps, np.rint(steps))
+    assert 0 <= steps.min() < 13 < 37 < steps.max() <= 50
+    assert len(np.unique(found["learning_rate"])) in (4, 16)
+
+
 @pytest.mark.parametrize(
     ("count", "method", "message"), [(0, "halton", "0 points are not allowed"), (3, "haltn", "unknown method 'haltn'")]
 )
