@@ -191,6 +191,7 @@ def evaluation_points(config: Config, total: int | None) -> np.ndarray:
     else:
         smallest = 1e-3 if total is None else max(1e-3, 1 / total)
         fractions = np.append(0.0, np.geomspace(smallest, 1, config.evaluations))
+    fractions[-1] = 1.0  # one point alone would be the first
     return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
 
 

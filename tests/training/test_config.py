@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlp_jax import optimizers
-from mlp_jax.training.config import Config
+from mlp_jax.training.config import SPACINGS, Config, evaluation_points
 
 PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
 
@@ -52,3 +54,18 @@ def test_every_hyperparameter_is_a_field_and_every_other_number_that_may_be_left
     """`float | None` is the annotation of hyper-parameters alone; their domain is in the optimizers' table."""
     known = {*optimizers.OWN, *optimizers.LINKS, *optimizers.REGULARIZERS} - {"schedule_steps"}
     assert {field.name for field in dataclasses.fields(Config) if field.type == float | None} == known
+
+
+@given(st.sampled_from(SPACINGS), st.integers(1, 70), st.integers(1, 2**31 - 1) | st.integers(1, 90))
+def test_every_run_is_evaluated_at_its_start_and_at_its_end(spacing, evaluations, total):
+    points = evaluation_points(Config(spacing=spacing, evaluations=evaluations), total)
+    assert (points[0], points[-1]) == (0, total)
+    assert (np.diff(points) >= 1).all()
+    assert len(points) <= evaluations + 1
+
+
+@given(st.sampled_from(SPACINGS), st.integers(1, 70), st.floats(1e-3, 1e6))
+def test_a_budget_in_seconds_is_evaluated_at_its_start_and_at_its_end(spacing, evaluations, seconds):
+    points = evaluation_points(Config(spacing=spacing, evaluations=evaluations, seconds=seconds), None)
+    assert (points[0], points[-1], len(points)) == (0, seconds, evaluations + 1)
+    assert (np.diff(points) > 0).all()
