@@ -173,11 +173,19 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
 
 
 def total_steps(config: Config, n: int, batch_size: int) -> int | None:
-    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind."""
+    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
+
+    Raises:
+        ValueError: there are more steps than a program can count.
+    """
     epochs = DEFAULT_EPOCHS if (config.steps, config.epochs, config.seconds) == (None, None, None) else config.epochs
     limits = [config.steps] if config.steps is not None else []
     if epochs is not None:
-        limits.append(max(1, math.ceil(epochs * n / batch_size)))
+        limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
+    if limits and min(limits) >= 2**31:
+        raise ValueError(
+            f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
+        )
     return min(limits, default=None)
 
 

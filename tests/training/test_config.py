@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlp_jax import optimizers
-from mlp_jax.training.config import SPACINGS, Config, evaluation_points
+from mlp_jax.training.config import SPACINGS, Config, evaluation_points, total_steps
 
 PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
 
@@ -69,3 +69,11 @@ def test_a_budget_in_seconds_is_evaluated_at_its_start_and_at_its_end(spacing, e
     points = evaluation_points(Config(spacing=spacing, evaluations=evaluations, seconds=seconds), None)
     assert (points[0], points[-1], len(points)) == (0, seconds, evaluations + 1)
     assert (np.diff(points) > 0).all()
+
+
+def test_more_steps_than_a_program_can_count_are_refused():
+    assert total_steps(Config(epochs=1.0), 2**31 - 1, 1) == 2**31 - 1
+    assert total_steps(Config(epochs=1e308, steps=9), 1000, 1) == 9
+    for epochs in (3e6, 1e308):
+        with pytest.raises(ValueError, match=r"^epochs .* take more than 2\*\*31 - 1 steps of 1 examples; give fewer"):
+            total_steps(Config(epochs=epochs), 1000, 1)
