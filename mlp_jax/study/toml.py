@@ -1,24 +1,20 @@
 """A study as the text of a study.toml, written by hand or by `--save-config`."""
 
-import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from mlp_jax.study.plan import Study, from_dict, to_dict
 
 
 def to_toml(study: Study) -> str:
     """Return `study` as the text of a study.toml."""
-    plain = to_dict(study)
-    top = {k: v for k, v in plain.items() if k not in ("workload", "spaces") and v is not None}
-    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
-    lines += ["", "[workload]", *(f"{k} = {_toml(v)}" for k, v in plain["workload"].items() if v is not None)]
-    for optimizer, of_optimizer in plain["spaces"].items():
-        lines += ["", f"[spaces.{optimizer}]"]
-        for name, space in of_optimizer.items():
-            lines.append(f"{name} = {_toml(space)}")
-    return "\n".join(lines) + "\n"
+    import tomli_w
+
+    plain = {name: value for name, value in to_dict(study).items() if value is not None}
+    plain["workload"] = {name: value for name, value in plain["workload"].items() if value is not None}
+    text = tomli_w.dumps(plain)
+    # a list on one line, as people write it; within a text a line never ends
+    return text.replace("[\n    ", "[").replace(",\n    ", ", ").replace(",\n]", "]")
 
 
 def from_toml(text: str) -> Study:
@@ -46,11 +42,3 @@ def from_file(path: Path) -> Study:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:
         raise OSError(f"can't read {path}: {error.strerror}; name a study.toml") from error
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no surrogates and no bare DEL

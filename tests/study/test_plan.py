@@ -61,6 +61,21 @@ def test_every_study_survives_toml_and_json(workload, search, fields):
         assert again.id == study.id
 
 
+def test_a_study_is_written_as_people_write_one():
+    workload = Config(dataset="odd\n    ,\n]\x7f [é", hidden=())
+    study = Study(workload=workload, optimizers=("sgd",), batch_sizes=(8, "full"), max_steps={"8": 9, "full": 7})
+    text = toml.to_toml(study)
+    assert toml.from_toml(text) == study
+    for part in (
+        'optimizers = ["sgd"]\nbatch_sizes = [8, "full"]\nmethod = "halton"\n',
+        "[max_steps]\n8 = 9\nfull = 7\n",
+        '[spaces.sgd.learning_rate]\nlow = 0.001\nhigh = 10.0\nscale = "log"\n',
+        "hidden = []\n",
+    ):
+        assert part in text
+    assert "hidden = [3, 4]" in toml.to_toml(Study(workload=Config(hidden=(3, 4))))
+
+
 def test_a_file_by_hand_needs_only_what_differs(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(
