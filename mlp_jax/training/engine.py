@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
-from mlp_jax import losses, trial
+from mlp_jax import losses, optimizers, trial
 from mlp_jax.losses import Sums
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
@@ -133,7 +133,7 @@ class Engine(NamedTuple):
     ):
         """Return what `trial.noise` measures for the active trials, and anything for the others."""
         zeros = jnp.zeros_like(params[0].W[:, 0, 0])
-        regularizers = {name: hyper.get(name, zeros) for name in trial.REGULARIZERS}
+        regularizers = {name: hyper.get(name, zeros) for name in optimizers.REGULARIZERS}
         program = _noise(self.cell.evaluating, self.mesh, self.block)
         return program("evaluation", clock, data, regularizers, params, active)
 
