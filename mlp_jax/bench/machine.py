@@ -62,7 +62,7 @@ def _network(name: str, network: Network, limits: Ceilings, one: Mesh, effort: E
     batch, trials = [], []
     for batch_size in effort.batch_sizes:
         say(f"{name} network, batch size {batch_size:,}")
-        need = roofline.roofline(network, batch_size, limits, state_rate)
+        need = roofline.need(network, batch_size, limits, state_rate)
         row = training.or_memory(partial(training.step, network, batch_size, data, effort))
         batch.append({"batch_size": batch_size} | row | _reached(row, need))
     for count in effort.trials:

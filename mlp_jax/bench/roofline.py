@@ -33,7 +33,7 @@ class Roofline(NamedTuple):
     bound: str
 
 
-def roofline(network: Network, batch_size: int, limits: Ceilings, state_rate: float) -> Roofline:
+def need(network: Network, batch_size: int, limits: Ceilings, state_rate: float) -> Roofline:
     """Return the least that a step with momentum needs.
 
     Weights and momenta are read and written once, at `state_rate` bytes per second: what this machine does with arrays

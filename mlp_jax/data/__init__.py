@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_jax.data import catalogue as _catalogue
-from mlp_jax.data import embedded, files, idx
+from mlp_jax.data import downloads, embedded, files, idx
 from mlp_jax.data.dataset import DataError, Dataset, Source, Split, divide
 
 __all__ = ["DataError", "Dataset", "Split", "catalogue", "describe", "load", "prepare"]
@@ -53,7 +52,7 @@ def load(
 def catalogue() -> list[dict[str, str]]:
     """List what can be loaded by name: its task and where it comes from; needs no network."""
     listed = [{"name": name, "task": task, "source": "embedded"} for name, task in embedded.TASKS.items()]
-    for name in _catalogue.FAMILY:
+    for name in downloads.FAMILY:
         where = "local folder" if name in FOLDERS and _local(name, None) else "tensorflow-datasets"
         listed.append({"name": name, "task": "multiclass", "source": where})
     return listed
@@ -66,7 +65,7 @@ def prepare(name: str) -> Path:
         DataError: as `load`.
     """
     _read(name, None, None)
-    return _catalogue.cache.cache_directory()
+    return downloads.cache.cache_directory()
 
 
 def describe(dataset: Dataset) -> dict:
@@ -112,17 +111,17 @@ def _read(name: str, data_dir: Path | str | None, target: str | None) -> Source:
         )
     if path.is_dir():
         raise DataError(f"{name} holds no IDX files; put train-images-idx3-ubyte and the other three there")
-    if name in _catalogue.FAMILY:
-        return _catalogue.read_family(name)
+    if name in downloads.FAMILY:
+        return downloads.read_family(name)
     if path.suffix or (os.sep in name and not name.split(os.sep)[0].isidentifier()):
         raise DataError(
             f"{name} can't be read; give a name from mlp-jax data list, file.npz, file.csv or a folder with IDX files"
         )
-    if name.split("/")[0].split(":")[0] not in (known := _catalogue.names()):
-        near = difflib.get_close_matches(name, [*embedded.READERS, *_catalogue.FAMILY, *known], 3)
+    if name.split("/")[0].split(":")[0] not in (known := downloads.names()):
+        near = difflib.get_close_matches(name, [*embedded.READERS, *downloads.FAMILY, *known], 3)
         mean = f"did you mean {' or '.join(near)}?" if near else f"{', '.join(embedded.READERS)} need no download;"
         raise DataError(f"unknown data set {name!r}; {mean} see mlp-jax data list, or give a path")
-    return _catalogue.read_any(name)
+    return downloads.read_any(name)
 
 
 def _local(name: str, data_dir: Path | str | None) -> dict[str, Path] | None:

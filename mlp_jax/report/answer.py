@@ -10,7 +10,7 @@ import numpy as np
 
 from mlp_jax.analysis import comparison
 from mlp_jax.report.figures import error, verdict, where
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, interval, noise_scales, number
+from mlp_jax.study.evidence import COSTS, Findings, best_batch_sizes, interval, noise_scales, number
 from mlp_jax.study.plan import Study
 
 if TYPE_CHECKING:

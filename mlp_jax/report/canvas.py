@@ -28,7 +28,7 @@ METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 DOTS_PER_INCH = 200
 
 
-def page(width: float, height: float) -> tuple[Figure, Axes]:
+def blank(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a white figure of this size and the axes that fill it: one unit is an inch, (0, 0) is bottom left."""
     figure = Figure(figsize=(width, height), facecolor="white")
     figure.suppressComposite = True  # in an SVG each image stays one element, with its id

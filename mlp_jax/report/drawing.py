@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from mlp_jax.model import Layer, Network, Params, parameter_count
 from mlp_jax.report import graph
-from mlp_jax.report.canvas import BLUE, DIVERGING, GREY, INK, SAND, arrow, bar, dots, page, save, symmetric, write
+from mlp_jax.report.canvas import BLUE, DIVERGING, GREY, INK, SAND, arrow, bar, blank, dots, save, symmetric, write
 
 __all__ = ["blocks", "network", "nodes", "save", "weights"]
 
@@ -39,7 +39,7 @@ def nodes(network: Network, params: Params | None = None) -> Figure:
 
 def blocks(network: Network) -> Figure:
     """Draw x → Dense → activation → … → f(x), with the shapes of W and b and the numbers of parameters."""
-    figure, axes = page(_right(network), BLOCKS)
+    figure, axes = blank(_right(network), BLOCKS)
     _draw_blocks(axes, network)
     return figure
 
@@ -68,7 +68,7 @@ def weights(params: Params, shape: tuple[int, ...] | None = None) -> Figure:
     images, units = _images(params[0], shape)
     across = math.ceil(math.sqrt(len(images)))
     wide, tall = max(across, 2) * (IMAGE + GAP), math.ceil(len(images) / across) * (IMAGE + GAP)
-    figure, axes = page(GAP + wide + BAR, tall + 0.6)
+    figure, axes = blank(GAP + wide + BAR, tall + 0.6)
     title = rf"Rows of $\mathbf{{W}}^{{(0)}}$ as images of {images.shape[1]} × {images.shape[2]}"
     write(axes, GAP, tall + 0.42, title, ha="left")
     shown = f"the first {len(images)} of {units:,}" if units > len(images) else f"all {units}"
@@ -85,7 +85,7 @@ def _drawn(network: Network, params: Params | None, bottom: float) -> Figure:
     """A page with nodes and edges above `bottom`."""
     _check(network, params)
     right = _right(network)
-    figure, axes = page(right + (BAR if params else 0.0), bottom + graph.height(network))
+    figure, axes = blank(right + (BAR if params else 0.0), bottom + graph.height(network))
     graph.draw(axes, network, params, bottom, right)
     return figure
 

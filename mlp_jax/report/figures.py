@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from mlp_jax.analysis import comparison, power_law
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
-from mlp_jax.study.findings import Findings, ordered
+from mlp_jax.study.evidence import Findings, ordered
 from mlp_jax.study.plan import Study
 
 if TYPE_CHECKING:

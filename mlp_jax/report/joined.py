@@ -12,7 +12,7 @@ from mlp_jax.analysis import comparison
 from mlp_jax.analysis.comparison import Difference
 from mlp_jax.report.answer import Cell, Table, of_text
 from mlp_jax.report.figures import verdict, where
-from mlp_jax.study.findings import Findings, best_batch_sizes, interval, number
+from mlp_jax.study.evidence import Findings, best_batch_sizes, interval, number
 
 if TYPE_CHECKING:
     import pandas

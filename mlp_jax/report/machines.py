@@ -15,7 +15,7 @@ from mlp_jax import bench
 from mlp_jax.report.answer import Cell, Table, of_number, of_text
 from mlp_jax.report.figures import LOOKS
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y
-from mlp_jax.study.findings import number
+from mlp_jax.study.evidence import number
 
 SAME = {  # what should be equal for two records to compare: field of the environment, by concern
     "Precision": ("x64", "matmul_precision"),
@@ -90,7 +90,7 @@ def cautions(machines: Sequence[Machine]) -> list[str]:
     return [f"Protocol differs: the records were not measured with the same effort (rounds are {shown})."]
 
 
-def figures(machines: Sequence[Machine]) -> dict[str, Figure]:
+def draw(machines: Sequence[Machine]) -> dict[str, Figure]:
     """Draw step time and examples per second against batch size, a line for each device, a panel for each network."""
     return {
         "step_times": _against_batch_size(machines, "step_seconds", 1e6, "µs per step", False),

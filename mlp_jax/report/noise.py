@@ -18,7 +18,7 @@ from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.figures import LOOKS, where
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
-from mlp_jax.study.findings import Findings, noise_scales
+from mlp_jax.study.evidence import Findings, noise_scales
 
 if TYPE_CHECKING:
     import pandas

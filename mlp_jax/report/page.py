@@ -16,7 +16,7 @@ from mlp_jax.machine import files
 from mlp_jax.report import answer, canvas, figures, joined, machines, noise
 from mlp_jax.report.machines import Machine
 from mlp_jax.study import plan, store, toml
-from mlp_jax.study.findings import Findings, findings, to_json
+from mlp_jax.study.evidence import Findings, findings, to_json
 
 if TYPE_CHECKING:
     import pandas
@@ -188,7 +188,7 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[di
         blocks.append({"title": "Seconds to target, study by study", "sentences": said, "figures": shown})
         blocks[-1]["tables"] = [] if _asked(entries) else joined.tables(found)
     if measured:
-        shown = [_shown(name, figure, "", out) for name, figure in machines.figures(measured).items()]
+        shown = [_shown(name, figure, "", out) for name, figure in machines.draw(measured).items()]
         block = {"title": "Machines", "sentences": machines.sentences(measured), "figures": shown}
         blocks.append(block | {"tables": machines.tables(measured)})
     return blocks

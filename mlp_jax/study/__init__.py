@@ -1,6 +1,6 @@
 """A study: one workload, trained with every optimizer at every batch size, each tuned on its own; kept on disk."""
 
-from mlp_jax.study.findings import Findings, findings, table, to_json
+from mlp_jax.study.evidence import Findings, findings, table, to_json
 from mlp_jax.study.plan import PROTOCOL, Study, changed
 from mlp_jax.study.runner import run
 from mlp_jax.study.shares import run as run_together

@@ -88,7 +88,7 @@ def test_the_table_shows_every_batch_size(measured):
 )
 def test_the_roofline_is_the_slowest_need(batch_size, state_rate, bound):
     limits = LIMITS._replace(bytes_per_second=1e9) if bound != "memory" else LIMITS
-    need = roofline.roofline(NETWORK, batch_size, limits, state_rate)
+    need = roofline.need(NETWORK, batch_size, limits, state_rate)
     assert need.bound == bound
     assert need.bytes == 16 * parameter_count(NETWORK) + 6 * batch_size
     expected = {"latency": 1e-5, "compute": need.flops / 1e9, "memory": need.bytes / 1e6}
@@ -101,7 +101,7 @@ def test_a_batch_that_does_not_fit_is_said_in_its_row(monkeypatch):
     row = training.or_memory(lambda: training.step(NETWORK, 8, data, TINY))
     assert list(row) == ["error"]
     assert "one trial needs" in row["error"]
-    assert machine._reached(row, roofline.roofline(NETWORK, 8, LIMITS, 1e9)) == {}
+    assert machine._reached(row, roofline.need(NETWORK, 8, LIMITS, 1e9)) == {}
     row = training.or_memory(lambda: training.together(NETWORK, 64, data, TINY))
     assert "one trial needs" in row["error"]
     held, working = trial.needed_bytes(trial.Cell(network=NETWORK, batch_size=32), {"learning_rate": 0, "momentum": 0})

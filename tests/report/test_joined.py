@@ -6,7 +6,7 @@ import pytest
 
 from mlp_jax.report import joined
 from mlp_jax.report.joined import Spent
-from mlp_jax.study.findings import findings
+from mlp_jax.study.evidence import findings
 
 SIZES = (8, 64)
 

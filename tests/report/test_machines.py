@@ -17,7 +17,7 @@ def test_machines_are_named_by_file_and_device(two):
 
 
 def test_every_device_has_a_line_of_its_own_and_a_ring_where_it_stops_gaining(two):
-    drawn = machines.figures(machines.read(two))
+    drawn = machines.draw(machines.read(two))
     axes = drawn["throughput"].axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
     assert [line.get_ydata().tolist() for line in lines] == [[10, 95, 100], [5, 300, 900]]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report import noise
 from mlp_jax.report.figures import LOOKS
-from mlp_jax.study.findings import Findings, findings
+from mlp_jax.study.evidence import Findings, findings
 
 STEPS = np.array([0, 1, 10, 100, 1000])
 SEEDS = range(3)

@@ -14,7 +14,7 @@ import pytest
 from mlp_jax import optimizers
 from mlp_jax.report import answer, figures, page
 from mlp_jax.study import cells, plan, store
-from mlp_jax.study.findings import interval, number
+from mlp_jax.study.evidence import interval, number
 from mlp_jax.training.config import Config
 
 SIZES, OPTIMIZERS, EXAMPLES = (1, 16, 256), ("sgd", "adam"), 1000

@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import socket
 import struct
-import sys
 import threading
 import zipfile
 from io import BytesIO
@@ -14,10 +13,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from mlp_jax.data import DataError, catalogue, idx, load
-from mlp_jax.data.catalogue import EMNIST, published
-
-room = sys.modules["mlp_jax.data.catalogue"]  # the package's function of the same name hides the module
+from mlp_jax.data import DataError, catalogue, downloads, idx, load
+from mlp_jax.data.downloads import EMNIST, published
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -84,7 +81,7 @@ def announce(monkeypatch, address: str, files: dict[str, bytes], path: str = "")
         )
         for name, content in files.items()
     }
-    monkeypatch.setattr(room, "published", lambda collection: table)
+    monkeypatch.setattr(downloads, "published", lambda collection: table)
 
 
 def left_over(cache) -> list[str]:
@@ -210,7 +207,7 @@ def prepared(tmp_path, monkeypatch):
     builder = Tiny(data_dir=tmp_path, file_format="array_record")
     builder.download_and_prepare()
     monkeypatch.setattr(tfds, "builder", lambda name: builder)
-    monkeypatch.setattr(room, "names", lambda: ["tiny"])
+    monkeypatch.setattr(downloads, "names", lambda: ["tiny"])
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -10,7 +10,7 @@ import pytest
 
 from mlp_jax.analysis import comparison, critical_batch_size
 from mlp_jax.analysis.bootstrap import Estimate
-from mlp_jax.study.findings import COSTS, Findings, best_batch_sizes, findings, noise_scales, ordered, table, to_json
+from mlp_jax.study.evidence import COSTS, Findings, best_batch_sizes, findings, noise_scales, ordered, table, to_json
 
 INF = math.inf
 SIZES = (8, 80, 800)
