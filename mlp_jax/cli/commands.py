@@ -124,7 +124,7 @@ def data(
         entries = data.catalogue()
         _print({"datasets": entries} if json else "\n".join(map(_catalogue_line, entries)))
     elif action == "prepare":
-        path = str(data.prepare(str(name)))
+        path = str(data.prepare(str(name), data_dir=data_dir, target=target))
         _print({"path": path} if json else path)
     else:
         description = data.describe(data.load(str(name), data_dir=data_dir, target=target))

@@ -20,7 +20,7 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     `key` says all that decides the arrays. When they can't be filed, warn and return what `read` made.
     """
     try:
-        directory = cache.cache_directory("data") / hashlib.sha256(key.encode()).hexdigest()[:24]
+        directory = _directory(key)
         with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
             return _load(directory)
     except OSError as error:
@@ -33,6 +33,16 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     except OSError as error:
         warnings.warn(f"data is not cached: {error}", stacklevel=2)
         return arrays
+
+
+def held(key: str) -> Path | None:
+    """Return the folder of the arrays that are filed under `key`, or None when they are not, or not all of them."""
+    directory = _directory(key)
+    return directory if (directory / "names").exists() else None
+
+
+def _directory(key: str) -> Path:
+    return cache.cache_directory("data") / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
 def _load(directory: Path) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlp_jax.data import idx
-from mlp_jax.data.cache import cached
+from mlp_jax.data.cache import cached, held
 from mlp_jax.data.dataset import DataError, Source, Split
 from mlp_jax.machine import cache
 
@@ -34,7 +34,7 @@ def read_family(name: str) -> Source:
     Raises:
         DataError: the download failed, or what came is not what the catalogue says.
     """
-    return idx.assemble(cached(f"catalogue {name}", lambda: _download(name)), name)
+    return idx.assemble(cached(_key(name), lambda: _download(name)), name)
 
 
 def read_any(name: str) -> Source:
@@ -43,7 +43,18 @@ def read_any(name: str) -> Source:
     Raises:
         DataError: the name is unknown, the data set is not prepared, or its examples are of another kind.
     """
-    return assemble_any(cached(f"catalogue {name}", lambda: _read_prepared(name)), name)
+    return assemble_any(cached(_key(name), lambda: _read_prepared(name)), name)
+
+
+def path(name: str) -> Path:
+    """Return the folder in the user's cache that holds the arrays of a data set that has been read.
+
+    Raises:
+        DataError: they could not be kept.
+    """
+    if (folder := held(_key(name))) is None:
+        raise DataError(f"{name} can't be kept; make room in {cache.cache_directory()}, or set $MLP_JAX_CACHE_DIR")
+    return folder
 
 
 def names() -> list[str]:
@@ -102,6 +113,10 @@ def published(collection: str) -> dict[str, Any]:
         from tensorflow_datasets.core.download import checksums
 
         return checksums.load_url_infos(tfds.core.tfds_path(f"url_checksums/{collection}.txt"))
+
+
+def _key(name: str) -> str:
+    return f"catalogue {name}"
 
 
 def _download(name: str) -> dict[str, np.ndarray]:

@@ -257,7 +257,12 @@ def test_negative_targets_under_relu_warn(tmp_path):
 
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path):
-    result = mlp_jax("train", "--dataset", "kmnist", env={"https_proxy": "http://127.0.0.1:9", "HOME": str(tmp_path)})
+    result = mlp_jax(
+        "train",
+        "--dataset",
+        "kmnist",
+        env={"https_proxy": "http://127.0.0.1:9", "HOME": str(tmp_path), "MLP_JAX_DATA_DIR": ""},
+    )
     assert result.returncode == 2
     assert result.stderr.startswith("error: kmnist can't be downloaded")
     assert "--data-dir" in result.stderr

@@ -4,22 +4,18 @@ import contextlib
 import gzip
 import hashlib
 import http.server
+import shutil
 import socket
-import struct
 import threading
 import zipfile
 from io import BytesIO
 
 import numpy as np
 import pytest
+from idx_format import idx_bytes
 
-from mlp_jax.data import DataError, catalogue, downloads, idx, load
+from mlp_jax.data import DataError, catalogue, downloads, idx, load, prepare
 from mlp_jax.data.downloads import EMNIST, published
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
 
 FILES = {
     "train-images-idx3-ubyte.gz": gzip.compress(idx_bytes(np.arange(20 * 6).reshape(20, 2, 3))),
@@ -98,6 +94,13 @@ def test_download_once_then_read_from_the_cache(own_cache, monkeypatch, capsys):
     again = load("kmnist", validation=0)  # the server is gone
     np.testing.assert_array_equal(again.train.x, dataset.train.x)
     assert capsys.readouterr().out == ""
+    kept = prepare("kmnist")
+    assert kept.is_relative_to(own_cache)
+    np.testing.assert_array_equal(np.load(kept / "y_test.npy"), np.arange(10))
+    shutil.rmtree(kept)  # as on a full disk, where nothing is kept
+    monkeypatch.setattr(downloads, "read_family", lambda name: None)
+    with pytest.raises(DataError, match="kmnist can't be kept; make room in .*cache"):
+        prepare("kmnist")
 
 
 def test_wrong_checksum_is_refused_and_not_kept(own_cache, monkeypatch):

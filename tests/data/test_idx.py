@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 import warnings
 from pathlib import Path
 
@@ -10,31 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
+from idx_format import idx_bytes, write_folder
 
 from mlp_jax.data import DataError, idx, load
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """The format written out on its own, from its description."""
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
-
-def write_folder(folder: Path, n: int = 40, n_test: int = 10, compress: bool = True) -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(0)
-    made = {
-        "x": draw.integers(0, 256, (n, 4, 3)),
-        "y": np.arange(n) % 3,
-        "x_test": draw.integers(0, 256, (n_test, 4, 3)),
-        "y_test": np.arange(n_test) % 3,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for part, name in idx.FILES.items():
-        content = idx_bytes(made[part])
-        if compress:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
-    return made
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=6)))
@@ -139,12 +116,6 @@ def test_missing_folders_say_what_is_wanted(tmp_path):
         load("mnist", data_dir=tmp_path)
     with pytest.raises(DataError, match="holds no IDX files"):
         load(str(tmp_path))
-
-
-def test_environment_names_the_folder_too(tmp_path, monkeypatch):
-    write_folder(tmp_path / "things")
-    monkeypatch.setenv("MLP_JAX_DATA_DIR", str(tmp_path))
-    assert load("things").name == "things"
 
 
 def test_mnist(mnist_dir):
