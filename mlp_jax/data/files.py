@@ -55,12 +55,11 @@ def read_csv(path: Path, target: str | None) -> Source:
         DataError: the table is empty or ragged, a value is missing, a number column holds text, or there is no target
             column; row numbers count the header as row 1.
     """
-    header, rows = _cells(path)
+    columns = _columns(path)
     if target is None:
-        raise DataError(f"{path} needs --target with the column to predict; it has {', '.join(header)}")
-    if target not in header:
-        raise DataError(f"{path} has no column {target!r}; it has {', '.join(header)}")
-    columns = {name: [row[k] for row in rows] for k, name in enumerate(header)}
+        raise DataError(f"{path} needs --target with the column to predict; it has {', '.join(columns)}")
+    if target not in columns:
+        raise DataError(f"{path} has no column {target!r}; it has {', '.join(columns)}")
     y, classes = _csv_target(path, target, columns.pop(target))
     features = [_feature(path, name, cells) for name, cells in columns.items()]
     if not features:
@@ -69,28 +68,29 @@ def read_csv(path: Path, target: str | None) -> Source:
     return Source(x, y, None, x.shape[1:], classes, 0)
 
 
-def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
-    import csv
+def _columns(path: Path) -> dict[str, list[str]]:
+    """The cells below each name of the header, as text without the spaces around it."""
+    import pandas
 
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} can't be read as CSV ({error}); save it as UTF-8 text") from error
-    if len(lines) < 2:
+        table = pandas.read_csv(path, header=None, dtype=str, na_filter=False, encoding="utf-8-sig", engine="python")
+    except pandas.errors.EmptyDataError:
+        table = pandas.DataFrame([""])
+    except (UnicodeDecodeError, pandas.errors.ParserError) as error:
+        raise DataError(f"{path} can't be read as CSV ({error}); save UTF-8 text, all rows as long") from error
+    header, *rows = table.apply(lambda column: column.str.strip()).to_numpy()
+    if not rows:
         raise DataError(f"{path} has no rows under a header; give a header line and a row per example")
-    header, rows = lines[0], lines[1:]
     if len(set(header)) < len(header):
         raise DataError(f"{path} names a column twice in its header; give each column its own name")
     for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise DataError(f"{path} row {number} has {len(row)} cells, the header {len(header)}; give as many")
+        if (given := sum(isinstance(cell, str) for cell in row)) < len(header):
+            raise DataError(f"{path} row {number} has {given} cells, the header {len(header)}; give as many")
         for name, cell in zip(header, row, strict=True):
             if cell.lower() in ("", "na", "nan", "null", "none", "?"):
-                raise DataError(
-                    f"{path} row {number}, column {name!r}: value is missing ({cell!r}); fill it in or drop the row"
-                )
-    return header, rows
+                place = f"{path} row {number}, column {name!r}"
+                raise DataError(f"{place}: value is missing ({cell!r}); fill it in or drop the row")
+    return {name: list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
 
 
 def _numbers(path: Path, name: str, cells: list[str]) -> np.ndarray | None:
@@ -98,12 +98,10 @@ def _numbers(path: Path, name: str, cells: list[str]) -> np.ndarray | None:
     parsed = [_number(cell) for cell in cells]
     if sum(value is not None for value in parsed) * 2 <= len(cells):
         return None
-    for row, value in enumerate(parsed, 2):
+    for row, (cell, value) in enumerate(zip(cells, parsed), 2):
         if value is None or not np.isfinite(value):
-            given = cells[row - 2]
-            raise DataError(
-                f"{path} row {row}, column {name!r}: {given!r} is not a finite number, unlike most of that column"
-            )
+            place = f"{path} row {row}, column {name!r}"
+            raise DataError(f"{place}: {cell!r} is not a finite number, unlike most of that column")
     return np.array(parsed, np.float64)
 
 

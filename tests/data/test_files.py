@@ -16,7 +16,7 @@ TABLE = """age,town,height,kind
 
 def csv(tmp_path, text=TABLE):
     path = tmp_path / "table.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", newline="")
     return str(path)
 
 
@@ -27,6 +27,14 @@ def test_csv_numbers_categories_and_classes(tmp_path):
     np.testing.assert_array_equal(dataset.train.y, [0, 1, 0, 1])
     assert dataset.classes == ("a", "b")
     assert dataset.task == "binary"
+
+
+def test_csv_of_other_programs(tmp_path):
+    """A mark of UTF-8, lines that end as on Windows, empty lines, spaces around cells, commas within quotes."""
+    text = "\ufeff" + TABLE.replace("30,", " 30 ,").replace("Rome", '"Rome, IT"').replace("\n", "\r\n") + "\r\n"
+    ours, plain = (load(csv(tmp_path, each), target="kind", validation=0, test=0) for each in (text, TABLE))
+    np.testing.assert_array_equal(ours.train.x, plain.train.x)
+    assert ours.classes == plain.classes
 
 
 def test_csv_real_target(tmp_path):
@@ -52,6 +60,7 @@ def test_csv_with_few_whole_numbers_is_classification(tmp_path):
         (TABLE.replace("41", "old"), "kind", "row 3, column 'age': 'old' is not a finite number"),
         (TABLE.replace("41", "inf"), "kind", "row 3, column 'age': 'inf' is not a finite number"),
         (TABLE.replace("41,", ""), "kind", "row 3 has 3 cells"),
+        (TABLE.replace("41,", "41,9,"), "kind", r"can't be read as CSV \(Expected 4 fields in line 3, saw 5\)"),
         ("age,kind\n", "kind", "no rows under a header"),
         ("", "kind", "no rows under a header"),
         ("a,a,kind\n1,2,x\n3,4,y\n", "kind", "names a column twice"),
