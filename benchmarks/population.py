@@ -29,7 +29,7 @@ nesterov 223, adamax 231, adagrad 241, rmsprop 255, adam 268, amsgrad 269, nadam
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ from contenders import LEARNING_RATE, MOMENTUM, NETWORK, Weights
 from fleet import Fleet
 from turns import Contender
 
-from mlp_jax import optimizers, trial
+from mlp_jax import optimizers, tables, trial
 from mlp_jax.bench import ceilings, workloads
 from mlp_jax.machine import devices
 from mlp_jax.model import Params
@@ -194,22 +194,15 @@ def compare_optimizers(work: Workload, effort: Effort) -> dict[str, float]:
 def table(record: dict) -> str:
     """Return the record as lines to read: a column per batch size, and in brackets how many times faster we are."""
     columns = list(record["batch"].items())
-    lines = [_cells(f"µs, K = {record['trials']}", (f"B = {batch_size}" for batch_size, _ in columns))]
-    for name in ("us", "limit", *rivals()):
-        lines.append(_cells(name, (_time(row, name) for _, row in columns)))
+    heads = (f"µs, K = {record['trials']}", *(f"B = {batch_size}" for batch_size, _ in columns))
+    rows = [(name, *(_time(row, name) for _, row in columns)) for name in ("us", "limit", *rivals())]
     large = record["gemm_gflops_large"]
     shares = (f"{_flops(batch_size) / row['us'] / 1e3 / large:.0%}" for batch_size, row in columns)
     rates = (f"{row['gemm_gflops'] / large:.0%}" for _, row in columns)
-    lines.append(_cells("us, share of limit", (f"{row['share']:.0%}" for _, row in columns)))
-    lines.append(_cells("us, share of large GEMM", shares))
-    lines.append(_cells("GEMM of these shapes", rates))
-    lines.append(f"large GEMM: {large:,.0f} GFLOP/s")
-    lines += [f"{name:<26}{us:>20,.1f}" for name, us in record["optimizers"].items()]
-    return "\n".join(lines)
-
-
-def _cells(name: str, values: Iterable[str]) -> str:
-    return f"{name:<26}" + "".join(f"{value:>20}" for value in values)
+    rows.append(("us, share of limit", *(f"{row['share']:.0%}" for _, row in columns)))
+    rows += [("us, share of large GEMM", *shares), ("GEMM of these shapes", *rates)]
+    each = tables.text((), [(name, f"{us:,.1f}") for name, us in record["optimizers"].items()])
+    return "\n".join([tables.text(heads, rows), f"large GEMM: {large:,.0f} GFLOP/s", each])
 
 
 def _time(row: dict, name: str) -> str:

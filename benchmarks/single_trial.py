@@ -37,7 +37,7 @@ import turns
 from contenders import LEARNING_RATE, MOMENTUM, NETWORK, Weights
 from turns import Contender
 
-from mlp_jax import trial
+from mlp_jax import tables, trial
 from mlp_jax.bench import workloads
 from mlp_jax.model import Layer
 
@@ -87,14 +87,14 @@ def measure(batch_sizes: tuple[int, ...], names: list[str], rounds: int, seconds
 
 def table(record: dict) -> str:
     """Return the record as lines to read: µs per step, and in brackets how many times faster we are."""
-    lines = [f"{'µs per step':<12}" + "".join(f"{name:>20}" for name in CONTENDERS)]
+    rows = []
     for batch_size, row in record["batch"].items():
         cells = (
             "–" if row[name] is None else f"{row[name]:,.1f}" + (f" ({row['ratio'][name]}×)" if name != "us" else "")
             for name in CONTENDERS
         )
-        lines.append(f"{'B = ' + batch_size:<12}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(lines)
+        rows.append((f"B = {batch_size}", *cells))
+    return tables.text(("µs per step", *CONTENDERS), rows)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ import optax
 import tyro
 
 import mlp_jax
-from mlp_jax import losses, model
+from mlp_jax import losses, model, tables
 from mlp_jax.cli.entry import script
 from mlp_jax.lecture import backpropagation, scalar
 from mlp_jax.lecture.backpropagation import Memory
@@ -114,12 +114,12 @@ def plan(network: Network) -> Memory:
 
 def memory_table(plans: dict[str, Memory]) -> str:
     """Return the plans as text, in MiB, and how much less (c) takes than (a) and (b)."""
-    titles = zip(("(a) gradients first", "(b) one program", "(c) as you go", "c/a − 1", "c/b − 1"), (21, 17, 15, 9, 9))
-    lines = [f"{'MiB':<12}" + "".join(f"{title:>{width}}" for title, width in titles)]
+    rows = []
     for name, (first, ordinary, early) in plans.items():
-        sizes = f"{first / MIB:>21.1f}{ordinary / MIB:>17.1f}{early / MIB:>15.1f}"
-        lines.append(f"{name:<12}{sizes}{early / first - 1:>9.0%}{early / ordinary - 1:>9.0%}")
-    return "\n".join(lines)
+        sizes = (f"{size / MIB:.1f}" for size in (first, ordinary, early))
+        rows.append((name, *sizes, f"{early / first - 1:.0%}", f"{early / ordinary - 1:.0%}"))
+    heads = ("MiB", "(a) gradients first", "(b) one program", "(c) as you go", "c/a − 1", "c/b − 1")
+    return tables.text(heads, rows)
 
 
 def draw(steps: tuple[scalar.Step, ...], plans: dict[str, Memory], path: Path) -> None:

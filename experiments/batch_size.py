@@ -23,13 +23,14 @@ cores of a shared AMD EPYC machine.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
 
-from mlp_jax import Config, study
+from mlp_jax import Config, study, tables
 from mlp_jax.analysis import power_law
 from mlp_jax.cli.entry import script
 from mlp_jax.cli.progress import live_table
@@ -86,11 +87,8 @@ def main(options: Options) -> None:
     devices.start_cpu_devices()
     plans = {"softmax classifier": configure(SOFTMAX, options), "MLP": configure(MLP, options)}
     found = {name: find(plan, options.out / f"{plan.workload.dataset}-{plan.id}") for name, plan in plans.items()}
-    print(
-        f"{'':<20}{'B':>7}{'ms an iteration':>17}{'iterations':>12}{'examples':>13}{'seconds':>9}  iterations to target"
-    )
-    for name, findings in found.items():
-        print_table(name, plans[name], findings)
+    heads = ("", "B", "ms an iteration", "iterations", "examples", "seconds", "iterations to target")
+    print(tables.text(heads, [row for name, each in found.items() for row in rows(name, each)]))
     print_scaling(found["MLP"])
     canvas.save(figures.steps(found["MLP"]), options.figure)
     print(f"figure: {options.figure}")
@@ -114,14 +112,15 @@ def find(plan: Study, out: Path) -> Findings:
     return study.findings(study.read_study(out))
 
 
-def print_table(name: str, plan: Study, found: Findings) -> None:
-    """Print a row for each batch size of sgd, with the cost of an iteration and the least and most iterations."""
+def rows(name: str, found: Findings) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each batch size of sgd, with the cost of an iteration and the least and most iterations."""
     runs, cells = found.winners.query("optimizer == 'sgd'"), found.cells.query("optimizer == 'sgd'")
     cost = (runs["training_seconds"] / runs["steps"]).groupby(runs["batch_size"]).median()
     for row in cells.sort_values("batch_size").to_dict("records"):
         size = row["batch_size"]
-        print(f"{f'{name}, sgd':<24}{size:>6}{1000 * cost[size]:>17.3g}{row['steps']:>12,.0f}{row['examples']:>13,.0f}"
-              f"{row['seconds']:>9.2f}  {row['steps_low']:,.0f} to {row['steps_high']:,.0f}")  # fmt: skip
+        spent = f"{row['steps']:,.0f}", f"{row['examples']:,.0f}", f"{row['seconds']:.2f}"
+        spread = f"{row['steps_low']:,.0f} to {row['steps_high']:,.0f}"
+        yield f"{name}, sgd", str(size), f"{1000 * cost[size]:.3g}", *spent, spread
 
 
 def print_scaling(found: Findings) -> None:

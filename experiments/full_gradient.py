@@ -40,7 +40,7 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax import losses, model, rows
+from mlp_jax import losses, model, rows, tables
 from mlp_jax.cli.entry import script
 from mlp_jax.lecture import full_gradient
 from mlp_jax.report.canvas import save
@@ -103,11 +103,9 @@ def main(options: Options) -> None:
     for title, hidden in (("softmax classifier", ()), (f"MLP, {options.hidden} hidden units", (options.hidden,))):
         problem = pose(options, hidden)
         print(f"{title}: {mlp_jax.parameter_count(problem.network):,} parameters, {len(problem.train.y):,} examples")
-        print(f"{'method':<30}{'loss at 1':>10}{'10':>9}{'end':>9}{'passes':>8}{'s/pass':>8}{'test error':>12}  ended")
-        curves = []
-        for curve in compare(options, problem):
-            curves.append(curve)
-            print(line(curve), flush=True)
+        curves = list(compare(options, problem))
+        heads = ("method", "loss at 1", "10", "end", "passes", "s/pass", "test error", "ended")
+        print(tables.text(heads, map(row, curves)), flush=True)
         lowest = 0.0 if hidden else minimum(problem, 5 * options.passes)
         print(f"minimum {lowest:.5f}, by L-BFGS to convergence\n" if lowest else "", flush=True)
         drawn[title] = curves, lowest
@@ -182,11 +180,11 @@ def minimum(problem: Problem, budget: int) -> float:
     return float(full_gradient.solve("lbfgs", problem.loss, problem.params, budget=budget).history.loss.min())
 
 
-def line(curve: Curve) -> str:
+def row(curve: Curve) -> tuple[str, ...]:
     """Return one row of the table; a loss is that of the last iterate within so many passes."""
     at = [curve.loss[np.searchsorted(curve.passes, passes, side="right") - 1] for passes in (1, 10, np.inf)]
-    return (f"{curve.method:<30}{at[0]:>10.4f}{at[1]:>9.4f}{at[2]:>9.4f}{curve.passes[-1]:>8.0f}"
-            f"{curve.seconds / curve.passes[-1]:>8.2f}{curve.test_error:>12.2%}  {curve.status}")  # fmt: skip
+    spent = f"{curve.passes[-1]:.0f}", f"{curve.seconds / curve.passes[-1]:.2f}"
+    return curve.method, *(f"{loss:.4f}" for loss in at), *spent, f"{curve.test_error:.2%}", curve.status
 
 
 def style(method: str) -> dict:

@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 import mlp_jax
-from mlp_jax import optimizers
+from mlp_jax import optimizers, tables
 from mlp_jax.cli.entry import script
 from mlp_jax.report.canvas import save
 
@@ -56,16 +56,16 @@ def main(options: Options) -> None:
     """Print how far each optimizer comes on each surface and on MNIST, and draw the paths."""
     names = QUICK if options.quick else tuple(optimizers.OPTIMIZERS)
     walks = {name: walk(name) for name in names}
-    print(f"{'optimizer':<11}{'rate':>9}{'Beale at the end':>18}{'to the minimum':>16}{'steps on the saddle':>21}")
+    rows = []
     for name, (rate, paths) in walks.items():
         end = paths["Beale"][-1]
-        print(f"{name:<11}{rate:>9.2g}{float(beale(end)):>18.2g}{float(np.hypot(*(end - np.array(MINIMUM)))):>16.2g}"
-              f"{escape(paths['saddle']):>21}")  # fmt: skip
+        apart = float(np.hypot(*(end - np.array(MINIMUM))))
+        rows.append((name, f"{rate:.2g}", f"{float(beale(end)):.2g}", f"{apart:.2g}", escape(paths["saddle"])))
+    print(tables.text(("optimizer", "rate", "Beale at the end", "to the minimum", "steps on the saddle"), rows))
     save(draw({name: paths for name, (_, paths) in walks.items()}), options.figure)
     print(f"figure: {options.figure}")
-    print(f"\n{'optimizer':<11}{'rate':>9}{'edge':>6}{'validation error':>18}{'test error':>12}{'training loss':>15}")
-    for name in names:
-        print(race(options, name), flush=True)
+    heads = ("optimizer", "rate", "edge", "validation error", "test error", "training loss")
+    print("\n" + tables.text(heads, [race(options, name) for name in names]))
 
 
 def beale(w):
@@ -117,8 +117,8 @@ def escape(path: np.ndarray) -> str:
     return str(int(np.argmax(away))) if away.any() else f"> {SURFACE_STEPS}"
 
 
-def race(options: Options, name: str) -> str:
-    """Train `name` at each learning rate and return the line of the best on validation, with its test error."""
+def race(options: Options, name: str) -> tuple[str, ...]:
+    """Train `name` at each learning rate and return the row of the best on validation, with its test error."""
     default = optimizers.OPTIMIZERS[name].hyperparameters["learning_rate"].default
     assert default is not None
     count = 2 if options.quick else options.rates
@@ -128,8 +128,8 @@ def race(options: Options, name: str) -> str:
     best = int(np.argmin(errors))
     metrics = runs[best].metrics
     edge = "yes" if best in (0, count - 1) else ""
-    return (f"{name:<11}{rates[best]:>9.2g}{edge:>6}{metrics['validation_error']:>18.2%}{metrics['test_error']:>12.2%}"
-            f"{metrics['train_loss']:>15.4f}")  # fmt: skip
+    errors = (f"{metrics[f'{part}_error']:.2%}" for part in ("validation", "test"))
+    return name, f"{rates[best]:.2g}", edge, *errors, f"{metrics['train_loss']:.4f}"
 
 
 def configure(options: Options, name: str, rate: float) -> mlp_jax.Config:

@@ -20,6 +20,7 @@ import numpy as np
 import tyro
 
 import mlp_jax
+from mlp_jax import tables
 from mlp_jax.cli.entry import script
 from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
@@ -49,18 +50,17 @@ def main(options: Options) -> None:
     devices.start_cpu_devices()
     rates = np.geomspace(1e-5, 10, 7 if options.quick else 13)
     seeds = range(2 if options.quick else options.seeds)
-    curves = {}
-    print(f"{'optimizer':<12}{'learning rate':>14}{'median':>9}{'worst':>9}{'best':>9}{'infeasible':>12}{'seconds':>9}")
+    curves, rows = {}, []
     for optimizer in OPTIMIZERS:
         trained = sweep(configure(options, optimizer), rates, np.asarray(seeds))
         curves[optimizer] = accuracies = trained.metrics["validation_accuracy"].reshape(len(seeds), len(rates))
         best = np.argmax(np.median(accuracies, axis=0))
         low, middle, high = np.quantile(accuracies[:, best], (0, 0.5, 1))
-        print(
-            f"{optimizer:<12}{rates[best]:>14.4g}{middle:>9.2%}{low:>9.2%}{high:>9.2%}"
-            f"{np.sum(trained.status == 'INFEASIBLE'):>12}{trained.seconds['total']:>9.1f}",
-            flush=True,
+        of_best = f"{rates[best]:.4g}", f"{middle:.2%}", f"{low:.2%}", f"{high:.2%}"
+        rows.append(
+            (optimizer, *of_best, str(np.sum(trained.status == "INFEASIBLE")), f"{trained.seconds['total']:.1f}")
         )
+    print(tables.text(("optimizer", "learning rate", "median", "worst", "best", "infeasible", "seconds"), rows))
     draw(rates, curves, options.figure)
     print(f"figure: {options.figure}")
 

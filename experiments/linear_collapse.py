@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 import mlp_jax
+from mlp_jax import tables
 from mlp_jax.cli.entry import script
 from mlp_jax.model import Layer, Params
 from mlp_jax.report.canvas import save
@@ -49,10 +50,11 @@ class Options:
 def main(options: Options) -> None:
     """Train the three networks, print their accuracies and how far the identity network is from one matrix."""
     runs = {name: mlp_jax.train(configure(options, *choice)) for name, choice in NETWORKS.items()}
-    print(f"{'':<20}{'parameters':>12}{'train':>10}{'test':>10}")
+    rows = []
     for name, run in runs.items():
-        accuracies = "".join(f"{run.metrics[f'{part}_accuracy']:>10.2%}" for part in ("train", "test"))
-        print(f"{name:<20}{mlp_jax.parameter_count(run.cell.network):>12,}{accuracies}")
+        accuracies = (f"{run.metrics[f'{part}_accuracy']:.2%}" for part in ("train", "test"))
+        rows.append((name, f"{mlp_jax.parameter_count(run.cell.network):,}", *accuracies))
+    print(tables.text(("", "parameters", "train", "test"), rows))
     apart, largest, same = compare(runs["identity 256-128"])
     print(f"\nidentity network against the product of its matrices, on all test examples:\n"
           f"largest difference of z {apart:.1e} (largest z {largest:.1f}), same prediction {same:.2%}")  # fmt: skip

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from mlp_jax import tables
 from mlp_jax.cli.entry import script
 from mlp_jax.lecture import momentum
 from mlp_jax.lecture.momentum import Tuning
@@ -47,18 +48,17 @@ class Options:
 def main(options: Options) -> None:
     """Print theory beside simulation, and draw both."""
     copies = options.coordinates // 10 if options.quick else options.coordinates
-    print(f"{'κ':>6}  {'method':<18}{'α':>9}{'β':>8}{'rate':>9}{'simulated':>11}{'steps to 1e-6':>15}")
+    rows = []
     for kappa in options.kappas:
         for method, tuning in tunings(kappa).items():
             error = distances(tuning, kappa, steps_for(tuning))
-            print(f"{kappa:>6g}  {method:<18}{tuning.alpha:>9.5f}{tuning.beta:>8.4f}{tuning.rate:>9.5f}"
-                  f"{measured_rate(error, tuning):>11.5f}{first_below(error, 1e-6):>15}")  # fmt: skip
-    print(
-        f"\nvariance of w under gradient noise of variance 1, αλ = {NOISY:g}\n{'β':>6}{'theory':>10}{'simulated':>11}"
-    )
-    for beta in BETAS:
-        theory = momentum.stationary_variance(NOISY, beta, 1.0, 1.0)
-        print(f"{beta:>6g}{theory:>10.4f}{simulated_variance(beta, copies):>11.4f}")
+            rows.append((f"{kappa:g}", method, f"{tuning.alpha:.5f}", f"{tuning.beta:.4f}", f"{tuning.rate:.5f}",
+                         f"{measured_rate(error, tuning):.5f}", str(first_below(error, 1e-6))))  # fmt: skip
+    print(tables.text(("κ", "method", "α", "β", "rate", "simulated", "steps to 1e-6"), rows))
+    print(f"\nvariance of w under gradient noise of variance 1, αλ = {NOISY:g}")
+    theory = [momentum.stationary_variance(NOISY, beta, 1.0, 1.0) for beta in BETAS]
+    rows = [(f"{b:g}", f"{each:.4f}", f"{simulated_variance(b, copies):.4f}") for b, each in zip(BETAS, theory)]
+    print(tables.text(("β", "theory", "simulated"), rows))
     save(draw(options, copies), options.figure)
     print(f"figure: {options.figure}")
 

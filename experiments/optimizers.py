@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from mlp_jax import Config, study
+from mlp_jax import Config, study, tables
 from mlp_jax.analysis import comparison, targets
 from mlp_jax.cli.entry import script
 from mlp_jax.cli.progress import live_table
@@ -110,13 +110,13 @@ def find(plan: Study, out: Path) -> Findings:
 
 def print_ranking(name: str, found: Findings) -> None:
     """Print the optimizers from the fewest steps to the most, and what may be said of each two, paired by seed."""
-    print(
-        f"\n{name + ' spaces':<18}{'steps':>8}{'least to most':>16}{'points that reached it':>26}{'test accuracy':>15}"
-    )
+    rows = []
     for row in found.cells.sort_values("steps").to_dict("records"):
         spread = f"{row['steps_low']:,.0f} to {row['steps_high']:,.0f}"
         trials = f"{row['reached']} of {row['trials']} trials"
-        print(f"{row['optimizer']:<18}{row['steps']:>8,.0f}{spread:>16}{trials:>20}{row['test_accuracy']:>15.2%}")
+        rows.append((row["optimizer"], f"{row['steps']:,.0f}", spread, trials, f"{row['test_accuracy']:.2%}"))
+    heads = (f"{name} spaces", "steps", "least to most", "points that reached it", "test accuracy")
+    print("\n" + tables.text(heads, rows))
     for (first, second), by_cost in found.differences.items():
         estimate, _, verdict = by_cost["steps"]
         print(f"  {first} − {second}: {estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]: {verdict}")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import tyro
 
 import mlp_jax
+from mlp_jax import tables
 from mlp_jax.cli.entry import script
 
 
@@ -32,12 +33,13 @@ class Options:
 
 def main(options: Options) -> None:
     """Train each output with each loss on the same splits and print the test metrics, means over the seeds."""
-    print(f"{'output':<10}{'loss':<10}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
+    rows = []
     for output in ("identity", "relu"):
         for loss in ("squared", "absolute"):
             runs = [mlp_jax.train(configure(output, loss, seed)) for seed in seeds(options)]
             means = [statistics.mean(run.metrics[f"test_{name}"] for run in runs) for name in ("rmse", "mae", "r2")]
-            print(f"{output:<10}{loss:<10}{means[0]:>8.2f}{means[1]:>8.2f}{means[2]:>8.3f}", flush=True)
+            rows.append((output, loss, f"{means[0]:.2f}", f"{means[1]:.2f}", f"{means[2]:.3f}"))
+    print(tables.text(("output", "loss", "RMSE", "MAE", "R²"), rows))
 
 
 def seeds(options: Options) -> range:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import tyro
 
 import mlp_jax
+from mlp_jax import tables
 from mlp_jax.cli.entry import script
 
 SLIDES = {"train_accuracy": 0.8464, "test_accuracy": 0.8358}
@@ -34,10 +35,11 @@ def main(options: Options) -> None:
     """Train, print both accuracies beside the slides', and the first evaluated step that passes them."""
     run = mlp_jax.train(configure(options))
     print(mlp_jax.summary(run.cell.network), end="\n\n")
-    print(f"{'':<8}{'ours':>10}{'slides':>10}   passed at step")
+    rows = []
     for name, slides in SLIDES.items():
         passed = next((str(row["step"]) for row in run.history if row[name] >= slides), "never")
-        print(f"{name.split('_')[0]:<8}{run.metrics[name]:>10.2%}{slides:>10.2%}   {passed}")
+        rows.append((name.split("_")[0], f"{run.metrics[name]:.2%}", f"{slides:.2%}", passed))
+    print(tables.text(("", "ours", "slides", "passed at step"), rows))
     print(f"\nrandom guess {1 / run.cell.network.outputs:.0%} · {run.steps:,} steps of {run.cell.batch_size} · "
           f"{run.seconds['training']:.1f} s of training")  # fmt: skip
 

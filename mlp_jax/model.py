@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from mlp_jax import checks
+from mlp_jax import checks, tables
 from mlp_jax.checks import Count, Positive, choose
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -135,12 +135,11 @@ def summary(network: Network) -> str:
     """Return a table of the layers: name, width, activation, number of parameters."""
     functions = (*(network.activation,) * len(network.hidden), network.output)
     names = (*(f"hidden {k + 1}" for k in range(len(network.hidden))), "output")
-    rows = [("input", network.inputs, "1 more, of ones" if network.bias == "ones" else "", 0)]
-    rows += zip(names, network.widths[1:], functions, _layer_sizes(network))
-    lines = [f"{'layer':<10} {'width':>8}  {'activation':<16} {'parameters':>12}"]
-    lines += [f"{name:<10} {width:>8,}  {function:<16} {size:>12,}" for name, width, function, size in rows]
-    lines += [f"{'total':<10} {'':>8}  {'':<16} {parameter_count(network):>12,}"]
-    return "\n".join(lines)
+    layers = [("input", network.inputs, "1 more, of ones" if network.bias == "ones" else "", 0)]
+    layers += zip(names, network.widths[1:], functions, _layer_sizes(network))
+    rows = [(name, f"{width:,}", function, f"{size:,}") for name, width, function, size in layers]
+    rows.append(("total", "", "", f"{parameter_count(network):,}"))
+    return tables.text(("layer", "width", "activation", "parameters"), rows)
 
 
 def _layer_sizes(network: Network) -> list[int]:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlp_jax import tables
 from mlp_jax.machine import files
 
 KIND = "mlp_jax bench"
@@ -112,25 +113,25 @@ def table(record: dict[str, Any]) -> str:
     ]
     for name, network in record["networks"].items():
         lines += ["", *_network(name, network)]
-    return "\n".join([*lines, "", *_precisions(record["precisions"])])
+    heads = ("precision", "error", "GFLOP/s", "µs per step", "digits' loss", "minus highest")
+    rows = [_precision(*item) for item in record["precisions"].items()]
+    return "\n".join([*lines, "", tables.text(heads, rows)])
 
 
 def _network(name: str, network: dict[str, Any]) -> list[str]:
     lines = [f"{name} network, {'-'.join(map(str, network['widths']))}, {network['optimizer']}"]
     heads = ("B", "µs per step", "examples/s", "GFLOP/s", "GB/s", "share of ceiling", "bound by", "compile s")
-    lines.append(_cells(heads))
-    for row in network["batch"]:
-        lines.append(f"{row['batch_size']:>10,}  {row['error']}" if "error" in row else _cells(_step(row)))
+    lines.append(tables.text(heads, map(_step, network["batch"])))
     if stop := gain(network["batch"]):
         beyond = "; larger ones may gain" if stop.open else ""
         lines.append(f"{ENOUGH:.0%} of the most examples/s from B = {stop.batch_size:,} on{beyond}")
-    lines.append(_cells(("trials", "trial-steps/s", "GFLOP/s", "compile s")))
-    for row in network["population"]:
-        lines.append(f"{row['trials']:>10,}  {row['error']}" if "error" in row else _cells(_trials(row)))
-    return lines
+    heads = ("trials", "trial-steps/s", "GFLOP/s", "compile s")
+    return [*lines, tables.text(heads, map(_trials, network["population"]))]
 
 
 def _step(row: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in row:
+        return f"{row['batch_size']:,}", row["error"]
     rates = f"{row['flops_per_second'] / 1e9:,.1f}", f"{row['bytes_per_second'] / 1e9:,.2f}"
     least = f"{row['share']:.0%}", row["bound"], f"{row['compile_seconds']:.2f}"
     time = f"{row['step_seconds'] * 1e6:,.1f}", f"{row['examples_per_second']:,.0f}"
@@ -138,30 +139,23 @@ def _step(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _trials(row: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in row:
+        return f"{row['trials']:,}", row["error"]
     rates = f"{row['trial_steps_per_second']:,.0f}", f"{row['flops_per_second'] / 1e9:,.1f}"
     return f"{row['trials']:,}", *rates, f"{row['compile_seconds']:.2f}"
 
 
-def _precisions(precisions: dict[str, dict]) -> list[str]:
-    lines = [_cells(("precision", "error", "GFLOP/s", "µs per step", "digits' loss", "minus highest"))]
-    for name, row in precisions.items():
-        if "error" in row:
-            lines.append(f"{name:>10}  {row['error']}")
-            continue
-        step = row["step"]
-        time = "–" if "error" in step else f"{step['step_seconds'] * 1e6:,.1f}"
-        exact = f"{row['product_error']:.1e}", f"{row['product_flops_per_second'] / 1e9:,.1f}"
-        if row["same_as"]:
-            lines.append(f"{name:>10}  bit for bit what {row['same_as']} is on this device")
-            continue
-        other = row.get("loss_minus_highest")
-        apart = "" if other is None else f"{other['value']:+.2g} [{other['low']:+.2g}, {other['high']:+.2g}]"
-        lines.append(_cells((name, *exact, time, f"{row['validation_loss']:.4f}", apart)))
-    return lines
-
-
-def _cells(values: tuple[str, ...]) -> str:
-    return f"{values[0]:>10}" + "".join(f"{value:>18}" for value in values[1:])
+def _precision(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in row:
+        return name, row["error"]
+    step = row["step"]
+    time = "–" if "error" in step else f"{step['step_seconds'] * 1e6:,.1f}"
+    exact = f"{row['product_error']:.1e}", f"{row['product_flops_per_second'] / 1e9:,.1f}"
+    if row["same_as"]:
+        return name, f"bit for bit what {row['same_as']} is on this device"
+    other = row.get("loss_minus_highest")
+    apart = "" if other is None else f"{other['value']:+.2g} [{other['low']:+.2g}, {other['high']:+.2g}]"
+    return name, *exact, time, f"{row['validation_loss']:.4f}", apart
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:

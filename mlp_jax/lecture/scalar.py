@@ -4,8 +4,10 @@ Invariant: each value is computed from the ones above it by the rule that stands
 """
 
 import math
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
+
+from mlp_jax import tables
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -76,12 +78,11 @@ def trace(w0: float, w1: float, w2: float, x: float, y: float, learning_rate: fl
 
 def table(trace: tuple[Step, ...]) -> str:
     """Return the iteration as text: a line per value, its name, its rule and its number."""
-    lines, part = [], None
-    for step in trace:
-        if step.part != part:
-            part = step.part
-            lines.append(part)
-        lines.append(f"  {step.name:<14} {'= ' + step.rule if step.rule else '':<33} = {step.value:.6g}")
+    rows = [(step.name, f"= {step.rule}" if step.rule else "", f"= {step.value:.6g}") for step in trace]
+    written = iter(tables.text((), rows).splitlines())
+    lines = []
+    for part, steps in groupby(trace, key=lambda step: step.part):
+        lines += [part, *(f"  {next(written)}" for _ in steps)]
     return "\n".join(lines)
 
 

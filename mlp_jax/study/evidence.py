@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import numpy as np
 
+from mlp_jax import tables
 from mlp_jax.analysis import bootstrap, comparison, critical_batch_size, noise
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.comparison import Difference
@@ -99,14 +100,15 @@ def to_json(found: Findings) -> dict[str, Any]:
 
 def table(found: Findings) -> str:
     """Return the findings as text: what each optimizer does best at which batch size, B_crit, and real differences."""
-    lines = [f"{'optimizer':<10}" + "".join(f"{f'best B ({cost})':>20}" for cost in COSTS) + f"{'B_crit':>24}"]
+    rows = []
     for name, scaling in found.scaling.items():
         best = best_batch_sizes(found.cells, name)
         own = _where(found.cells, optimizer=name).set_index("batch_size")
         cells = [
             "not reached" if size is None else f"{size} ({number(own.loc[size, cost])})" for cost, size in best.items()
         ]
-        lines.append(f"{name:<10}" + "".join(f"{cell:>20}" for cell in cells) + f"{interval(scaling.fit.b_crit):>24}")
+        rows.append((name, *cells, interval(scaling.fit.b_crit)))
+    lines = [tables.text(("optimizer", *(f"best B ({cost})" for cost in COSTS), "B_crit"), rows)]
     lines += ["", "differences in steps to target, each at its best batch size, paired by seed:"]
     for (a, b), by_cost in found.differences.items():
         difference = by_cost["steps"]

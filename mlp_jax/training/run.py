@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_jax import model
+from mlp_jax import model, tables
 from mlp_jax.data import Dataset
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
@@ -78,10 +78,11 @@ class Run:
         ended = f"{self.status} after {self.steps:,} steps of {self.cell.batch_size} examples"
         if self.failed is not None:
             ended += f"; the loss was not finite at step {self.failed:,}: try a smaller learning rate"
-        rows = [f"{'':<12}" + "".join(f"{name:>12}" for name in names)]
-        rows += [f"{split:<12}" + "".join(f"{self.metrics[f'{split}_{n}']:>12.4f}" for n in names) for split in splits]
+        rows = [(split, *(f"{self.metrics[f'{split}_{name}']:.4f}" for name in names)) for split in splits]
         clocks = "  ".join(f"{part} {seconds:.2f}" for part, seconds in self.seconds.items())
-        return "\n".join([model.summary(self.cell.network), "", ended, "", *rows, "", f"seconds: {clocks}"])
+        return "\n".join(
+            [model.summary(self.cell.network), "", ended, "", tables.text(("", *names), rows), "", f"seconds: {clocks}"]
+        )
 
 
 def train(
