@@ -32,10 +32,10 @@ import tyro
 
 from mlp_jax import Config, study, tables
 from mlp_jax.analysis import power_law
+from mlp_jax.cli import studies
 from mlp_jax.cli.entry import script
-from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
-from mlp_jax.report import canvas, figures, page
+from mlp_jax.report import canvas, figures
 from mlp_jax.study import Findings, Space, Study
 
 SMALL = 16  # batch sizes up to here are far below the critical one
@@ -86,7 +86,12 @@ def main(options: Options) -> None:
     """Run both studies, print the slides' table and what the batch size changes, and draw the figure."""
     devices.start_cpu_devices()
     plans = {"softmax classifier": configure(SOFTMAX, options), "MLP": configure(MLP, options)}
-    found = {name: find(plan, options.out / f"{plan.workload.dataset}-{plan.id}") for name, plan in plans.items()}
+    found = {}
+    for name, plan in plans.items():
+        whole = studies.find(plan, options.out / f"{plan.workload.dataset}-{plan.id}")
+        assert whole is not None  # nothing interrupts it
+        found[name], path = whole
+        print(f"report: {path}", flush=True)
     heads = ("", "B", "ms an iteration", "iterations", "examples", "seconds", "iterations to target")
     print(tables.text(heads, [row for name, each in found.items() for row in rows(name, each)]))
     print_scaling(found["MLP"])
@@ -97,19 +102,10 @@ def main(options: Options) -> None:
 def configure(plan: Study, options: Options) -> Study:
     """Return what is run: the study, on the data that the options name."""
     if not options.quick:
-        workload = dataclasses.replace(plan.workload, data_dir=options.data_dir)
-        return dataclasses.replace(plan, workload=workload)
-    workload = dataclasses.replace(plan.workload, dataset="digits", validation=0.2)
+        return study.changed(plan, {"data_dir": options.data_dir}, {})
     sizes, budgets = (1, 8, 64, "full"), {"1": 8000, "8": 2000, "64": 800, "full": 300}
-    return dataclasses.replace(plan, workload=workload, batch_sizes=sizes, max_steps=budgets, target=0.9, points=5)
-
-
-def find(plan: Study, out: Path) -> Findings:
-    """Run what is missing of the study, write its page, and return what it found."""
-    with live_table() as show:
-        study.run(plan, out, progress=show)
-    print(f"report: {page.write((out,), out / 'report.html')}", flush=True)
-    return study.findings(study.read_study(out))
+    fields = {"batch_sizes": sizes, "max_steps": budgets, "target": 0.9, "points": 5}
+    return study.changed(plan, {"dataset": "digits", "validation": 0.2}, fields)
 
 
 def rows(name: str, found: Findings) -> Iterator[tuple[str, ...]]:

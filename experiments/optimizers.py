@@ -30,10 +30,10 @@ import tyro
 
 from mlp_jax import Config, study, tables
 from mlp_jax.analysis import comparison, targets
+from mlp_jax.cli import studies
 from mlp_jax.cli.entry import script
-from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
-from mlp_jax.report import canvas, figures, page
+from mlp_jax.report import canvas, figures
 from mlp_jax.report.panels import grid, legend, log_y
 from mlp_jax.study import Findings, Space, Study
 
@@ -84,7 +84,12 @@ def main(options: Options) -> None:
     devices.start_cpu_devices()
     plans = {name: configure(plan, options) for name, plan in (("narrow", NARROW), ("inclusive", INCLUSIVE))}
     places = {name: options.out / f"{plan.workload.dataset}-{plan.id}" for name, plan in plans.items()}
-    found = {name: find(plan, places[name]) for name, plan in plans.items()}
+    found = {}
+    for name, plan in plans.items():
+        whole = studies.find(plan, places[name])
+        assert whole is not None  # nothing interrupts it
+        found[name], path = whole
+        print(f"report: {path}", flush=True)
     for name, findings in found.items():
         print_ranking(name, findings)
     draw(plans, places, options.figure)
@@ -93,19 +98,10 @@ def main(options: Options) -> None:
 
 def configure(plan: Study, options: Options) -> Study:
     """Return what is run: the study, on the data that the options name."""
-    workload = dataclasses.replace(plan.workload, data_dir=options.data_dir)
     if not options.quick:
-        return dataclasses.replace(plan, workload=workload)
-    workload = dataclasses.replace(workload, dataset="digits", validation=0.2)
-    return dataclasses.replace(plan, workload=workload, target=0.9, points=5, seeds=1, max_steps=400, evaluations=30)
-
-
-def find(plan: Study, out: Path) -> Findings:
-    """Run what is missing of the study, write its page, and return what it found."""
-    with live_table() as show:
-        study.run(plan, out, progress=show)
-    print(f"report: {page.write((out,), out / 'report.html')}", flush=True)
-    return study.findings(study.read_study(out))
+        return study.changed(plan, {"data_dir": options.data_dir}, {})
+    fields = {"target": 0.9, "points": 5, "seeds": 1, "max_steps": 400, "evaluations": 30}
+    return study.changed(plan, {"dataset": "digits", "validation": 0.2}, fields)
 
 
 def print_ranking(name: str, found: Findings) -> None:
