@@ -223,7 +223,7 @@ def study(
         json: Print one JSON object on stdout.
     """
     from mlp_jax import study as studies
-    from mlp_jax.study import launch
+    from mlp_jax.study import places
 
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
@@ -234,7 +234,7 @@ def study(
         files.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
         return 0
     devices.start_cpu_devices()
-    run = launch.start(ray, mesh, distributed, coordinator, num_processes, process_id)
+    run = places.choose(ray, mesh, distributed, coordinator, num_processes, process_id)
     cache.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     # what Ray has to say about nodes that died it prints on stdout

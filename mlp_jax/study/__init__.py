@@ -1,9 +1,9 @@
 """A study: one workload, trained with every optimizer at every batch size, each tuned on its own; kept on disk."""
 
 from mlp_jax.study.evidence import Findings, findings, table, to_json
+from mlp_jax.study.places.here import run
+from mlp_jax.study.places.processes import run as run_together
 from mlp_jax.study.plan import PROTOCOL, Study, changed
-from mlp_jax.study.runner import run
-from mlp_jax.study.shares import run as run_together
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.store import read_study
 from mlp_jax.study.toml import from_file, from_toml, to_toml

@@ -1,44 +1,23 @@
-"""One part of a study as plain data, and the function that makes it, in this process or in any other.
+"""The function that does one job of a study, in this process or in any other.
 
-Invariant: what a part holds is decided by the study, the job and the data alone, clocks aside.
+Invariant: what a job makes is decided by the study, the job and the data alone, clocks aside.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlp_jax.data import Dataset
-from mlp_jax.study.cells import FRESH, Part
+from mlp_jax.study.cells import FRESH, Job, StudyCell
 from mlp_jax.study.plan import Study
 from mlp_jax.training import population
 from mlp_jax.training.trials import Progress, Status, Trials
 
 if TYPE_CHECKING:
     import pandas
-
-
-class Job(NamedTuple):
-    """A part that must be there at the end: a cell's tuning, or the runs alone of the `point` that won there.
-
-    With `noise_scale` the first of these runs measures it.
-    """
-
-    part: Part
-    point: int | None = None
-    noise_scale: bool = False
-
-    @property
-    def phase(self) -> str:
-        """Where the store keeps it."""
-        return "tuning" if self.point is None else "winners"
-
-    @property
-    def name(self) -> str:
-        """What the store calls it."""
-        return self.part.id if self.point is None else f"{self.part.id}-{self.point}{'-noise' * self.noise_scale}"
 
 
 def make(
@@ -64,15 +43,15 @@ def make(
     frames = []
     for number, (point, seeds, noise_scale) in enumerate(_populations(study, job)):
         trained = population.train_many(
-            dataclasses.replace(job.part.config, noise_scale=noise_scale),
-            {name: values[point] for name, values in job.part.points.items()},
+            dataclasses.replace(job.cell.config, noise_scale=noise_scale),
+            {name: values[point] for name, values in job.cell.points.items()},
             seeds,
             dataset=dataset,
             mesh=mesh,
             racing=study.racing if job.point is None else None,
             evaluation_share=1.0,
             alone=job.point is not None,
-            lanes=len(_grid(job.part)[0]),
+            lanes=len(_grid(job.cell)[0]),
             work=work and work / str(number),
             progress=progress,
             interrupted=interrupted,
@@ -86,7 +65,7 @@ def make(
 def _populations(study: Study, job: Job) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """Yield the points, the seeds, and whether to measure the noise scale, of what is trained for a job."""
     if job.point is None:
-        yield *_grid(job.part), False
+        yield *_grid(job.cell), False
         return
     fresh = np.arange(FRESH, FRESH + study.fresh_seeds)
     for seeds, noise_scale in ((fresh[:1], True), (fresh[1:], False)) if job.noise_scale else ((fresh, False),):
@@ -94,10 +73,10 @@ def _populations(study: Study, job: Job) -> Iterator[tuple[np.ndarray, np.ndarra
             yield np.full(len(seeds), job.point), seeds, noise_scale
 
 
-def _grid(part: Part) -> tuple[np.ndarray, np.ndarray]:
+def _grid(cell: StudyCell) -> tuple[np.ndarray, np.ndarray]:
     """Return the point and the seed of each trial of a cell's tuning."""
-    count = len(next(iter(part.points.values())))
-    point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(count), part.seeds, indexing="ij"))
+    count = len(next(iter(cell.points.values())))
+    point, seed = (grid.ravel() for grid in np.meshgrid(np.arange(count), cell.seeds, indexing="ij"))
     return point, seed
 
 
@@ -112,8 +91,8 @@ def _rows(trained: Trials, point: np.ndarray, winners: bool) -> "pandas.DataFram
 
 
 def _labelled(frame: "pandas.DataFrame", job: Job) -> "pandas.DataFrame":
-    part, phase = job.part, job.phase
+    cell, phase = job.cell, job.phase
     number = frame["trial"] if job.point is None else frame["seed"] - FRESH
-    trial = [f"{part.id}-{phase}-{one}" for one in number]
-    labels = {"phase": phase, "cell": part.id, "optimizer": part.optimizer, "batch_size": part.batch_size}
+    trial = [f"{cell.id}-{phase}-{one}" for one in number]
+    labels = {"phase": phase, "cell": cell.id, "optimizer": cell.optimizer, "batch_size": cell.batch_size}
     return frame.assign(**labels, trial=trial)

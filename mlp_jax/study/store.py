@@ -1,24 +1,29 @@
-"""What a study leaves on disk: study.json, environment.json, and a Parquet part for each finished cell.
+"""What a study leaves on disk: study.json, environment.json, and a Parquet part for each job that is done.
 
 Invariant: a part is named by the hash of what it holds, written under a temporary name and renamed; it is there whole
-or not at all, and is never changed. So a study resumes by looking at which parts exist, and several processes may work
-on one directory.
+or not at all, and is never changed. A process makes a part only while it holds the claim to it. So a study resumes by
+looking at which parts exist, and several processes may work on one directory.
 """
 
 import contextlib
-import fcntl
 import json
+import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from mlp_jax.machine import environment, files
+from mlp_jax.study.cells import Job
 from mlp_jax.study.plan import Study, check_protocol, from_dict, identity, to_dict
 
 if TYPE_CHECKING:
     import pandas
 
 PHASES = ("tuning", "winners")
+PASSING = (".partial", ".lock")  # what a process that was killed may leave
 
 
 class Store:
@@ -33,14 +38,15 @@ class Store:
         self, directory: Path, study: Study, describe: Callable[[], dict[str, Any]] = environment.describe
     ) -> None:
         self.directory = directory
+        self._claims: dict[Path, _Lock] = {}
         if directory.exists():
             _check(directory, study)
         files.make_folder(directory)
-        # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
-        for name, value in (("study.json", lambda: to_dict(study)), ("environment.json", describe)):
-            if not (directory / name).exists():
-                text = json.dumps(value(), indent=2) + "\n"
-                files.replace(directory / name, lambda path, text=text: path.write_text(text))
+        lock, names = directory / "study.lock", ("study.json", "environment.json")
+        if lock.exists() or not all((directory / name).exists() for name in names):
+            with contextlib.closing(_Lock(lock)):
+                _check(directory, study)  # another process may have been quicker
+                self._name(study, describe)
         for phase in PHASES:
             files.make_folder(directory / phase)
 
@@ -53,39 +59,120 @@ class Store:
                 "version of mlp_jax has; name another directory"
             )
 
-    def has(self, phase: str, name: str) -> bool:
-        """Tell whether a part is there."""
-        return self._path(phase, name).exists()
+    def claimed(
+        self, jobs: Iterable[Job], interrupted: Callable[[], bool] = lambda: False, at_once: int = 1
+    ) -> Iterator[Job | None]:
+        """Yield each job whose part is missing, while its claim is held; end when no part is missing.
 
-    def read(self, phase: str, name: str) -> "pandas.DataFrame | None":
-        """Return a part; None if it is missing, or damaged: then it is set aside, to be made again."""
-        return read_part(self._path(phase, name), set_aside=True)
-
-    def write(self, phase: str, name: str, rows: "pandas.DataFrame") -> None:
-        """Keep a part."""
-        files.replace(
-            self._path(phase, name), lambda path: rows.to_parquet(path, index=False, write_page_checksum=True)
-        )
-
-    @contextlib.contextmanager
-    def claim(self, phase: str, name: str) -> Iterator[bool]:
-        """Hold a part so that no other process makes it; give False if another one does.
-
-        The system lets go of it when the process ends, however that happens.
+        No other process makes a part that is claimed. The claim ends when `write` has kept the part, with `let_go`, and
+        with this process, however that ends. Whenever `at_once` claims are held, or other processes hold those that are
+        left, None is yielded: wait a little, then ask again.
         """
-        path = self.directory / phase / f"{name}.lock"
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-            with contextlib.suppress(OSError):
-                path.unlink()
+        left, given = list(jobs), set()
+        while left and not interrupted():
+            before = len(given)
+            for job in list(left):
+                path = self._path(job)
+                if path in self._claims:
+                    continue
+                while not (stop := interrupted()) and len(self._claims) >= at_once:
+                    yield None
+                if stop:
+                    return
+                there = path in given or _load(path)[0] is not None
+                # a lock beside a part is what a process left that was killed: to claim the part removes it
+                if (not there or path.with_suffix(".lock").exists()) and self._claim(path):
+                    given.add(path)
+                    yield job
+                elif there:
+                    left.remove(job)
+            if left and len(given) == before:
+                yield None
 
-    def _path(self, phase: str, name: str) -> Path:
-        return self.directory / phase / f"{name}.parquet"
+    def read(self, job: Job) -> "pandas.DataFrame | None":
+        """Return the part that a job makes; None if it is missing, or damaged, with a warning."""
+        return read_part(self._path(job))
+
+    def write(self, job: Job, rows: "pandas.DataFrame") -> None:
+        """Keep the part that a job makes, and give up its claim."""
+        path = self._path(job)
+        files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True))
+        if path in self._claims:
+            self._release(path)
+
+    def work(self, job: Job) -> Path:
+        """Return a directory for what lets a claimed job go on after this process has died; it goes with the claim.
+
+        What is in it stays when the claim ends without a part, for whoever claims the job next.
+        """
+        path = self._path(job).with_suffix(".progress")
+        files.make_folder(path)
+        return path
+
+    def let_go(self) -> None:
+        """Give up all claims."""
+        for path in list(self._claims):
+            self._release(path)
+
+    def _path(self, job: Job) -> Path:
+        return self.directory / job.phase / f"{job.name}.parquet"
+
+    def _claim(self, path: Path) -> bool:
+        """Claim a part unless another process does; then look again, for it may have been made in the meantime."""
+        try:
+            self._claims[path] = _Lock(path.with_suffix(".lock"), wait=False)
+        except Timeout:
+            return False
+        rows, damage = _load(path)
+        if damage:
+            path.replace(path.with_suffix(".damaged"))
+            warnings.warn(f"{path} {damage}: it is set aside as *.damaged and made again", stacklevel=2)
+        if rows is not None:
+            self._release(path)
+        return rows is None
+
+    def _release(self, path: Path) -> None:
+        """Give up a claim; what lets the job go on is removed if its part is there, or if it is nothing."""
+        work = path.with_suffix(".progress")
+        with contextlib.closing(self._claims.pop(path)):
+            if path.exists():
+                shutil.rmtree(work, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                work.rmdir()
+            _remove_partials(path)
+
+    def _name(self, study: Study, describe: Callable[[], dict[str, Any]]) -> None:
+        # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
+        for name, value in (("study.json", lambda: to_dict(study)), ("environment.json", describe)):
+            path = self.directory / name
+            if not path.exists():
+                text = json.dumps(value(), indent=2) + "\n"
+                files.replace(path, lambda partial, text=text: partial.write_text(text))
+            _remove_partials(path)
+
+
+class _Lock:
+    """A lock file that this process holds until it closes it; the system lets go of it when the process ends.
+
+    Raises:
+        Timeout: another process holds it, and there is no `wait`.
+        OSError: it can't be made.
+    """
+
+    def __init__(self, path: Path, wait: bool = True) -> None:
+        self.path, self.lock = path, FileLock(path, thread_local=False)
+        try:
+            self.lock.acquire(blocking=wait)
+        except Timeout:
+            raise
+        except OSError as error:
+            raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
+
+    def close(self) -> None:
+        """Remove the file, then let go: a process that opened it before sees that it has gone, and holds nothing."""
+        with contextlib.suppress(OSError):  # Windows removes it with the lock
+            self.path.unlink()
+        self.lock.release()
 
 
 def read_study(directory: Path | str) -> "pandas.DataFrame":
@@ -122,33 +209,38 @@ def read_plan(directory: Path) -> Study:
         raise ValueError(f"{directory / 'study.json'}: {error}") from error
 
 
-def read_part(path: Path, set_aside: bool = False) -> "pandas.DataFrame | None":
-    """Read a part; None if it is missing or damaged (then renamed to *.damaged with `set_aside`, and a warning)."""
-    import warnings
+def read_part(path: Path) -> "pandas.DataFrame | None":
+    """Read a part; None if it is missing or damaged, then with a warning."""
+    rows, damage = _load(path)
+    if damage:
+        warnings.warn(f"{path} {damage}: it is left out", stacklevel=2)
+    return rows
 
+
+def _load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
+    """Return the rows of a part, None if it is missing or damaged, and what is to be said of the damage."""
     import pandas
 
     try:
-        return pandas.read_parquet(path, page_checksum_verification=True)
+        return pandas.read_parquet(path, page_checksum_verification=True), ""
     except FileNotFoundError:
-        return None
+        return None, ""
     except Exception as error:  # pyarrow raises its own kinds for damage of every sort
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
             raise  # nothing is known of the part then
-        what = "left out"
-        if set_aside:
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                path.replace(path.with_suffix(".damaged"))
-            what = "set aside as *.damaged and made again"
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        warnings.warn(f"{path} is damaged ({reason}): it is {what}", stacklevel=2)
-        return None
+        return None, f"is damaged ({next(iter(str(error).splitlines()), type(error).__name__)})"
+
+
+def _remove_partials(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote a file; none may be writing it."""
+    for partial in path.parent.glob(f"*{path.name}*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def _check(directory: Path, study: Study) -> None:
     if not directory.is_dir():
         raise ValueError(f"--out {directory} is a file; name a directory")
-    if not any(entry for entry in directory.iterdir() if not entry.name.endswith(".partial")):
+    if all(entry.suffix in PASSING for entry in directory.iterdir()):
         return
     found: dict[str, Any] = identity(read_plan(directory))
     given = json.loads(json.dumps(identity(study)))

@@ -15,8 +15,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import cli
+from mlp_jax import study as studies
 from mlp_jax.machine import hosts
-from mlp_jax.study import runner, store, to_toml
+from mlp_jax.study import store, to_toml
 from mlp_jax.study.plan import Study
 from mlp_jax.training.config import Config
 
@@ -48,7 +49,7 @@ def start(study: Path, out: Path, port: int, process: int, count: int = 2, *opti
 
 def launch(study: Path, out: Path, *options: str, **variables: str) -> subprocess.Popen:
     """Start a process of a study with these environment variables."""
-    code = "from mlp_jax import cli, devices; devices.cores = lambda: 2; cli.main()"
+    code = "from mlp_jax import cli; from mlp_jax.machine import devices; devices.cores = lambda: 2; cli.main()"
     command = [sys.executable, "-c", code, "study", str(study), "--out", str(out), "--distributed", *options]
     pipe, environment = subprocess.PIPE, os.environ | variables
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
@@ -82,7 +83,7 @@ def file(tmp_path) -> Path:
 def whole(tmp_path_factory):
     """The tables of one process."""
     directory = tmp_path_factory.mktemp("whole")
-    assert runner.run(TINY, directory).complete
+    assert studies.run(TINY, directory).complete
     return table(directory)
 
 
@@ -163,8 +164,8 @@ def test_the_end_of_one_is_that_of_all_and_one_goes_on(number, sent, code, said,
     assert time.monotonic() - begin < 60
     ends(processes[number])
     there = len(list(out.rglob("*.parquet")))
-    assert runner.run(long, out) == (True, PARTS - there)
-    runner.run(long, tmp_path / "whole")
+    assert studies.run(long, out) == (True, PARTS - there)
+    studies.run(long, tmp_path / "whole")
     assert_frame_equal(table(out), table(tmp_path / "whole"), rtol=1e-6)
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
+from mlp_jax import study
 from mlp_jax.report import page
-from mlp_jax.study import Study, runner
+from mlp_jax.study import Study
 from mlp_jax.training.config import Config
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -105,7 +106,7 @@ QUICK = {"optimizers": ("sgd", "momentum"), "points": 3, "seeds": 1, "fresh_seed
 
 def run(directory: Path, **asked) -> Path:
     """Run a study of four cells."""
-    assert runner.run(Study(**QUICK | asked), directory).complete
+    assert study.run(Study(**QUICK | asked), directory).complete
     return directory
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,44 +234,12 @@ def test_equal_studies_have_equal_ids_and_cells_however_they_are_written():
     assert first == second
     assert first.id == second.id
     dataset = load_data(IRIS)
-    assert [part.id for part in cells.parts(first, dataset)] == [part.id for part in cells.parts(second, dataset)]
+    assert [part.id for part in cells.of(first, dataset)] == [part.id for part in cells.of(second, dataset)]
 
 
 @pytest.fixture(scope="module")
 def iris():
     return load_data(IRIS)
-
-
-@pytest.mark.parametrize("method", ["halton", "sobol", "grid"])
-def test_every_cell_has_the_same_points_and_seeds(iris, method):
-    spaces = {"momentum": {"learning_rate": Space(low=0.01, high=1), "momentum": Space(choices=(0.9,))}}
-    study = Study(workload=IRIS, batch_sizes=(1, 8, "full"), spaces=spaces, method=method, points=7)
-    parts = list(cells.parts(study, iris))
-    assert len(parts) == len({part.id for part in parts}) == 12
-    assert {part.seeds for part in parts} == {(0, 1, 2)}
-    assert {len(values) for part in parts for values in part.points.values()} == {7}
-    first = {part.optimizer: part.points for part in parts[:4]}
-    for part in parts:
-        for name, values in part.points.items():
-            np.testing.assert_array_equal(values, first[part.optimizer][name])
-            assert not np.isnan(values).any()
-
-
-def test_large_batches_come_first_and_full_is_counted_once(iris):
-    n = len(iris.train.y)
-    study = Study(workload=IRIS, optimizers=("sgd", "adam"), batch_sizes=(1, n, "full", 8))
-    assert [(part.batch_size, part.optimizer) for part in cells.parts(study, iris)] == [
-        (n, "sgd"), (n, "adam"), (8, "sgd"), (8, "adam"), (1, "sgd"), (1, "adam"),
-    ]  # fmt: skip
-
-
-def test_a_cell_is_what_the_study_and_the_workload_say(iris):
-    study = Study(workload=IRIS, batch_sizes=(8,), max_steps=70, max_epochs=9.0, target=0.8, evaluations=5)
-    for part in cells.parts(study, iris):
-        assert part.config == dataclasses.replace(
-            IRIS, optimizer=part.optimizer, batch_size=8, schedule="constant", steps=70, epochs=9.0, stop_at=0.8,
-            evaluations=5, spacing="log",
-        )  # fmt: skip
 
 
 def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
@@ -283,11 +250,11 @@ def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
     study = toml.from_file(path)
     assert toml.from_toml(toml.to_toml(study)) == study
     n = len(load_data(study.workload).train.y)
-    budgets = {part.batch_size: part.config.steps for part in cells.parts(study, load_data(study.workload))}
+    budgets = {part.batch_size: part.config.steps for part in cells.of(study, load_data(study.workload))}
     assert budgets == {1: 900, 8: 200, n: 40}
     same = dataclasses.replace(study, batch_sizes=(8,), max_steps=200)
-    ids = {part.id for part in cells.parts(study, iris)}
-    assert {part.id for part in cells.parts(same, iris)} <= ids
+    ids = {part.id for part in cells.of(study, iris)}
+    assert {part.id for part in cells.of(same, iris)} <= ids
     for wrong, message in (
         ({"1": 9, "8": 9}, "max_steps and the batch sizes differ in full; give one number, or one for each"),
         ({"1": 9, "8": 9, "full": 9, "64": 9}, "differ in 64"),
@@ -296,11 +263,6 @@ def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(study, max_steps=wrong)
-
-
-def test_a_batch_size_larger_than_the_data_is_refused(iris):
-    with pytest.raises(ValueError, match="batch size 97 is not allowed"):
-        list(cells.parts(Study(workload=IRIS, batch_sizes=(97,)), iris))
 
 
 RATES = {"sgd": (1e-3, 10.0), "momentum": (1e-4, 1.0), "nesterov": (1e-4, 1.0), "adagrad": (1e-3, 1.0),
@@ -325,22 +287,3 @@ def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
     assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
     assert list(after.spaces) == ["momentum", "adam"]
     assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]
-
-
-def test_the_noise_scale_is_no_part_of_a_cells_identity(iris):
-    studies = (Study(workload=IRIS, batch_sizes=(8,), noise_scale=measured) for measured in (False, True))
-    without, measured = ([part.id for part in cells.parts(study, iris)] for study in studies)
-    assert without == measured
-
-
-def test_where_the_data_lie_decides_nothing_and_what_they_are_does(iris):
-    here, there = (
-        Study(workload=dataclasses.replace(IRIS, data_dir=place), batch_sizes=(8,)) for place in ("here", "there")
-    )
-    assert here.id == there.id
-    ids = [part.id for part in cells.parts(here, iris)]
-    assert [part.id for part in cells.parts(there, iris)] == ids
-    y = iris.train.y.copy()
-    y[0] = (y[0] + 1) % 3
-    other = dataclasses.replace(iris, train=iris.train._replace(y=y))
-    assert not {part.id for part in cells.parts(here, other)} & set(ids)

@@ -1,6 +1,5 @@
 """A study run to its end: whole, interrupted, killed and shared among processes, the same table every time."""
 
-import contextlib
 import dataclasses
 import json
 import subprocess
@@ -13,8 +12,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import trial
-from mlp_jax.study import cells, runner, store
-from mlp_jax.study.cells import FRESH
+from mlp_jax.study import cells, execute, store
+from mlp_jax.study.cells import FRESH, Job
+from mlp_jax.study.places import here
 from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.toml import to_toml
@@ -51,23 +51,23 @@ def table(directory) -> pandas.DataFrame:
 def whole(tmp_path_factory):
     """A study that was run in one go."""
     directory = tmp_path_factory.mktemp("whole")
-    assert runner.run(TINY, directory) == (True, PARTS)
+    assert here.run(TINY, directory) == (True, PARTS)
     return directory
 
 
 @pytest.fixture(scope="module")
-def parts() -> list:
-    return list(cells.parts(TINY, configs.load_data(TINY.workload)))
+def all_cells() -> list:
+    return list(cells.of(TINY, configs.load_data(TINY.workload)))
 
 
-def test_every_trial_is_there_once(whole, parts):
+def test_every_trial_is_there_once(whole, all_cells):
     rows = table(whole)
     assert not rows.duplicated(["trial", "step"]).any()
     trials = rows.groupby(["phase", "optimizer", "batch_size"])["trial"].nunique()
     assert len(trials) == 8
     assert set(trials["tuning"]) == {TINY.points * TINY.seeds}
     assert set(trials["winners"]) == {TINY.fresh_seeds}
-    assert set(rows["cell"]) == {part.id for part in parts}
+    assert set(rows["cell"]) == {cell.id for cell in all_cells}
     each = rows[rows["phase"] == "tuning"].groupby(["cell", "point", "seed"])["trial"].nunique()
     assert len(each) == 16
     assert set(each) == {1}
@@ -75,13 +75,14 @@ def test_every_trial_is_there_once(whole, parts):
 
 
 def test_no_partial_file_or_lock_is_left(whole):
+    assert not [path for path in whole.rglob("*") if path.is_dir() and path.name not in store.PHASES]
     assert {path.suffix for path in files(whole)} == {".json", ".parquet"}
     assert len(list(whole.rglob("*.parquet"))) == PARTS
 
 
 def test_a_second_run_makes_nothing_and_changes_no_byte(whole):
     before = files(whole)
-    assert runner.run(TINY, str(whole)) == (True, 0)
+    assert here.run(TINY, str(whole)) == (True, 0)
     assert files(whole) == before
 
 
@@ -93,12 +94,12 @@ def test_one_seed_starts_from_the_same_weights_everywhere(whole):
     assert starts.mean().nunique() == 4
 
 
-def test_tuned_rows_are_those_of_a_population(whole, parts):
+def test_tuned_rows_are_those_of_a_population(whole, all_cells):
     rows = store.read_study(whole)
-    for part in parts:
-        own = rows[(rows["cell"] == part.id) & (rows["phase"] == "tuning")]
-        rates = np.repeat(part.points["learning_rate"], 2)
-        alone = population.train(part.config, {"learning_rate": rates}, [0, 1, 0, 1], evaluation_share=1.0)
+    for cell in all_cells:
+        own = rows[(rows["cell"] == cell.id) & (rows["phase"] == "tuning")]
+        rates = np.repeat(cell.points["learning_rate"], 2)
+        alone = population.train(cell.config, {"learning_rate": rates}, [0, 1, 0, 1], evaluation_share=1.0)
         numbers = own["trial"].str.rsplit("-", n=1).str[1].astype(int)
         order = np.lexsort((own["step"], numbers))
         expected = alone.history_frame().sort_values(["trial", "step"])
@@ -107,18 +108,18 @@ def test_tuned_rows_are_those_of_a_population(whole, parts):
         last = own.assign(number=numbers).groupby("number").tail(1).sort_values("number")
         for name in ("status", "failed", "steps", "steps_to_target"):
             np.testing.assert_array_equal(last[name], getattr(alone, name))
-        np.testing.assert_array_equal(part.points["learning_rate"][last["point"]], last["learning_rate"])
+        np.testing.assert_array_equal(cell.points["learning_rate"][last["point"]], last["learning_rate"])
 
 
-def test_winners_rows_are_those_of_runs_alone(whole, parts):
+def test_winners_rows_are_those_of_runs_alone(whole, all_cells):
     rows = store.read_study(whole)
-    for part in parts:
-        own = rows[(rows["cell"] == part.id) & (rows["phase"] == "winners")]
-        point = runner.winner(store.read_part(whole / f"tuning/{part.id}.parquet"), "validation_accuracy")
+    for cell in all_cells:
+        own = rows[(rows["cell"] == cell.id) & (rows["phase"] == "winners")]
+        point = execute.winner(store.read_part(whole / f"tuning/{cell.id}.parquet"), "validation_accuracy")
         assert set(own["point"]) == {point}
-        rate = float(part.points["learning_rate"][point])
+        rate = float(cell.points["learning_rate"][point])
         for seed, found in own.groupby("seed"):
-            alone = single.train(dataclasses.replace(part.config, learning_rate=rate, seed=int(seed)))
+            alone = single.train(dataclasses.replace(cell.config, learning_rate=rate, seed=int(seed)))
             for name in ("step", "validation_loss", "validation_accuracy"):
                 np.testing.assert_array_equal(found[name], [row[name] for row in alone.history])
             assert set(found["steps_to_target"]) == {alone.steps_to_target}
@@ -130,17 +131,17 @@ def test_the_test_set_is_not_read_while_tuning(whole):
     assert not [name for name in pandas.read_parquet(next((whole / "tuning").glob("*.parquet"))) if "test" in name]
 
 
-def test_the_first_winner_of_each_cell_measures_its_noise_scale(tmp_path, whole, parts):
-    assert runner.run(dataclasses.replace(TINY, noise_scale=True), tmp_path) == (True, PARTS)
+def test_the_first_winner_of_each_cell_measures_its_noise_scale(tmp_path, whole, all_cells):
+    assert here.run(dataclasses.replace(TINY, noise_scale=True), tmp_path) == (True, PARTS)
     assert_frame_equal(table(tmp_path).drop(columns=list(trial.NOISE)), table(whole))
     rows = store.read_study(tmp_path)
     measured = (rows["phase"] == "winners") & (rows["seed"] == FRESH)
     for name in trial.NOISE:
         np.testing.assert_array_equal(np.isfinite(rows[name]), measured)
-    for part in parts:
-        own = rows[(rows["cell"] == part.id) & measured]
+    for cell in all_cells:
+        own = rows[(rows["cell"] == cell.id) & measured]
         rate = float(own["learning_rate"].iloc[0])
-        alone = single.train(dataclasses.replace(part.config, learning_rate=rate, seed=FRESH, noise_scale=True))
+        alone = single.train(dataclasses.replace(cell.config, learning_rate=rate, seed=FRESH, noise_scale=True))
         for name in ("step", *trial.NOISE):
             np.testing.assert_array_equal(own[name], [row[name] for row in alone.history])
     tuned, before = ({path.name for path in (where / "tuning").iterdir()} for where in (tmp_path, whole))
@@ -169,7 +170,7 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
                 raise Killed
 
         monkeypatch.setattr(store.files, "replace", dying)
-        return runner.run(TINY, tmp_path)
+        return here.run(TINY, tmp_path)
 
     complete = False
     while not complete and (attempts := attempts + 1) < 30:
@@ -186,47 +187,72 @@ def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, w
     monkeypatch.setattr(group, "GLANCE", 1e-9)
     monkeypatch.setattr(loop, "GLANCE", 1e-9)
     questions = iter(range(10**9))
-    first = runner.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
+    first = here.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
     assert not first.complete
     assert first.made < PARTS
     assert len(list(tmp_path.rglob("*.parquet"))) == first.made
-    assert runner.run(TINY, tmp_path) == (True, PARTS - first.made)
+    assert here.run(TINY, tmp_path) == (True, PARTS - first.made)
     assert_frame_equal(table(tmp_path), table(whole))
 
 
 def test_a_damaged_part_is_made_again(tmp_path, whole):
-    assert runner.run(TINY, tmp_path) == (True, PARTS)
+    assert here.run(TINY, tmp_path) == (True, PARTS)
     for phase in store.PHASES:
         path = next((tmp_path / phase).glob("*.parquet"))
         path.write_bytes(path.read_bytes()[:-50])
     with pytest.warns(UserWarning, match="set aside as .* and made again"):
-        assert runner.run(TINY, tmp_path) == (True, 2)
+        assert here.run(TINY, tmp_path) == (True, 2)
     assert len(list(tmp_path.rglob("*.damaged"))) == 2
     assert_frame_equal(table(tmp_path), table(whole))
 
 
-def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, parts, whole):
-    mine = store.Store(tmp_path, TINY)
-    with contextlib.ExitStack() as held:
-        assert held.enter_context(mine.claim("tuning", parts[0].id))
-        waits = iter([lambda: None, held.close])  # the other process dies while it is waited for
-        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=lambda _: next(waits)()))
-        assert runner.run(TINY, tmp_path) == (True, PARTS)
+def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, all_cells, whole):
+    other = store.Store(tmp_path, TINY)
+    assert next(other.claimed([Job(all_cells[0])])) is not None
+    waits = iter([lambda: None, other.let_go])  # the other process dies while it is waited for
+    monkeypatch.setattr(here, "time", SimpleNamespace(sleep=lambda _: next(waits)()))
+    assert here.run(TINY, tmp_path) == (True, PARTS)
     assert next(waits, None) is None
     assert_frame_equal(table(tmp_path), table(whole))
 
 
-def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, parts):
+def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, all_cells):
     waited = []
-    monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=waited.append))
-    with store.Store(tmp_path, TINY).claim("tuning", parts[0].id):
-        outcome = runner.run(TINY, tmp_path, interrupted=lambda: len(waited) > 2)
+    monkeypatch.setattr(here, "time", SimpleNamespace(sleep=waited.append))
+    other = store.Store(tmp_path, TINY)
+    assert next(other.claimed([Job(all_cells[0])])) is not None
+    outcome = here.run(TINY, tmp_path, interrupted=lambda: len(waited) > 2)
     assert outcome == (False, 3)
+
+
+def test_a_tuning_part_that_is_deleted_meanwhile_is_made_again(tmp_path, monkeypatch, whole, all_cells):
+    write = store.Store.write
+
+    def write_and_delete(self, job, rows):
+        write(self, job, rows)
+        if len(list((tmp_path / "tuning").glob("*.parquet"))) == len(all_cells):
+            monkeypatch.setattr(store.Store, "write", write)
+            (tmp_path / f"tuning/{all_cells[1].id}.parquet").unlink()
+
+    monkeypatch.setattr(store.Store, "write", write_and_delete)
+    assert here.run(TINY, tmp_path) == (True, PARTS + 1)
+    assert_frame_equal(table(tmp_path), table(whole))
+
+
+def test_a_failure_gives_up_the_claims(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch:
+        patch.setattr(population, "train", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as kept:  # its traceback holds what was running
+            here.run(TINY, tmp_path)
+    assert not list(tmp_path.rglob("*.lock"))
+    assert here.run(TINY, tmp_path) == (True, PARTS)
+    assert kept.type is ZeroDivisionError
+    assert_frame_equal(table(tmp_path), table(whole))
 
 
 def test_a_target_that_nobody_reaches_still_has_winners(tmp_path):
     study = changed(TINY, {}, {"target": 2.0, "optimizers": ("sgd",)})
-    assert runner.run(study, tmp_path) == (True, 4)
+    assert here.run(study, tmp_path) == (True, 4)
     rows = store.read_study(tmp_path)
     assert np.isinf(rows["steps_to_target"]).all()
     last = rows[rows["phase"] == "tuning"].sort_values("step").groupby("trial").tail(1)
@@ -243,13 +269,13 @@ def test_a_study_where_everything_diverges_still_ends(tmp_path):
         optimizers=("sgd",), batch_sizes=("full",), spaces=spaces, points=2, seeds=2, fresh_seeds=2,
         max_epochs=3.0, target=1.0, evaluations=3,
     )  # fmt: skip
-    assert runner.run(study, tmp_path).complete
+    assert here.run(study, tmp_path).complete
     assert set(store.read_study(tmp_path)["status"]) == {"INFEASIBLE"}
 
 
 def test_a_study_that_does_not_fit_its_data_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="batch size 97 is not allowed"):
-        runner.run(changed(TINY, {}, {"batch_sizes": (97,)}), tmp_path / "study")
+        here.run(changed(TINY, {}, {"batch_sizes": (97,)}), tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
@@ -277,13 +303,13 @@ INF, NAN = np.inf, np.nan
 )
 def test_the_winner_has_the_least_median_steps_or_else_the_best_median_score(steps, score, kind, point):
     rows = tuned(steps, score, [0, 0, 1, 1]).rename(columns={"score": f"validation_{kind}"})
-    assert runner.winner(rows, f"validation_{kind}") == point
-    assert runner.winner(rows.sample(frac=1, random_state=0), f"validation_{kind}") == point
+    assert execute.winner(rows, f"validation_{kind}") == point
+    assert execute.winner(rows.sample(frac=1, random_state=0), f"validation_{kind}") == point
 
 
 DRIVER = """
 import os, signal, sys, time, traceback
-from mlp_jax.machine import devices
+from mlp_jax.machine import cache
 from mlp_jax.study import from_toml, run
 
 def child(directory):
@@ -333,16 +359,21 @@ def test_a_study_killed_ten_times_ends_the_same(driven):
     directory, printed = driven
     assert json.loads(next(line for line in printed if line.startswith("["))).count(9) >= 1, printed
     assert_frame_equal(table(directory / "killed"), table(directory / "whole"))
+    left, expected = (
+        sorted(path.relative_to(each) for path in each.rglob("*"))
+        for each in (directory / "killed", directory / "whole")
+    )
+    assert left == expected
 
 
 def test_a_directory_takes_no_cells_of_other_data(tmp_path, monkeypatch):
     dataset = configs.load_data(TINY.workload)
-    runner.run(TINY, tmp_path)
+    here.run(TINY, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     changed_data = dataclasses.replace(dataset, train=dataset.train._replace(x=dataset.train.x + 1))
     monkeypatch.setattr(configs, "load_data", lambda _: changed_data)
     with pytest.raises(ValueError, match="its data have changed, or the version of mlp_jax has"):
-        runner.run(TINY, tmp_path)
+        here.run(TINY, tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -364,12 +395,12 @@ def test_a_mesh_reaches_tuning_and_only_without_a_trial_axis_the_winners(tmp_pat
     monkeypatch.setattr(population, "train", noted("tuning", population.train))
     monkeypatch.setattr(single, "train", noted("winner", single.train))
     for name, mesh in (("chosen", None), ("both", (4, 2)), ("shared", (1, 8))):
-        assert runner.run(study, tmp_path / name, mesh=mesh).complete
+        assert here.run(study, tmp_path / name, mesh=mesh).complete
     assert list(dict.fromkeys(seen)) == [
         ("tuning", None), ("winner", (1, 1)), ("tuning", (4, 2)), ("tuning", (1, 8)), ("winner", (1, 8)),
     ]  # fmt: skip
     with pytest.raises(ValueError, match="mesh 3 × 1 does not fit the 8 device"):
-        runner.run(study, tmp_path / "none", mesh=(3, 1))
+        here.run(study, tmp_path / "none", mesh=(3, 1))
     assert not (tmp_path / "none").exists()
 
 

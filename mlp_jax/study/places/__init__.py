@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable
 
 from mlp_jax.machine import hosts
-from mlp_jax.study import runner, shares
-from mlp_jax.study.runner import Outcome
+from mlp_jax.study.execute import Outcome
+from mlp_jax.study.places import here, processes
 
 
-def start(
+def choose(
     ray: str | None,
     mesh: tuple[int, int] | None,
     distributed: bool,
@@ -20,7 +20,7 @@ def start(
 
     Args:
         ray: a cluster's address, empty for the one that runs here or is started here; None is no Ray.
-        mesh: how the devices of a process are laid out, see `runner.run`.
+        mesh: how the devices of a process are laid out, see `here.run`.
         distributed: share the study with the other processes of this run.
         coordinator, num_processes, process_id: see `hosts.start`.
 
@@ -33,12 +33,12 @@ def start(
             raise ValueError("--ray and --distributed are two ways to share a study; choose one of them")
         if mesh is not None:
             raise ValueError("--mesh lays out the devices of a process, and Ray gives each cell one; leave out --mesh")
-        from mlp_jax.study import cluster
+        from mlp_jax.study.places import ray_cluster
 
-        return functools.partial(cluster.run, address=ray or None)
+        return functools.partial(ray_cluster.run, address=ray or None)
     if distributed:
         hosts.start(coordinator, num_processes, process_id)
-        return functools.partial(shares.run, mesh=mesh)
+        return functools.partial(processes.run, mesh=mesh)
     if (coordinator, num_processes, process_id) != (None, None, None):
         raise ValueError("--coordinator, --num-processes and --process-id are for --distributed; add it")
-    return functools.partial(runner.run, mesh=mesh)
+    return functools.partial(here.run, mesh=mesh)

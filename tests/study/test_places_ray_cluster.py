@@ -15,7 +15,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mlp_jax import cli
-from mlp_jax.study import Study, cluster, read_study, runner, to_toml
+from mlp_jax.study import Study, read_study, run, to_toml
+from mlp_jax.study.places import ray_cluster
 from mlp_jax.training.config import Config
 
 PATIENCE = 400  # seconds for what takes about twenty on an idle machine
@@ -77,7 +78,7 @@ def test_two_ways_to_share_a_study_are_refused(capsys):
 @pytest.mark.parametrize(("address", "reason"), [("127.0.0.1:9", "within 5 s"), ("nonsense", "Invalid address format")])
 def test_an_address_that_does_not_answer_is_given_up(capsys, monkeypatch, tmp_path, address, reason):
     pytest.importorskip("ray")
-    monkeypatch.setattr(cluster, "ANSWER", 5.0)
+    monkeypatch.setattr(ray_cluster, "ANSWER", 5.0)
     begin = time.monotonic()
     line = refused(capsys, "study", "--out", str(tmp_path / "study"), "--ray", address)
     assert f"no Ray cluster answers at '{address}'" in line
@@ -90,7 +91,7 @@ def test_an_address_that_does_not_answer_is_given_up(capsys, monkeypatch, tmp_pa
 def whole(tmp_path_factory) -> pandas.DataFrame:
     """The rows of a study that was run here, in one go."""
     directory = tmp_path_factory.mktemp("whole")
-    assert runner.run(STUDY, directory) == (True, PARTS)
+    assert run(STUDY, directory) == (True, PARTS)
     return rows(directory)
 
 
@@ -199,8 +200,8 @@ def test_a_driver_that_ends_early_is_started_again(two_nodes, tmp_path, whole, n
 @pytest.mark.slow
 def test_two_drivers_share_the_parts(two_nodes, tmp_path, whole):
     code = (
-        "import sys; from mlp_jax.study import cluster, from_toml; "
-        "print(cluster.run(from_toml(sys.argv[1]), sys.argv[2], address=sys.argv[3]).made)"
+        "import sys; from mlp_jax.study import from_toml; from mlp_jax.study.places import ray_cluster; "
+        "print(ray_cluster.run(from_toml(sys.argv[1]), sys.argv[2], address=sys.argv[3]).made)"
     )
     command = [sys.executable, "-c", code, to_toml(STUDY), str(tmp_path / "study"), two_nodes.address]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Run a study on a Ray cluster: each missing part is a task, and Ray places it, retries it, brings back its rows.
+"""A study on a Ray cluster: each job is a task, and Ray places it, retries it and brings back its rows.
 
 Invariant: this process alone writes the store, and a part only while it holds the claim to it; so whichever process
 dies, no row is lost or there twice. Workers need no data and no shared files.
@@ -13,16 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import mlp_jax
 from mlp_jax.data import Dataset
 from mlp_jax.machine import cache, environment
-from mlp_jax.study import runner
-from mlp_jax.study.job import Job, make
+from mlp_jax.study import execute
+from mlp_jax.study.cells import Job
+from mlp_jax.study.execute import Outcome
+from mlp_jax.study.job import make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
 from mlp_jax.training.trials import Progress
@@ -44,7 +46,7 @@ def run(
     address: str | None = None,
     progress: Callable[..., None] = lambda *_: None,
     interrupted: Callable[[], bool] = lambda: False,
-) -> runner.Outcome:
+) -> Outcome:
     """Run what is missing of `study` as tasks of one core each, and of one GPU where the cluster has any.
 
     Args:
@@ -60,14 +62,7 @@ def run(
     """
     with _connected(address) as ray:
         hands = Hands(ray, study, progress, interrupted)
-        return runner.run_with(hands.make_all, study, out, interrupted, hands.describe)
-
-
-class Running(NamedTuple):
-    """A job that a task is there for, and how its claim is given up."""
-
-    job: Job
-    held: contextlib.ExitStack
+        return execute.run(study, out, hands.place, interrupted=interrupted, describe=hands.describe, at_once=AT_ONCE)
 
 
 class Hands:
@@ -96,33 +91,24 @@ class Hands:
         # a worker has a copy of the code that runs here, and no checkout
         return self._result(described, "what describes a worker") | environment.commit() | {"ray": of | self.resources}
 
-    def make_all(self, store: Store, jobs: Iterable[Job], dataset: Dataset) -> int:
-        """Have the parts made that are missing, but for those that another process claims first; return how many."""
-        made, missing, running = 0, list(jobs), {}
+    def place(
+        self, jobs: Iterator[Job | None], dataset: Dataset, store: Store
+    ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
+        """Make each job a task; yield the rows of those that are done."""
+        running: dict[Any, Job] = {}
         start = functools.partial(self.remote(_make).remote, self.study, dataset=self.ray.put(dataset))
         try:
-            while (missing or running) and not self.interrupted():
-                for job in list(missing):
-                    if len(running) == AT_ONCE:
-                        break
-                    held = contextlib.ExitStack()
-                    if store.read(job.phase, job.name) is not None:
-                        missing.remove(job)
-                    elif held.enter_context(store.claim(job.phase, job.name)) and not store.has(job.phase, job.name):
-                        running[start(job=job, board=self.board)] = Running(job, held.pop_all())
-                        missing.remove(job)
-                    held.close()
+            for job in jobs:
+                if job is not None:
+                    running[start(job=job, board=self.board)] = job
+                    continue
                 for task in self._finished(running):
-                    job, held = running.pop(task)
-                    with held:
-                        store.write(job.phase, job.name, self._result(task, _called(job)))
-                    made += 1
+                    done = running.pop(task)
+                    yield done, self._result(task, _called(done))
                 self._show(running)
         finally:
-            for task, (_, held) in running.items():
+            for task in running:
                 self.ray.cancel(task, force=True)
-                held.close()
-        return made
 
     def _finished(self, running: dict) -> list:
         """Wait for a task to end, at most POLL seconds."""
@@ -141,7 +127,7 @@ class Hands:
             raise OSError(f"Ray gave up {what} ({reason}); run the same command again to go on") from error
 
     def _show(self, running: dict) -> None:
-        names = [job.name for job, _ in running.values()]
+        names = [job.name for job in running.values()]
         latest = self.ray.get(self.board.read.remote())
         if rows := [latest[name] for name in names if name in latest]:
             self.progress(*rows)
@@ -169,7 +155,7 @@ def _make(study: Study, job: Job, dataset: Dataset, board: Any) -> "pandas.DataF
 
 
 def _called(job: Job) -> str:
-    return f"{job.part.optimizer} B={job.part.batch_size} ({job.phase})"
+    return f"{job.cell.optimizer} B={job.cell.batch_size} ({job.phase})"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,179 @@
+"""A study shared by several processes: each takes the next job when it is free, process 0 keeps the parts.
+
+Invariant: process 0 alone reads and writes the study's directory; the others need no disk in common with it. It hands
+out a job while it holds the claim to it, and keeps the rows of all as they come, whatever it trains itself.
+"""
+
+import io
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from mlp_jax.data import Dataset
+from mlp_jax.machine import devices, hosts
+from mlp_jax.study import cells, execute
+from mlp_jax.study.cells import Job
+from mlp_jax.study.execute import Outcome
+from mlp_jax.study.job import make
+from mlp_jax.study.plan import Study
+from mlp_jax.study.store import Store
+from mlp_jax.training import config
+from mlp_jax.training.trials import Progress
+
+if TYPE_CHECKING:
+    import pandas
+
+AHEAD = 2  # jobs for each process: the one that it makes, and the next
+POLL = 0.1  # seconds between two looks at the rows that have come
+
+
+def run(
+    study: Study,
+    out: Path | str,
+    *,
+    progress: Callable[[Progress], None] = lambda _: None,
+    interrupted: Callable[[], bool] = lambda: False,
+    mesh: tuple[int, int] | None = None,
+) -> Outcome:
+    """Run what is missing of `study` in the directory `out` of process 0; all processes must call this.
+
+    Each trains its jobs on its own devices, laid out as `mesh` (see `here.run`), and says on stderr how many these
+    were. One that fails or is interrupted stops all.
+
+    Raises:
+        ValueError: the study does not fit its data, `out` holds another one, `mesh` does not multiply to the devices
+            of a process, the processes were given different studies, or another process has failed.
+        OSError: `out` can't be written.
+    """
+    with hosts.ending_together():
+        if mesh is not None:
+            devices.mesh(mesh)
+        _check_same(study)
+        share = _Share(study, progress, hosts.interruptible(interrupted), mesh)
+        return share.follow() if hosts.index() > 0 else share.lead(Path(out))
+
+
+class _Share:
+    """What one process does of a study, phase after phase.
+
+    In each phase process 0 leaves messages that are numbered from 0: a job in each, and at last, for each process, how
+    the phase has ended. Who is free takes the next number.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        progress: Callable[[Progress], None],
+        stopped: Callable[[], bool],
+        mesh: tuple[int, int] | None,
+    ) -> None:
+        self.study, self.progress, self.stopped, self.mesh = study, progress, stopped, mesh
+        self.phase, self.made = 0, 0
+
+    def lead(self, out: Path) -> Outcome:
+        """Run the study with all processes."""
+        at_once = AHEAD * hosts.count()
+        outcome = execute.run(self.study, out, self.place, interrupted=self.stopped, at_once=at_once)
+        self.phase += 1
+        self.end([], outcome.complete)
+        return outcome
+
+    def place(
+        self, jobs: Iterator[Job | None], dataset: Dataset, store: Store
+    ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
+        """Hand out the jobs of a phase and yield the rows that come; a thread makes some of them here."""
+        self.phase += 1
+        given: list[Job] = []
+        over = threading.Event()
+        stopped = lambda: over.is_set() or self.stopped()
+
+        def arrived() -> Iterator[tuple[Job, "pandas.DataFrame"]]:
+            for number, rows in hosts.receive_all(f"rows/{self.phase}/"):
+                yield given[int(number)], _from_bytes(rows)
+
+        with ThreadPoolExecutor(1) as threads:
+            own = threads.submit(self.work, dataset, stopped, store.work)
+            try:
+                for job in jobs:
+                    if job is not None:
+                        given.append(job)
+                        self.say(len(given) - 1, {"job": (job.cell.id, *job[1:])})
+                        continue
+                    time.sleep(POLL)
+                    yield from arrived()
+                    if own.done():
+                        own.result()  # raises what has stopped it
+            finally:
+                over.set()
+                self.end(given)
+        own.result()
+        yield from arrived()  # when it is interrupted
+
+    def follow(self) -> Outcome:
+        """Make some of what process 0 hands out, until it says how the study has ended."""
+        dataset, complete = config.load_data(self.study.workload), None
+        while complete is None:
+            self.phase += 1
+            complete = self.work(dataset, self.stopped)
+        return Outcome(complete, self.made)
+
+    def work(
+        self, dataset: Dataset, stopped: Callable[[], bool], directory: Callable[[Job], Path | None] = lambda _: None
+    ) -> bool | None:
+        """Take jobs of a phase and send their rows; return whether the study is complete, None while it goes on."""
+        mine, known = 0, {cell.id: cell for cell in cells.of(self.study, dataset)}
+        while (said := self.hear())["job"] is not None:
+            cell, *rest = said["job"]
+            if cell not in known:
+                raise ValueError(f"{hosts.name()} has other data in {self.study.workload.dataset} than process 0")
+            if stopped():
+                continue
+            job = Job(known[cell], *rest)
+            rows = make(self.study, job, dataset, self.progress, stopped, self.mesh, directory(job))
+            if rows is not None:
+                mine += 1
+                hosts.send(f"rows/{self.phase}/{said['number']}", _to_bytes(rows))
+        self.made += mine
+        if said["count"]:
+            made = f"{mine} of {said['count']} parts of {said['name']}"
+            print(f"{hosts.name()} ({jax.local_device_count()} devices): {made}", file=sys.stderr, flush=True)
+        return said["complete"]
+
+    def say(self, number: int, message: dict[str, Any]) -> None:
+        """Leave a message of this phase for the process that takes its number."""
+        hosts.send(f"said/{self.phase}/{number}", json.dumps(message).encode())
+
+    def hear(self) -> dict[str, Any]:
+        """Take the next message of this phase; wait until it is there."""
+        number = hosts.take(f"taken/{self.phase}")
+        return {"number": number} | json.loads(hosts.receive(f"said/{self.phase}/{number}"))
+
+    def end(self, given: list[Job], complete: bool | None = None) -> None:
+        """Tell every process that this phase has ended, and at last how the study has."""
+        name = given[0].phase if given else ""
+        for number in range(len(given), len(given) + hosts.count()):
+            self.say(number, {"job": None, "count": len(given), "name": name, "complete": complete})
+
+
+def _check_same(study: Study) -> None:
+    if hosts.index() == 0:
+        hosts.send("study", study.id.encode())
+    elif hosts.receive("study").decode() != study.id:
+        raise ValueError(f"{hosts.name()} was given another study than process 0; give all the same options")
+
+
+def _to_bytes(rows: "pandas.DataFrame") -> bytes:
+    return rows.to_parquet(index=False)
+
+
+def _from_bytes(rows: bytes) -> "pandas.DataFrame":
+    import pandas
+
+    return pandas.read_parquet(io.BytesIO(rows))
