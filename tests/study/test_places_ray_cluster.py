@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from mlp_jax import cli
 from mlp_jax.study import Study, read_study, run, to_toml
-from mlp_jax.study.places import ray_cluster
+from mlp_jax.study.places import ray_connection
 from mlp_jax.training.config import Config
 
 PATIENCE = 400  # seconds for what takes about twenty on an idle machine
@@ -78,7 +78,7 @@ def test_two_ways_to_share_a_study_are_refused(capsys):
 @pytest.mark.parametrize(("address", "reason"), [("127.0.0.1:9", "within 5 s"), ("nonsense", "Invalid address format")])
 def test_an_address_that_does_not_answer_is_given_up(capsys, monkeypatch, tmp_path, address, reason):
     pytest.importorskip("ray")
-    monkeypatch.setattr(ray_cluster, "ANSWER", 5.0)
+    monkeypatch.setattr(ray_connection, "ANSWER", 5.0)
     begin = time.monotonic()
     line = refused(capsys, "study", "--out", str(tmp_path / "study"), "--ray", address)
     assert f"no Ray cluster answers at '{address}'" in line

@@ -4,27 +4,20 @@ Invariant: this process alone writes the store, and a part only while it holds t
 dies, no row is lost or there twice. Workers need no data and no shared files.
 """
 
-import contextlib
 import functools
-import logging
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import mlp_jax
 from mlp_jax.data import Dataset
 from mlp_jax.machine import cache, environment
 from mlp_jax.study import execute
 from mlp_jax.study.cells import Job
 from mlp_jax.study.execute import Outcome
 from mlp_jax.study.job import make
+from mlp_jax.study.places import ray_connection
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
 from mlp_jax.training.trials import Progress
@@ -32,7 +25,6 @@ from mlp_jax.training.trials import Progress
 if TYPE_CHECKING:
     import pandas
 
-ANSWER = 30.0  # seconds that a cluster has to answer
 POLL = 0.5  # seconds between two looks at the tasks
 CORES = 1  # of each task: its trials run on one CPU device, so seconds compare whatever the node has
 RETRIES = 3  # of a task whose worker or node died
@@ -58,9 +50,10 @@ def run(
 
     Raises:
         ValueError: Ray is not installed, the study does not fit its data, or `out` holds another one.
-        OSError: no cluster answers within ANSWER seconds, a part was given up by Ray, or `out` can't be written.
+        OSError: no cluster answers within `ray_connection.ANSWER` seconds, a part was given up by Ray, or `out` can't
+            be written.
     """
-    with _connected(address) as ray:
+    with ray_connection.connected(address) as ray:
         hands = Hands(ray, study, progress, interrupted)
         return execute.run(study, out, hands.place, interrupted=interrupted, describe=hands.describe, at_once=AT_ONCE)
 
@@ -156,71 +149,3 @@ def _make(study: Study, job: Job, dataset: Dataset, board: Any) -> "pandas.DataF
 
 def _called(job: Job) -> str:
     return f"{job.cell.optimizer} B={job.cell.batch_size} ({job.phase})"
-
-
-@contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[ModuleType]:
-    """Give Ray, connected to a cluster; what it starts here says nothing, serves no page and reports no usage."""
-    ray = _imported()
-    if ray.is_initialized():
-        yield ray
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address not in (None, "local"):
-        _check_answer(address)
-    with _same_handler(signal.SIGTERM):  # Ray sets its own
-        ray.init(
-            address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"py_modules": [mlp_jax]},  # so that all run the code that runs here
-        )
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _imported() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray  # pyright: ignore[reportMissingImports]
-        import ray.util.scheduling_strategies  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError as error:
-        raise ValueError("Ray is not installed; run pip install 'mlp-jax[ray]'") from error
-    return ray
-
-
-def _check_answer(address: str) -> None:
-    """Connect in a process of its own first: Ray tries an address that is silent for many minutes, then exits."""
-    code = "import logging, sys, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
-    try:
-        tried = subprocess.run(
-            [sys.executable, "-c", code, address],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        reason = "nothing was heard"
-    else:
-        if tried.returncode == 0:
-            return
-        reason = next(iter(reversed(tried.stderr.strip().splitlines())), f"exit code {tried.returncode}")
-    raise ConnectionError(
-        f"no Ray cluster answers at {address!r} within {ANSWER:.0f} s ({reason}); give the host:port that ray start "
-        "--head printed (set RAY_AUTH_MODE=token if it asks for a token), or no address to start one here"
-    )
-
-
-@contextlib.contextmanager
-def _same_handler(number: int) -> Iterator[None]:
-    """Leave a signal's handler as it was."""
-    before = signal.getsignal(number)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(number, before)
