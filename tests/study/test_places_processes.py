@@ -193,16 +193,22 @@ def test_a_job_that_is_handed_out_is_claimed(hosts, tmp_path, monkeypatch):
 
 
 def test_rows_that_come_are_kept_while_process_0_trains(hosts, tmp_path, monkeypatch):
+    training, there = threading.Event(), []
+
     def make(job: Job, work, interrupted):
-        if hosts.index() == 0:
-            wait(lambda: len(list(tmp_path.rglob("*.parquet"))) % 4 == 3)  # all that the other can make
-        return rows(job, hosts.index())
+        if hosts.index() == 1:
+            assert training.wait(PATIENCE)
+        elif not training.is_set():
+            training.set()
+            wait(lambda: len(list(tmp_path.rglob("*.parquet"))) == 3)  # all others of the tuning
+            there.append(job)
+        return rows(job)
 
     train(monkeypatch, make)
     other = Follower(hosts)
     assert processes.run(TINY, tmp_path) == (True, PARTS)
     other.join()
-    assert sorted(store.read_study(tmp_path)["made_by"]) == [0] * 2 + [1] * 6
+    assert [job.phase for job in there] == ["tuning"]
 
 
 def test_an_interruption_keeps_what_has_come_and_ends_all(hosts, tmp_path, monkeypatch):
