@@ -7,7 +7,7 @@ pieces nor a ragged last piece changes it.
 from bisect import bisect
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -193,7 +193,7 @@ def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Arra
     return jnp.argmax(z, axis=-1).astype(jnp.int32)
 
 
-def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, np.ndarray | np.float64]:
+def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, Any]:
     """Turn sums into `loss` with `error` and `accuracy`, or with `rmse`, `mae` (in the target's unit) and `r2`.
 
     Each is a float64, or an array of them where the sums are arrays. An empty part has NaN for each of them; error and
@@ -223,7 +223,7 @@ def nothing(loss: str) -> Sums:
 
 def limit(
     loss: str, count: int, target: float | None, target_scale: float = 1.0
-) -> Int[np.generic, ""] | Float[np.generic, ""]:
+) -> Any:
     """Return the most errors, or the largest sum of squares, with which accuracy or RMSE meets `target`.
 
     A device compares its sums with this number by `meets`, which says exactly what a comparison of `metrics` with the

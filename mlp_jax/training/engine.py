@@ -44,7 +44,7 @@ class Look(NamedTuple):
     due: ArrayLike
     points: Array | np.ndarray
     wanted: Array | np.ndarray
-    limit: ArrayLike
+    limit: Any
 
 
 class Lanes(NamedTuple):
