@@ -89,9 +89,8 @@ def main(options: Options) -> None:
     found = {}
     for name, plan in plans.items():
         whole = studies.find(plan, options.out / f"{plan.workload.dataset}-{plan.id}")
-        assert whole is not None  # nothing interrupts it
-        found[name], path = whole
-        print(f"report: {path}", flush=True)
+        found[name] = whole.findings  # nothing interrupts it
+        print(f"report: {whole.page}", flush=True)
     heads = ("", "B", "ms an iteration", "iterations", "examples", "seconds", "iterations to target")
     print(tables.text(heads, [row for name, each in found.items() for row in rows(name, each)]))
     print_scaling(found["MLP"])

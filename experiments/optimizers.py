@@ -87,9 +87,8 @@ def main(options: Options) -> None:
     found = {}
     for name, plan in plans.items():
         whole = studies.find(plan, places[name])
-        assert whole is not None  # nothing interrupts it
-        found[name], path = whole
-        print(f"report: {path}", flush=True)
+        found[name] = whole.findings  # nothing interrupts it
+        print(f"report: {whole.page}", flush=True)
     for name, findings in found.items():
         print_ranking(name, findings)
     draw(plans, places, options.figure)

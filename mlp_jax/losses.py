@@ -221,9 +221,7 @@ def nothing(loss: str) -> Sums:
     return kind(*(np.zeros((), np.int32 if name in ("n", "errors") else real) for name in kind._fields))  # pyright: ignore[reportArgumentType]
 
 
-def limit(
-    loss: str, count: int, target: float | None, target_scale: float = 1.0
-) -> Any:
+def limit(loss: str, count: int, target: float | None, target_scale: float = 1.0) -> Any:
     """Return the most errors, or the largest sum of squares, with which accuracy or RMSE meets `target`.
 
     A device compares its sums with this number by `meets`, which says exactly what a comparison of `metrics` with the

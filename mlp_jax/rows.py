@@ -36,6 +36,13 @@ def place(network: Network, dataset: Dataset, split: Split) -> Data:
     return Data(jnp.asarray(split.x), losses.labels(network, y), center, scale)
 
 
+def shape(network: Network, dataset: Dataset, split: Split) -> Data:
+    """Return the shapes and types of what `place` puts on the device."""
+    one = place(network, dataset, Split(split.x[:1], split.y[:1]))
+    rows = lambda leaf: jax.ShapeDtypeStruct((len(split.y), *leaf.shape[1:]), leaf.dtype)
+    return Data(rows(one.x), rows(one.y), one.center, one.scale)  # pyright: ignore[reportArgumentType]
+
+
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
     """Return (x − center) · scale in the default float type."""
     center, scale = (jnp.broadcast_to(constant, x.shape) for constant in (data.center, data.scale))

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network, Params
-from mlp_jax.training.engine import Engine, Look, block
+from mlp_jax.training.engine import Engine, block
+from mlp_jax.training.look import Look
 from mlp_jax.trial import Cell, Data
 
 

@@ -9,18 +9,21 @@ import contextlib
 import functools
 import io
 import itertools
+import json
 import os
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import tyro
 from tyro.extras import subcommand_cli_from_dict
 
 from mlp_jax.machine import cache, devices
+from mlp_jax.machine.files import finite
 
 Options = TypeVar("Options")
 
@@ -109,6 +112,18 @@ def _open_streams() -> tuple[_Stream, Any]:
     out = _Stream(sys.stdout, silent=False)
     sys.stdout, sys.stderr = cast("tuple[Any, Any]", (out, _Stream(sys.stderr, silent=True)))
     return out, before
+
+
+def interrupted(out: Path | None, again: str = "add --resume") -> int:
+    """Say on stderr what is kept of what was interrupted and how to go on, and return the exit code."""
+    saved = f"saved in {out}; {again} to go on" if out else "nothing is kept without --out"
+    print(f"interrupted: {saved}", file=sys.stderr)
+    return 130
+
+
+def show(result: dict | str) -> None:
+    """Print a result on stdout: text, or one JSON object with null for each number that is not finite."""
+    print(result if isinstance(result, str) else json.dumps(finite(result), allow_nan=False))
 
 
 def _code(run: Callable[[], int]) -> int:

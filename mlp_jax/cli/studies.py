@@ -7,10 +7,22 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
+import tyro
+
+from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_table
-from mlp_jax.machine import hosts
+from mlp_jax.machine import cache, clocks, devices, files, hosts
 from mlp_jax.study import Findings, Study
+
+
+class Found(NamedTuple):
+    """How a study ended here: whether it is complete, and, in the process that keeps its parts, what it shows."""
+
+    complete: bool
+    findings: Findings | None = None
+    page: Path | None = None
 
 
 def find(
@@ -20,10 +32,8 @@ def find(
     run: Callable | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     quiet: bool = False,
-) -> tuple[Findings, Path] | None:
+) -> Found:
     """Run what is missing of `study` in `out`, and return what all of it shows and the page about it.
-
-    It is None where the study was interrupted, and in a process that does not keep its parts.
 
     Args:
         run: how and where it is run, as `mlp_jax.study.run`, which is the default.
@@ -38,10 +48,112 @@ def find(
     with live_table(quiet=quiet) as show, contextlib.redirect_stdout(sys.stderr):
         outcome = (run or studies.run)(study, out, progress=show, interrupted=interrupted)
     if not outcome.complete or hosts.index() > 0:
-        return None
+        return Found(outcome.complete)
     found, path = studies.findings(studies.read_study(out)), out / "report.html"
     if outcome.made or not path.exists():
         from mlp_jax.report import page
 
         page.write((out,), path)
-    return found, path
+    return Found(True, found, path)
+
+
+def _address(words: list[str]) -> str:
+    """Return the address after --ray; an empty one when there is none."""
+    if len(words) > 1:
+        raise ValueError("one address at most")
+    return words[0] if words else ""
+
+
+Ray = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[ADDRESS]",
+        instance_from_str=_address,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: ["None"] if value is None else [value],
+    ),
+]
+
+
+def study(
+    file: Path | None = None,
+    /,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    hidden: tuple[int, ...] | None = None,
+    optimizers: tuple[str, ...] | None = None,
+    batch_sizes: tuple[int | Literal["full"], ...] | None = None,
+    points: int | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    max_epochs: float | None = None,
+    target: float | None = None,
+    noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ray: Ray = None,
+    out: Path | None = None,
+    save_config: Path | None = None,
+    mesh: tuple[int, int] | None = None,
+    distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left.
+
+    Args:
+        file: A study.toml; options given here replace its values. Without it, a study of the digits.
+        dataset: A name from `mlp-jax data list`, or a path.
+        data_dir: Folder with the data set's IDX files, or the folder above it.
+        hidden: Widths of the hidden layers.
+        optimizers: Optimizers to compare.
+        batch_sizes: Batch sizes; full is the full gradient.
+        points: Number of points of each optimizer and batch size.
+        seeds: Number of seeds of each point.
+        max_steps: Budget of a trial in steps.
+        max_epochs: Budget of a trial in epochs; the first to run out binds.
+        target: Validation accuracy to reach (regression: RMSE).
+        noise_scale: Measure the gradient noise scale too, in the first winner's run of each cell.
+        ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
+            one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
+        out: Directory of the study (default: runs/study- and a hash of what is asked).
+        save_config: Write the study.toml of this study, and run nothing.
+        mesh: How many devices of a process take trials of their own, and how many share the rows of each (default:
+            chosen by the number of trials and the batch size).
+        distributed: Share the study with the other processes of a cluster, each started with this same command; process
+            0 alone reads and writes --out. In a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods) nothing
+            else is needed, elsewhere the next three.
+        coordinator: HOST:PORT at which process 0 listens; all processes must come together within 60 s.
+        num_processes: How many processes there are.
+        process_id: Which of them this is, from 0.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax import study as studies
+    from mlp_jax.study import places
+
+    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
+    fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
+    fields |= {"max_steps": max_steps, "max_epochs": max_epochs, "target": target}
+    fields |= {"noise_scale": noise_scale or None}
+    asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
+    if save_config:
+        files.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
+        return 0
+    devices.start_cpu_devices()
+    run = places.choose(ray, mesh, distributed, coordinator, num_processes, process_id)
+    cache.enable_compilation_cache()
+    clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
+    with entry.interrupts() as interrupted:
+        found = find(asked, directory, run=run, interrupted=interrupted, quiet=json)
+    if not found.complete:
+        return entry.interrupted(directory, "run the same command")
+    if found.findings is None:
+        return 0  # process 0 has all of it
+    if json:
+        result = {"study": str(directory), "report": str(found.page), "seconds": clock.seconds["total"]}
+        entry.show(result | studies.to_json(found.findings))
+    else:
+        entry.show(f"{studies.table(found.findings)}\n\nstudy: {directory}\nreport: {found.page}")
+    return 0

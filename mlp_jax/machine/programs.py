@@ -91,14 +91,21 @@ def _drop_oldest() -> None:
 
 
 def _kind(arguments: tuple) -> tuple:
-    """What a compiled program is for."""
+    """What a compiled program is for; shapes that are put somewhere stand for arrays there."""
     leaves, structure = jax.tree.flatten(arguments)
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    return precision, structure, *((jax.typeof(leaf), _devices(leaf)) for leaf in leaves)
+    return precision, structure, *((_type(leaf), _devices(leaf)) for leaf in leaves)
+
+
+def _type(leaf: Any) -> tuple:
+    known = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
+    return known.shape, known.dtype, known.weak_type
 
 
 def _devices(leaf: Any) -> frozenset:
     """Where an array lies; one of NumPy's goes where the others are."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return frozenset(leaf.sharding.device_set) if leaf.sharding is not None else frozenset()
     return frozenset(leaf.devices()) if isinstance(leaf, jax.Array) else frozenset()
 
 

@@ -62,6 +62,11 @@ def make(
     return _labelled(pandas.concat(frames, ignore_index=True), job)
 
 
+def compile_ahead(cell: StudyCell, dataset: Dataset, mesh: tuple[int, int] | None) -> None:
+    """Compile the program that tunes a cell and runs its winner; may run in a thread while another cell trains."""
+    population.compile_ahead(cell.config, cell.points, len(_grid(cell)[0]), dataset, mesh)
+
+
 def _populations(study: Study, job: Job) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """Yield the points, the seeds, and whether to measure the noise scale, of what is trained for a job."""
     if job.point is None:

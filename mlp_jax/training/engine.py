@@ -6,59 +6,29 @@ the data axis hold the same trials and share their rows; all of them know the su
 same turns.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Bool, PyTree, UInt32
 
 from mlp_jax import losses, optimizers, trial
 from mlp_jax.losses import Sums
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
-from mlp_jax.machine.programs import Program
+from mlp_jax.machine.programs import Program, shared
 from mlp_jax.training import meshes
+from mlp_jax.training.look import Lanes, Look, to_look, zeros
 from mlp_jax.trial import Cell, Data, TrialState
 
 PLACEMENTS = ("auto", "map", "vmap")
 EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 STEPS, INDICES = 32, 2**16  # of a block on an accelerator, whose loops of unknown length are driven by the host
 LEAST_POINTS = 64  # the room for points is a power of two of at least this, so that few programs differ in it
-
-
-class Look(NamedTuple):
-    """What the trials on the devices do until the host looks again: go from `begin` to `until`, evaluate on the way.
-
-    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps; the target is met where the
-    monitored split's sums are within `limit` (see `losses.limit`).
-    """
-
-    begin: ArrayLike
-    until: ArrayLike
-    first: ArrayLike
-    due: ArrayLike
-    points: Array | np.ndarray
-    wanted: Array | np.ndarray
-    limit: Any
-
-
-class Lanes(NamedTuple):
-    """The trials on the devices, one a lane: each one's state, and what it was found to be at each point.
-
-    `seen` is the number of the first point that a trial has not come to, `met` that of the point at which it met the
-    target, −1 while there is none. `state.failed` is also the step of an evaluation whose loss was not finite.
-    """
-
-    state: TrialState
-    sums: dict[str, Sums]
-    batch_loss: Float[Array, "lanes points"]
-    seen: Int[Array, " lanes"]
-    met: Int[Array, " lanes"]
 
 
 class Engine(NamedTuple):
@@ -98,16 +68,43 @@ class Engine(NamedTuple):
 
     def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " lanes"]) -> TrialState:
         """Return the states before the first step."""
-        return _start(self.cell.starting, self.mesh, self.block)("training", clock, hyper, seeds)
+        return shared(_start, self.cell.starting, self.mesh, self.block)("training", clock, hyper, seeds)
 
     def room(self, states: TrialState, points: int) -> Lanes:
         """Return lanes of these states, with room for what will be found at so many points."""
-        lanes, real = len(states.step), jnp.result_type(float)
+        return Lanes(states, *self.put(self._nothing(len(states.step), points)))
+
+    def compile(self, clock: Clock, data: dict[str, Data], hyper: Iterable[str], lanes: int, points: int) -> None:
+        """Compile `advance` for so many lanes, ahead of its first call; `data` may be shapes.
+
+        Args:
+            hyper: the names of the hyper-parameters.
+            points: how many there are, at most.
+        """
+        of_lanes, everywhere = (NamedSharding(self.mesh, place) for place in (EACH, EVERYWHERE))
+        real = jnp.result_type(float)
+        columns = {name: np.zeros(lanes, real) for name in hyper}
+        seeds, running = np.zeros(lanes, np.uint32), np.zeros(lanes, bool)
+        start = jax.vmap(partial(trial.start, self.cell.starting))
+        nothing = self._nothing(lanes, points)
+        empty = Lanes(jax.eval_shape(start, columns, seeds), *nothing)
+        whole, size = np.int32(0), nothing[1].shape[1]
+        limit = losses.limit(self.cell.loss, 1, None)
+        look = Look(whole, whole, whole, whole, np.zeros(size, np.int32), np.zeros(size, bool), limit)
+        shared_by_all = _shapes(everywhere, (look, self._used(data)))
+        self._advance.compile(clock, *shared_by_all, *_shapes(of_lanes, (columns, seeds, running, empty)))
+
+    def _nothing(self, lanes: int, points: int) -> tuple:
+        """Return what is known of lanes before anything was found, all but the states, on the host."""
         size = max(LEAST_POINTS, 1 << (points - 1).bit_length())
         kinds = losses.nothing(self.cell.loss)
         sums = {split: jax.tree.map(lambda leaf: np.zeros((lanes, size), leaf.dtype), kinds) for split in self.splits}
-        empty = (sums, np.zeros((lanes, size), real), np.zeros(lanes, np.int32), np.full(lanes, -1, np.int32))
-        return Lanes(states, *self.put(empty))
+        real = jnp.result_type(float)
+        return sums, np.zeros((lanes, size), real), np.zeros(lanes, np.int32), np.full(lanes, -1, np.int32)
+
+    def _used(self, data: dict[str, Data]) -> dict[str, Data]:
+        """The splits that training looks at."""
+        return {split: data[split] for split in dict.fromkeys(("train", *self.splits))}
 
     def advance(
         self,
@@ -121,12 +118,11 @@ class Engine(NamedTuple):
         lanes: Lanes,
     ) -> Lanes:
         """Take the trials that run to the end of a look; donates `lanes`. Its time counts as `part`."""
-        used = {split: data[split] for split in dict.fromkeys(("train", *self.splits))}
-        return self._advance(part, clock, self.put_everywhere(look), used, hyper, seeds, running, lanes)
+        return self._advance(part, clock, self.put_everywhere(look), self._used(data), hyper, seeds, running, lanes)
 
     def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " lanes"]) -> Sums:
         """Return the sums of `trial.evaluate` for the active trials, and anything for the others."""
-        return _evaluate(self.cell.evaluating, self.mesh, self.block)("evaluation", clock, data, params, active)
+        return self._of(_evaluate)("evaluation", clock, data, params, active)
 
     def noise(
         self, clock: Clock, data: Data, hyper: Mapping[str, Array], params: PyTree, active: Bool[Array, " lanes"]
@@ -134,22 +130,23 @@ class Engine(NamedTuple):
         """Return what `trial.noise` measures for the active trials, and anything for the others."""
         zeros = jnp.zeros_like(params[0].W[:, 0, 0])
         regularizers = {name: hyper.get(name, zeros) for name in optimizers.REGULARIZERS}
-        program = _noise(self.cell.evaluating, self.mesh, self.block)
-        return program("evaluation", clock, data, regularizers, params, active)
+        return self._of(_noise)("evaluation", clock, data, regularizers, params, active)
 
     @property
     def _advance(self) -> Program:
-        return _advance(self.cell, self.mesh, self.block, self.splits, _steps_at_once(self.cell, self.mesh))
+        steps = _steps_at_once(self.cell, self.mesh)
+        return shared(_advance, self.cell, self.mesh, self.block, self.splits, steps)
+
+    def _of(self, measurement: Callable) -> Program:
+        return shared(measurement, self.cell.evaluating, self.mesh, self.block)
 
 
-@lru_cache(maxsize=64)
-def _start(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+def _start(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
     return _program(lambda *of_trials: _mapped(partial(trial.start, cell), block, *of_trials), mesh, EACH, EACH)
 
 
-@lru_cache(maxsize=64)
-def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], steps: int) -> Program:
-    walk = partial(_to_look, cell, splits, meshes.data_axis(mesh), steps, block is not None)
+def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], steps: int) -> Callable:
+    walk = partial(to_look, cell, splits, meshes.data_axis(mesh), steps, block is not None)
 
     def advance(look: Look, data: dict, hyper: dict, seeds: Array, running: Array, lanes: Lanes) -> Lanes:
         if block == 0:
@@ -172,18 +169,16 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...],
     return _program(advance, mesh, EVERYWHERE, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(5,))
 
 
-@lru_cache(maxsize=64)
-def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
     one = lambda data, params: trial.evaluate(cell, params, data, meshes.data_axis(mesh))
     return _measure(one, mesh, block)
 
 
-@lru_cache(maxsize=64)
-def _noise(cell: Cell, mesh: Mesh, block: int | None) -> Program:
+def _noise(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
     return _measure(lambda data, regularizers, params: trial.noise(cell, regularizers, params, data), mesh, block)
 
 
-def _measure(one: Callable, mesh: Mesh, block: int | None) -> Program:
+def _measure(one: Callable, mesh: Mesh, block: int | None) -> Callable:
     """Return the program of a measurement of `one` trial, given the data, what is the trial's, and whether to do it."""
 
     def measure(data: Data, *of_trials: Any) -> Any:
@@ -191,7 +186,7 @@ def _measure(one: Callable, mesh: Mesh, block: int | None) -> Program:
             *given, active = of_trial
             if block is not None:  # a condition would become a choice there, and copy the data for each trial
                 return one(data, *given)
-            nothing = _zeros(jax.eval_shape(one, data, *given))
+            nothing = zeros(jax.eval_shape(one, data, *given))
             return jax.lax.cond(active, lambda: one(data, *given), lambda: nothing)
 
         return _mapped(asked, block, *of_trials)
@@ -200,96 +195,12 @@ def _measure(one: Callable, mesh: Mesh, block: int | None) -> Program:
         specs = (EVERYWHERE, *(EACH for _ in of_trials))
         return jax.shard_map(measure, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)(data, *of_trials)
 
-    return Program(jax.jit(sharded))
+    return jax.jit(sharded)
 
 
-def _to_look(
-    cell: Cell,
-    splits: tuple[str, ...],
-    axis: str | None,
-    steps: int,
-    several: bool,
-    look: Look,
-    data: dict[str, Data],
-    hyper: dict[str, Array],
-    seed: Array,
-    running: Array,
-    lanes: Lanes,
-) -> Lanes:
-    """Take one trial, or several in step, to the end of a look."""
-    each = jax.vmap if several else lambda function: function
-    alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
-    measure = each(lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits})
-    walk = _in_blocks_of_steps if several or steps > 1 else _to_step
-
-    def turn(carry: tuple) -> tuple:
-        number, step, lanes = carry
-        due = number < look.due
-        end = jnp.where(due, look.points[number], look.until)
-        on = alive(lanes)
-        state = walk(cell, axis, steps, each, data["train"], hyper, seed, on, lanes.state, step, end)
-        lanes = lanes._replace(state=state)
-        now = alive(lanes) & due & look.wanted[number]
-        nothing = _zeros(jax.eval_shape(measure, state.params))
-        found = jax.lax.cond(jnp.any(now), lambda: measure(state.params), lambda: nothing)
-        return number + 1, end, _noted(cell, splits[0], look, lanes, number, end, found, now)
-
-    def going(carry: tuple) -> Bool[Array, ""]:
-        number, step, lanes = carry
-        return ((number < look.due) | (step < look.until)) & jnp.any(alive(lanes))
-
-    return jax.lax.while_loop(going, turn, (look.first, look.begin, lanes))[2]
-
-
-def _noted(
-    cell: Cell, monitor: str, look: Look, lanes: Lanes, number: Array, step: Array, found: dict[str, Sums], now: Array
-) -> Lanes:
-    """Note what was found at a point of the trials that came to it, and which of them end there."""
-    put = lambda room, value: jax.lax.dynamic_update_index_in_dim(
-        room, jnp.where(now, value, jax.lax.dynamic_index_in_dim(room, number, -1, keepdims=False)), number, -1
-    )
-    finite = jnp.isfinite(found[monitor].loss)
-    state = lanes.state._replace(failed=jnp.where(now & ~finite, step, lanes.state.failed))
-    return Lanes(
-        state,
-        jax.tree.map(put, lanes.sums, found),
-        put(lanes.batch_loss, lanes.state.loss),
-        jnp.where(now, number + 1, lanes.seen),
-        jnp.where(now & finite & losses.meets(found[monitor], look.limit), number, lanes.met),
-    )
-
-
-def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
-    """Take one trial from step `begin` to `end`, in a loop that ends with it."""
-    return trial.steps(cell, hyper, seed, data, state, jnp.where(on, end - begin, 0), axis)
-
-
-def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
-    """Take trials from step `begin` to `end` in blocks of a known number of steps, whose surplus changes nothing.
-
-    The indices of a block are drawn together, since a permutation is found in a loop of unknown length.
-    """
-    of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0])
-    draw = jax.vmap(of_one, in_axes=(0, None)) if seed.ndim else of_one
-    move = each(lambda hyper, seed, state, index: trial.step(cell, hyper, seed, data, state, axis, index=index))
-
-    def block(number, state: TrialState) -> TrialState:
-        first = begin + number * steps
-        indices = jax.vmap(lambda step: draw(seed, step))(first + jnp.arange(steps))
-
-        def one(i, state: TrialState) -> TrialState:
-            index = jax.tree.map(lambda all_: all_[i], indices)
-            takes = on & (state.failed < 0) & (first + i < end)
-            return jax.tree.map(partial(_where, takes), move(hyper, seed, state, index), state)
-
-        return jax.lax.fori_loop(0, steps, one, state)
-
-    return jax.lax.fori_loop(0, -(-(end - begin) // steps), block, state)
-
-
-def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Program:
+def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Callable:
     sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)
-    return Program(jax.jit(sharded, donate_argnums=donate))
+    return jax.jit(sharded, donate_argnums=donate)
 
 
 def on_cpu(mesh: Mesh) -> bool:
@@ -337,9 +248,6 @@ def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:
     return jax.lax.map(lambda of_one: function(*of_one), arguments, batch_size=block)
 
 
-def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-def _where(mask: Bool[Array, "*lanes"], chosen: Array, other: Array) -> Array:
-    return jnp.where(mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim)), chosen, other)
+def _shapes(sharding: NamedSharding, values: PyTree) -> PyTree:
+    """Return the shapes of arrays, put where they will be."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), values)

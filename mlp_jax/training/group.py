@@ -13,7 +13,8 @@ import numpy as np
 
 from mlp_jax import losses, trial
 from mlp_jax.machine.clocks import Clock, Pace
-from mlp_jax.training.engine import Engine, Look
+from mlp_jax.training.engine import Engine
+from mlp_jax.training.look import Look
 from mlp_jax.training.task import Task
 from mlp_jax.training.trials import Status, Trials
 from mlp_jax.trial import Data, TrialState

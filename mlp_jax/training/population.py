@@ -4,7 +4,7 @@ Invariant: a trial's numbers do not depend on its neighbours, on the number of d
 within the rounding of the products.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -13,9 +13,11 @@ import numpy as np
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
+from mlp_jax.rows import shape
 from mlp_jax.training import meshes, task
 from mlp_jax.training.config import Config
 from mlp_jax.training.directory import Directory
+from mlp_jax.training.engine import Engine, block
 from mlp_jax.training.loop import Loop, Options
 from mlp_jax.training.task import Task
 from mlp_jax.training.trials import Progress, Trials
@@ -105,6 +107,21 @@ def train_many(
 
 
 train = train_many
+
+
+def compile_ahead(
+    config: Config, hyper: Iterable[str], lanes: int, dataset: Dataset, mesh: tuple[int, int] | None = None
+) -> None:
+    """Compile what `train_many` will train so many trials with, which differ in the `hyper` named; may run in a thread.
+
+    Where they turn out not to fit into memory together, this was in vain, and does no harm.
+    """
+    asked = task.resolve(config, dataset)
+    over = devices.mesh(mesh or meshes.choose(jax.local_device_count(), lanes, asked.cell.batch_size))
+    engine = Engine(asked.cell, over, block("auto", over), asked.watched)
+    names = {**asked.hyper(), **dict.fromkeys(hyper)}
+    shapes = {name: shape(asked.cell.network, dataset, getattr(dataset, name)) for name in asked.splits}
+    engine.compile(Clock(), shapes, names, engine.lanes(lanes), asked.room)
 
 
 def _trials(asked: Task, hyper: Mapping, seeds: np.ndarray) -> Trials:

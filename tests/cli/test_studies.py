@@ -10,11 +10,14 @@ STUDY = Study(
 
 
 def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsys):
-    assert studies.find(STUDY, tmp_path, interrupted=lambda: True, quiet=True) is None
-    found, page = studies.find(STUDY, tmp_path, quiet=True)
+    assert not studies.find(STUDY, tmp_path, interrupted=lambda: True, quiet=True).complete
+    _, found, page = studies.find(STUDY, tmp_path, quiet=True)
+    assert found is not None
+    assert page is not None
     assert list(found.scaling) == ["sgd"]
     page.write_text("as it was")
-    again, _ = studies.find(STUDY, tmp_path, quiet=True)
+    again = studies.find(STUDY, tmp_path, quiet=True).findings
+    assert again is not None
     assert again.cells.equals(found.cells)
     assert page.read_text() == "as it was"
     page.unlink()

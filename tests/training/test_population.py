@@ -15,7 +15,7 @@ from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network
 from mlp_jax.rows import place
 from mlp_jax.training import config as configs
-from mlp_jax.training import engine, group, loop, meshes, population, run
+from mlp_jax.training import engine, group, look, loop, meshes, population, run
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import Trials
 
@@ -184,8 +184,8 @@ def test_mapped_trials_are_moved_where_they_are(on_devices):
     states = programs.start(Clock(), hyper, seeds)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
     lanes, points = programs.room(states, 3), np.full(engine.LEAST_POINTS, 2**31 - 1, np.int32)
-    look = engine.Look(0, 1, 0, 0, points, np.ones(engine.LEAST_POINTS, bool), np.int32(-1))
-    programs.advance("training", Clock(), look, programs.put_everywhere(data), hyper, seeds, running, lanes)
+    asked = look.Look(0, 1, 0, 0, points, np.ones(engine.LEAST_POINTS, bool), np.int32(-1))
+    programs.advance("training", Clock(), asked, programs.put_everywhere(data), hyper, seeds, running, lanes)
     (program,) = programs._advance.compiled.values()
     memory = program.memory_analysis()
     assert memory.alias_size_in_bytes >= held

@@ -274,7 +274,7 @@ def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
 def test_the_noise_scale_is_measured_by_one_program_of_its_own():
     cell = train(noise_scale=True, batch_size=8, hidden=(17,)).cell.evaluating
     assert train(noise_scale=True, batch_size="full", hidden=(17,), optimizer="adam", l2=0.1).cell.evaluating == cell
-    program = engine._noise(cell, meshes.of_one_trial((1, 1), 8), None)
+    program = programs.shared(engine._noise, cell, meshes.of_one_trial((1, 1), 8), None)
     assert len(program.compiled) == 1
 
 

@@ -1,16 +1,18 @@
 """A study on the devices of this process, one job after another."""
 
+import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices
-from mlp_jax.study import execute
-from mlp_jax.study.cells import Job
+from mlp_jax.study import cells, execute
+from mlp_jax.study.cells import Job, StudyCell
 from mlp_jax.study.execute import Outcome
-from mlp_jax.study.job import make
+from mlp_jax.study.job import compile_ahead, make
 from mlp_jax.study.plan import Study
 from mlp_jax.study.store import Store
 from mlp_jax.training.trials import Progress
@@ -18,6 +20,7 @@ from mlp_jax.training.trials import Progress
 if TYPE_CHECKING:
     import pandas
 
+AHEAD = 2  # cells whose programs are compiled while another one trains: the compiler leaves a core idle, and so may it
 POLL = 0.1  # seconds between two looks at the parts that other processes make
 
 
@@ -48,12 +51,40 @@ def run(
     def place(
         jobs: Iterator[Job | None], dataset: Dataset, store: Store
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
-        for job in jobs:
-            if job is None:
-                time.sleep(POLL)  # others make all that is missing; should one die, its part is free again
-            elif (rows := make(study, job, dataset, progress, interrupted, mesh, store.work(job))) is None:
-                return
-            else:
+        with _compiler(list(cells.of(study, dataset)), dataset, mesh) as compile_behind:
+            for job in jobs:
+                if job is None:
+                    time.sleep(POLL)  # others make all that is missing; should one die, its part is free again
+                    continue
+                compile_behind(job)
+                rows = make(study, job, dataset, progress, interrupted, mesh, store.work(job))
+                if rows is None:
+                    return
                 yield job, rows
 
     return execute.run(study, out, place, interrupted=interrupted)
+
+
+@contextlib.contextmanager
+def _compiler(
+    order: Sequence[StudyCell], dataset: Dataset, mesh: tuple[int, int] | None
+) -> Iterator[Callable[[Job], None]]:
+    """Give a function that has a thread compile, once each, the programs of the cells that follow a job's.
+
+    Whether that is done in time, or at all, changes no result: a fault in it shows where the program is needed.
+    """
+    asked: set[str] = set()
+    threads = ThreadPoolExecutor(1, "compiler")
+
+    def compile_behind(job: Job) -> None:
+        asked.add(job.cell.id)
+        place = next(number for number, cell in enumerate(order) if cell.id == job.cell.id)
+        for cell in order[place + 1 : place + 1 + AHEAD]:
+            if cell.id not in asked:
+                asked.add(cell.id)
+                threads.submit(compile_ahead, cell, dataset, mesh)
+
+    try:
+        yield compile_behind
+    finally:
+        threads.shutdown(cancel_futures=True)

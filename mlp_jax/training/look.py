@@ -1,0 +1,142 @@
+"""What trials do between two looks of the host: steps, evaluations on the way, target and failure, as a pure function.
+
+Invariant: it computes for each trial what `mlp_jax.trial` computes for it alone, however many go in step, and however
+the way is divided into looks. A trial that has ended keeps its state.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from mlp_jax import losses, trial
+from mlp_jax.losses import Sums
+from mlp_jax.rows import Data
+from mlp_jax.trial import Cell, TrialState
+
+
+class Look(NamedTuple):
+    """What the trials on the devices do until the host looks again: go from `begin` to `until`, evaluate on the way.
+
+    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps; the target is met where the
+    monitored split's sums are within `limit` (see `losses.limit`).
+    """
+
+    begin: ArrayLike
+    until: ArrayLike
+    first: ArrayLike
+    due: ArrayLike
+    points: Array | np.ndarray
+    wanted: Array | np.ndarray
+    limit: Any
+
+
+class Lanes(NamedTuple):
+    """The trials on the devices, one a lane: each one's state, and what it was found to be at each point.
+
+    `seen` is the number of the first point that a trial has not come to, `met` that of the point at which it met the
+    target, −1 while there is none. `state.failed` is also the step of an evaluation whose loss was not finite.
+    """
+
+    state: TrialState
+    sums: dict[str, Sums]
+    batch_loss: Float[Array, "lanes points"]
+    seen: Int[Array, " lanes"]
+    met: Int[Array, " lanes"]
+
+
+def to_look(
+    cell: Cell,
+    splits: tuple[str, ...],
+    axis: str | None,
+    steps: int,
+    several: bool,
+    look: Look,
+    data: dict[str, Data],
+    hyper: dict[str, Array],
+    seed: Array,
+    running: Array,
+    lanes: Lanes,
+) -> Lanes:
+    """Take one trial, or several in step, to the end of a look."""
+    each = jax.vmap if several else lambda function: function
+    alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
+    measure = each(lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits})
+    walk = _in_blocks_of_steps if several or steps > 1 else _to_step
+
+    def turn(carry: tuple) -> tuple:
+        number, step, lanes = carry
+        due = number < look.due
+        end = jnp.where(due, look.points[number], look.until)
+        on = alive(lanes)
+        state = walk(cell, axis, steps, each, data["train"], hyper, seed, on, lanes.state, step, end)
+        lanes = lanes._replace(state=state)
+        now = alive(lanes) & due & look.wanted[number]
+        nothing = zeros(jax.eval_shape(measure, state.params))
+        found = jax.lax.cond(jnp.any(now), lambda: measure(state.params), lambda: nothing)
+        return number + 1, end, _noted(cell, splits[0], look, lanes, number, end, found, now)
+
+    def going(carry: tuple) -> Bool[Array, ""]:
+        number, step, lanes = carry
+        return ((number < look.due) | (step < look.until)) & jnp.any(alive(lanes))
+
+    return jax.lax.while_loop(going, turn, (look.first, look.begin, lanes))[2]
+
+
+def _noted(
+    cell: Cell, monitor: str, look: Look, lanes: Lanes, number: Array, step: Array, found: dict[str, Sums], now: Array
+) -> Lanes:
+    """Note what was found at a point of the trials that came to it, and which of them end there."""
+    put = lambda room, value: jax.lax.dynamic_update_index_in_dim(
+        room, jnp.where(now, value, jax.lax.dynamic_index_in_dim(room, number, -1, keepdims=False)), number, -1
+    )
+    finite = jnp.isfinite(found[monitor].loss)
+    state = lanes.state._replace(failed=jnp.where(now & ~finite, step, lanes.state.failed))
+    return Lanes(
+        state,
+        jax.tree.map(put, lanes.sums, found),
+        put(lanes.batch_loss, lanes.state.loss),
+        jnp.where(now, number + 1, lanes.seen),
+        jnp.where(now & finite & losses.meets(found[monitor], look.limit), number, lanes.met),
+    )
+
+
+def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
+    """Take one trial from step `begin` to `end`, in a loop that ends with it."""
+    return trial.steps(cell, hyper, seed, data, state, jnp.where(on, end - begin, 0), axis)
+
+
+def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
+    """Take trials from step `begin` to `end` in blocks of a known number of steps, whose surplus changes nothing.
+
+    The indices of a block are drawn together, since a permutation is found in a loop of unknown length.
+    """
+    of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0])
+    draw = jax.vmap(of_one, in_axes=(0, None)) if seed.ndim else of_one
+    move = each(lambda hyper, seed, state, index: trial.step(cell, hyper, seed, data, state, axis, index=index))
+
+    def block(number, state: TrialState) -> TrialState:
+        first = begin + number * steps
+        indices = jax.vmap(lambda step: draw(seed, step))(first + jnp.arange(steps))
+
+        def one(i, state: TrialState) -> TrialState:
+            index = jax.tree.map(lambda all_: all_[i], indices)
+            takes = on & (state.failed < 0) & (first + i < end)
+            return jax.tree.map(partial(_where, takes), move(hyper, seed, state, index), state)
+
+        return jax.lax.fori_loop(0, steps, one, state)
+
+    return jax.lax.fori_loop(0, -(-(end - begin) // steps), block, state)
+
+
+def zeros(shapes: PyTree) -> PyTree:
+    """Return arrays of zeros of these shapes."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def _where(mask: Bool[Array, "*lanes"], chosen: Array, other: Array) -> Array:
+    return jnp.where(mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim)), chosen, other)
