@@ -85,6 +85,7 @@ def save(figure: Figure, path: Path | str) -> None:
     path = Path(path)
     suffix = choose("suffix of a figure", path.suffix.lower(), METADATA)
     make_folder(path.parent)
+    _settle(figure)
     with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
         replace(path, lambda to: figure.savefig(to, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix]))
 
@@ -92,6 +93,7 @@ def save(figure: Figure, path: Path | str) -> None:
 def inline(figure: Figure, name: str) -> Markup:
     """Return the figure as an SVG element whose ids begin with `name`, so that several can stand in one page."""
     buffer = io.StringIO()
+    _settle(figure)
     with matplotlib.rc_context({"svg.hashsalt": "mlp_jax"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
@@ -99,3 +101,10 @@ def inline(figure: Figure, name: str) -> Markup:
     text = re.sub(r'\b(id=")|(href="#)|(url\(#)', lambda found: f"{found[0]}{name}-", text)
     text = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"| xmlns(:xlink)?="[^"]*"', "", text, count=4)
     return Markup(text.replace("xlink:href", "href"))
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once: each time that it is written would do it again, and draw all of it twice."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")

@@ -31,8 +31,8 @@ def make(
 ) -> "pandas.DataFrame | None":
     """Train what `job` asks for and return its rows; None when interrupted.
 
-    Tuning trains all points with all seeds together. The winner's fresh seeds go through the same program, one after
-    another, each with a device to itself, or with all where `mesh` has no trial axis.
+    Tuning trains all points with all seeds together. The winner's fresh seeds go through the same program, and then
+    each once more, for its seconds, with a device to itself, or with all where `mesh` has no trial axis.
 
     Args:
         mesh: see `population.train_many`.
@@ -50,7 +50,7 @@ def make(
             mesh=mesh,
             racing=study.racing if job.point is None else None,
             evaluation_share=1.0,
-            alone=job.point is not None,
+            timed=job.point is not None,
             lanes=len(_grid(job.cell)[0]),
             work=work and work / str(number),
             progress=progress,

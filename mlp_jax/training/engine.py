@@ -91,8 +91,8 @@ class Engine(NamedTuple):
         whole, size = np.int32(0), nothing[1].shape[1]
         limit = losses.limit(self.cell.loss, 1, None)
         look = Look(whole, whole, whole, whole, np.zeros(size, np.int32), np.zeros(size, bool), limit)
-        shared_by_all = _shapes(everywhere, (look, self._used(data)))
-        self._advance.compile(clock, *shared_by_all, *_shapes(of_lanes, (columns, seeds, running, empty)))
+        placed = _shapes(of_lanes, (columns, seeds, running, empty))
+        self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)
 
     def _nothing(self, lanes: int, points: int) -> tuple:
         """Return what is known of lanes before anything was found, all but the states, on the host."""
@@ -118,7 +118,7 @@ class Engine(NamedTuple):
         lanes: Lanes,
     ) -> Lanes:
         """Take the trials that run to the end of a look; donates `lanes`. Its time counts as `part`."""
-        return self._advance(part, clock, self.put_everywhere(look), self._used(data), hyper, seeds, running, lanes)
+        return self._advance(part, clock, look, self._used(data), hyper, seeds, running, lanes)
 
     def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " lanes"]) -> Sums:
         """Return the sums of `trial.evaluate` for the active trials, and anything for the others."""

@@ -28,7 +28,8 @@ class Group:
     """Trials `rows` on the devices, each in a lane of its own; lanes without a trial never run.
 
     With `apart`, steps and evaluations are in calls of their own, so that each has its own time to the last call; else
-    a look holds both, and the time of one evaluation, measured at the start, divides it.
+    a look holds both, and the time of one evaluation, measured at the start, divides it. With `anew` they start from
+    their seeds whatever is known of them.
     """
 
     def __init__(
@@ -43,17 +44,21 @@ class Group:
         apart: bool,
         evaluation_share: float,
         rungs: Set[int],
+        compacts: bool,
+        anew: bool = False,
     ) -> None:
         self.task, self.trials, self.engine, self.data, self.clock = task, trials, engine, data, clock
         self.apart, self.share, self.rungs = apart or task.config.noise_scale, evaluation_share, rungs
         self.pace = Pace(GLANCE_ALONE if apart or task.total is None else GLANCE)
-        self.step, self.number = int(trials.steps[rows[0]]), int(trials.next_point[rows[0]])
+        self.compacts, first = compacts, int(rows[0])
+        self.goes_on = bool(trials.started[first]) and not anew
+        self.step, self.number = (int(trials.steps[first]), int(trials.next_point[first])) if self.goes_on else (0, 0)
         self.points = np.full(task.room, LAST, np.int64)  # those in seconds are set when their time has come
         if task.total is not None:
             self.points[: len(task.points)] = task.points
-        first = int(rows[0])
-        self.begin_seconds = clock["training"] - (self._seconds_of(first) if trials.started[first] else 0.0)
+        self.begin_seconds = clock["training"] - (self._seconds_of(first) if self.goes_on else 0.0)
         self.evaluation_seconds = 0.0  # of one evaluation on the way of one trial
+        self._running: tuple[np.ndarray, jax.Array] | None = None  # as it was when it was last put on the devices
         self._occupy(rows, lanes)
         states = self._states(rows)
         trials.started[rows] = True
@@ -82,6 +87,16 @@ class Group:
             self._end_where_time_is_up()
             self._compact()
             yield
+
+    def time(self, steps: int) -> float:
+        """Return the seconds that so many steps take, without an evaluation."""
+        seconds, none = 0.0, np.zeros(self.task.room, bool)
+        while self.step < steps:
+            count = self.pace.of(float(steps - self.step))
+            took = self._advance(self.occupied, self.step + count, 0, none, "training")
+            self.pace.took(count, max(took, 1e-9))
+            seconds += took
+        return seconds
 
     def put_away(self) -> None:
         """Bring the states of the trials that go on, and of those that are kept, to the host."""
@@ -121,16 +136,24 @@ class Group:
         alive, begin, before = self.alive, self.step, self.clock["training"]
         wanted = self._wanted(due, until)
         numbers = [number for number in range(self.number, due) if wanted[number]]
-        beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
-        points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
-        from_to = (np.int32(begin), np.int32(until), np.int32(self.number), np.int32(due))
-        look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
-        running, earlier = self.engine.put(alive), self.clock[part]
-        self.lanes = self.engine.advance(part, self.clock, look, self.data, self.hyper, self.seeds, running, self.lanes)
-        self._divide(self.clock[part] - earlier, part, numbers, alive, until - begin)
-        self.step, self.number = until, due
+        seconds = self._advance(alive, until, due, wanted, part)
+        self._divide(seconds, part, numbers, alive, until - begin)
+        self.number = due
         each = (self.clock["training"] - before) / max(1, until - begin)
         self._learn(alive, {number: before + each * (int(self.points[number]) - begin) for number in numbers})
+
+    def _advance(self, alive: np.ndarray, until: int, due: int, wanted: np.ndarray, part: str) -> float:
+        """Take the trials in the lanes `alive` to a look, and return the seconds that this took."""
+        beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
+        points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
+        from_to = (np.int32(self.step), np.int32(until), np.int32(self.number), np.int32(due))
+        look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
+        if self._running is None or not np.array_equal(self._running[0], alive):
+            self._running = (alive, self.engine.put(alive))
+        before, of_trials = self.clock[part], (self.hyper, self.seeds, self._running[1], self.lanes)
+        self.lanes = self.engine.advance(part, self.clock, look, self.data, *of_trials)
+        self.step = until
+        return self.clock[part] - before
 
     def _wanted(self, due: int, until: int) -> np.ndarray:
         """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""
@@ -158,12 +181,12 @@ class Group:
 
     def _learn(self, alive: np.ndarray, where: dict[int, float]) -> None:
         """Note what a look has found: `where` holds the points that were evaluated, with their seconds of training."""
-        lanes = np.flatnonzero(alive)
-        state, rows, trials = self.lanes.state, self.rows[alive], self.trials
-        steps, failed, seen, met = (
-            np.asarray(leaf)[lanes] for leaf in (state.step, state.failed, self.lanes.seen, self.lanes.met)
+        lanes, rows, trials, state = np.flatnonzero(alive), self.rows[alive], self.trials, self.lanes.state
+        found_there = (self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0)))
+        ends, (sums, batch_loss) = jax.device_get(
+            ((state.step, state.failed, self.lanes.seen, self.lanes.met), found_there)
         )
-        sums, batch_loss = jax.device_get((self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0))))
+        steps, failed, seen, met = (leaf[lanes] for leaf in ends)
         for number, seconds in where.items():
             came = seen > number
             found = self._place(int(self.points[number]), seconds) | {
@@ -228,18 +251,20 @@ class Group:
             self._go(self.step, self.number + 1, "evaluation")
         self.trials.status[self.rows[self.alive]] = Status.COMPLETE
 
-    def _occupy(self, rows: np.ndarray, lanes: int) -> None:
-        """Give each trial of `rows` a lane, of at least so many."""
+    def _occupy(self, rows: np.ndarray, lanes: int) -> np.ndarray:
+        """Give each trial of `rows` a lane, of at least so many, dealt to the devices in turn; return who got which."""
         count = self.engine.lanes(max(lanes, len(rows)))
-        self.rows = np.concatenate([rows, np.full(count - len(rows), rows[0])])
-        self.occupied = np.arange(count) < len(rows)
+        dealt = np.arange(count).reshape(-1, self.engine.shards).T.reshape(-1)
+        self.rows = np.concatenate([rows, np.full(count - len(rows), rows[0])])[dealt]
+        self.occupied = dealt < len(rows)
         real = jnp.result_type(float)
         self.hyper = self.engine.put({name: v[self.rows].astype(real) for name, v in self.trials.hyper.items()})
         self.seeds = self.engine.put(self.trials.seeds[self.rows].astype(np.uint32))
+        return dealt
 
     def _states(self, rows: np.ndarray) -> TrialState:
         """Return the states of all lanes: from the seeds, or those that were put away."""
-        if not self.trials.started[rows[0]]:
+        if not self.goes_on:
             return self.engine.start(self.clock, self.hyper, self.seeds)
         each = [self.trials.states[row] for row in self.rows.tolist()]
         return self.engine.put(jax.tree.map(lambda *leaves: np.stack(leaves), *each))
@@ -251,16 +276,17 @@ class Group:
         """Where a device takes all its trials at once, let those that run move together and leave the rest behind."""
         alive, shards = self.alive, self.engine.shards
         count = shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards))))
-        if self.engine.block != 0 or not alive.any() or 2 * count > len(alive):
+        if not self.compacts or self.engine.block != 0 or not alive.any() or 2 * count > len(alive):
             return
         if self.trials.kept:
             self._fetch(np.flatnonzero(self.occupied & ~alive))
         index = np.flatnonzero(alive)
         index = np.concatenate([index, np.full(count - len(index), index[0])])
-        self.lanes = self.engine.put(jax.tree.map(lambda leaf: leaf[index], self.lanes))
-        self._occupy(self.rows[alive], count)
+        index = index[self._occupy(self.rows[alive], count)]
+        self.lanes, self._running = self.engine.put(jax.tree.map(lambda leaf: leaf[index], self.lanes)), None
 
     def _fetch(self, lanes: np.ndarray) -> None:
-        states = jax.device_get(jax.tree.map(lambda leaf: leaf[lanes], self.lanes.state))
-        of = lambda number: jax.tree.map(lambda leaf: leaf[number], states)
-        self.trials.states |= {row: of(number) for number, row in enumerate(self.rows[lanes].tolist())}
+        if len(lanes):
+            states = jax.device_get(self.lanes.state)
+            rows = zip(self.rows[lanes].tolist(), lanes.tolist())
+            self.trials.states |= {row: jax.tree.map(lambda leaf, k=k: leaf[k], states) for row, k in rows}

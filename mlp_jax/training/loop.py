@@ -28,12 +28,14 @@ CHECKPOINT_SECONDS = 30.0
 class Options(NamedTuple):
     """How trials are trained; none of it changes a number, but racing and an evaluation share below 1.
 
-    `apart`: steps and evaluations are calls of their own, each with its own time. `lanes`: how many the programs have
-    at least. `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at a trial's end.
+    `apart`: steps and evaluations are calls of their own, each with its own time. `timed`: each trial is trained once
+    more in the end, alone and without evaluations, for its seconds. `lanes`: how many the programs have at least.
+    `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at a trial's end.
     """
 
     placement: str | int = "auto"
     apart: bool = False
+    timed: bool = False
     lanes: int = 1
     at_once: int | None = None
     racing: int | None = None
@@ -69,12 +71,23 @@ class Loop:
             self._race(rung)
         for row in self._unmeasured():
             self._evaluate_ends(self._group(np.array([row])), np.zeros(0, int))
+        if self.options.timed and not self.stopped:
+            self._time_each(interrupted)
         if self.directory is not None:
             self.directory.end(self.trials, self.clock)
         self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
         self.trials.seconds = self.clock.seconds
         self.trials.compilations = self.engine.compilations - self.before
         return self.trials
+
+    def _time_each(self, interrupted: Callable[[], bool]) -> None:
+        """Give the history of each trial the seconds of its training alone."""
+        for row in range(self.trials.size):
+            steps = int(self.trials.steps[row])
+            if self._asked_to_stop(interrupted):
+                return
+            each = self._group(np.array([row]), anew=True).time(steps) / max(1, steps)
+            self.trials.points["training_seconds"][row] = each * self.trials.points["step"][row]
 
     def _unmeasured(self) -> list[int]:
         """Return the trials that ended earlier, before this process began, and whose ends it must evaluate again."""
@@ -132,11 +145,11 @@ class Loop:
         self._evaluate_ends(group, np.flatnonzero(group.alive) if self.stopped else np.zeros(0, int))
         group.put_away()
 
-    def _group(self, rows: np.ndarray) -> Group:
+    def _group(self, rows: np.ndarray, anew: bool = False) -> Group:
         """Put trials on the devices."""
         rungs = {int(self.task.points[number]) for number in self._rungs()}
-        how = (self.options.apart, self.options.evaluation_share, rungs)
-        lanes = max(self.lanes, self.size)
+        how = (self.options.apart, self.options.evaluation_share, rungs, not self.options.ends, anew)
+        lanes = max(self.lanes, 1 if anew else self.size)
         return Group(self.task, self.trials, self.engine, self.data, self.clock, rows, lanes, *how)
 
     def _evaluate_ends(self, group: Group, interrupted: np.ndarray) -> None:

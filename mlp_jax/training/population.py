@@ -35,7 +35,7 @@ def train_many(
     evaluation_share: float = 0.2,
     trials_at_once: int | None = None,
     keep_params: bool = False,
-    alone: bool = False,
+    timed: bool = False,
     lanes: int = 1,
     out: Path | str | None = None,
     resume: bool = False,
@@ -60,8 +60,8 @@ def train_many(
             are left out. With 1 none is, and what is evaluated when does not depend on the machine's speed.
         trials_at_once: at most so many on the devices together; by default as many as fit into memory.
         keep_params: return the trained parameters, stacked, on the host.
-        alone: train one trial after another, each with its device to itself, so that its seconds of training are its
-            own, and evaluate it on every split at its end.
+        timed: evaluate each trial on every split at its end, and train it once more then, with its device to itself and
+            without evaluations, so that the seconds of training in its history are its own.
         lanes: use the programs of a population of so many trials, where that costs nothing (trials in turn).
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very numbers of a population that was not interrupted.
@@ -93,12 +93,12 @@ def train_many(
             directory.open(trials, clock)
         options = Options(
             placement=placement,
-            apart=alone,
+            timed=timed,
             lanes=lanes,
-            at_once=1 if alone else trials_at_once,
+            at_once=trials_at_once,
             racing=racing,
             evaluation_share=evaluation_share,
-            ends=asked.splits if alone else (),
+            ends=asked.splits if timed else (),
         )
         return Loop(asked, trials, over, options, clock, directory).run(progress, interrupted)
     finally:

@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 
 from mlp_jax.cli import progress
-from mlp_jax.training import loop, population, run
+from mlp_jax.training import group, population, run
 from mlp_jax.training.config import Config, load_data, make_cell
-from mlp_jax.training.group import Progress
+from mlp_jax.training.trials import Progress
 
 QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
 
 
 def test_plain_lines_of_a_run(monkeypatch, capsys):
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     with progress.live_line() as show:
         run.train(QUICK, progress=show)
     lines = capsys.readouterr().err.splitlines()
@@ -45,7 +45,13 @@ def test_plain_lines_and_table_of_a_population(monkeypatch, capsys):
 
 def test_several_populations_are_rows_of_one_table():
     cells = [make_cell(dataclasses.replace(QUICK, batch_size=size), load_data(QUICK)) for size in (8, 16)]
-    each = [Progress(cell, 1, 2, 3, 0.5, 1e3, 4.0) for cell in cells]
+    each = [
+        Progress(
+            cell=cell, total_steps=9, step=3, epoch=0.1, batch_loss=0.3, metrics={}, running=1, done=2, infeasible=3,
+            best=0.5, trial_steps_per_second=1e3, left=4.0,
+        )
+        for cell in cells
+    ]  # fmt: skip
     table = progress._table(*each)
     assert list(table.columns[0].cells) == ["momentum B=8", "momentum B=16"]
     assert [line.split(" · ")[0] for line in progress._rows(*each).splitlines()] == [

@@ -75,7 +75,8 @@ def study(
     for phase, count, points, seeds in (("tuning", tuned, 4, 3), ("winners", won, 1, 5)):
         for name, size in cells[:count]:
             made = rows(name, size, phase, points, seeds, reaches)
-            kept.write(phase, f"{name}-{size}", noisy(made, name) if noise and phase == "winners" else made)
+            part = noisy(made, name) if noise and phase == "winners" else made
+            part.to_parquet(kept.directory / phase / f"{name}-{size}.parquet", index=False, write_page_checksum=True)
     path = directory / "environment.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | environment))
     return directory

@@ -19,7 +19,7 @@ from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.toml import to_toml
 from mlp_jax.training import config as configs
-from mlp_jax.training import group, loop, population
+from mlp_jax.training import group, population
 from mlp_jax.training import run as single
 from mlp_jax.training.config import Config
 
@@ -185,7 +185,7 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
 @pytest.mark.parametrize("asked", [0, 1, 7, 40, 150])
 def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, whole, asked):
     monkeypatch.setattr(group, "GLANCE", 1e-9)
-    monkeypatch.setattr(loop, "GLANCE", 1e-9)
+    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
     questions = iter(range(10**9))
     first = here.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
     assert not first.complete
@@ -241,7 +241,7 @@ def test_a_tuning_part_that_is_deleted_meanwhile_is_made_again(tmp_path, monkeyp
 
 def test_a_failure_gives_up_the_claims(tmp_path, monkeypatch, whole):
     with monkeypatch.context() as patch:
-        patch.setattr(population, "train", lambda *_, **__: 1 / 0)
+        patch.setattr(population, "train_many", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError) as kept:  # its traceback holds what was running
             here.run(TINY, tmp_path)
     assert not list(tmp_path.rglob("*.lock"))
@@ -386,19 +386,19 @@ def test_two_processes_at_once_share_the_parts(driven):
     assert_frame_equal(table(directory / "shared"), table(directory / "whole"))
 
 
-def test_a_mesh_reaches_tuning_and_only_without_a_trial_axis_the_winners(tmp_path, monkeypatch):
+def test_a_mesh_reaches_tuning_and_the_winners_that_go_through_the_same_program(tmp_path, monkeypatch):
     study, seen = changed(TINY, {}, {"optimizers": ("sgd",), "batch_sizes": (16,)}), []
 
-    def noted(name, train):
-        return lambda *arguments, mesh, **rest: seen.append((name, mesh)) or train(*arguments, mesh=mesh, **rest)
+    train = population.train_many
 
-    monkeypatch.setattr(population, "train", noted("tuning", population.train))
-    monkeypatch.setattr(single, "train", noted("winner", single.train))
+    def noted(*arguments, **options):
+        seen.append((options["timed"], options["mesh"]))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(population, "train_many", noted)
     for name, mesh in (("chosen", None), ("both", (4, 2)), ("shared", (1, 8))):
         assert here.run(study, tmp_path / name, mesh=mesh).complete
-    assert list(dict.fromkeys(seen)) == [
-        ("tuning", None), ("winner", (1, 1)), ("tuning", (4, 2)), ("tuning", (1, 8)), ("winner", (1, 8)),
-    ]  # fmt: skip
+    assert list(dict.fromkeys(seen)) == [(timed, mesh) for mesh in (None, (4, 2), (1, 8)) for timed in (False, True)]
     with pytest.raises(ValueError, match="mesh 3 × 1 does not fit the 8 device"):
         here.run(study, tmp_path / "none", mesh=(3, 1))
     assert not (tmp_path / "none").exists()
@@ -407,7 +407,7 @@ def test_a_mesh_reaches_tuning_and_only_without_a_trial_axis_the_winners(tmp_pat
 def test_a_space_over_a_whole_number_is_searched_at_whole_numbers(tmp_path):
     space = {"learning_rate": Space(choices=(0.1,)), "warmup_steps": Space(low=1, high=40)}
     study = dataclasses.replace(TINY, optimizers=("sgd",), batch_sizes=("full",), points=3, spaces={"sgd": space})
-    assert runner.run(study, tmp_path).complete
+    assert here.run(study, tmp_path).complete
     steps = store.read_study(tmp_path)["warmup_steps"].unique()
     assert set(steps) <= set(range(1, 41))
     assert len(steps) == 3

@@ -237,9 +237,13 @@ def test_an_interruption_keeps_what_has_come_and_ends_all(hosts, tmp_path, monke
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_who_fails_ends_all(hosts, tmp_path, monkeypatch, index):
+    begun = threading.Event()
+
     def make(job: Job, work, interrupted):
         if hosts.index() == index:
+            begun.set()
             raise ValueError("out of memory")
+        begun.wait()  # else the other one might make all
         return rows(job)
 
     train(monkeypatch, make)

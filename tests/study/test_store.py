@@ -168,7 +168,7 @@ def test_a_study_of_another_protocol_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"protocol": "1.0", "points": "x"}', '{"protocol": "1.0", "lr": 1}'])
-def test_a_damaged_study_file_is_named(tmp_path, text):
+def test_a_damaged_study_file_is_named(tmp_path, text, no_beartype):
     Store(tmp_path, STUDY)
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(ValueError, match="study.json"):

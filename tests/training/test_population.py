@@ -480,11 +480,11 @@ def test_the_directory_of_other_trials_is_left_alone(tmp_path):
         train(count=2, resume=True)
 
 
-def test_trials_alone_go_through_the_program_of_the_population(on_devices):
+def test_trials_that_are_timed_go_through_the_program_of_the_population(on_devices):
     on_devices(2)
     config = dataclasses.replace(IRIS, hidden=(10,))
     assert train(config, count=5).compilations == 1
-    found = train(config, count=3, alone=True, lanes=5)
+    found = train(config, count=3, timed=True, lanes=5)
     assert found.compilations == 0
     assert_equal_to_trials_alone(found, alone(config, 3), 1e-4)
     assert (np.diff(found.history["training_seconds"][found.history["trial"] == 0]) > 0).all()
