@@ -7,18 +7,23 @@ from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, s
 
 if TYPE_CHECKING:
     from mlp_jax.data import Dataset, load
+    from mlp_jax.study import Study
     from mlp_jax.training.config import Config
+    from mlp_jax.training.population import train_many
     from mlp_jax.training.prediction import predict
     from mlp_jax.training.run import Run, train
+    from mlp_jax.training.trials import Trials
 
 __all__ = [
-    "Cell", "Config", "Data", "Dataset", "Network", "Run", "TrialState", "advance", "complete", "evaluate", "forward",
-    "init", "load", "parameter_count", "predict", "start", "step", "summary", "train",
+    "Cell", "Config", "Data", "Dataset", "Network", "Run", "Study", "TrialState", "Trials", "advance", "complete",
+    "evaluate", "forward", "init", "load", "parameter_count", "predict", "start", "step", "summary", "train",
+    "train_many",
 ]  # fmt: skip
 
 _LAZY = {
     "Config": "training.config", "Dataset": "data", "Run": "training.run", "load": "data",
-    "predict": "training.prediction", "train": "training.run",
+    "predict": "training.prediction", "train": "training.run", "train_many": "training.population",
+    "Study": "study", "Trials": "training.trials",
     "devices": "machine.devices", "population": "training.population",
 }  # fmt: skip
 
@@ -30,3 +35,7 @@ def __getattr__(name: str):
 
     module = import_module(f"mlp_jax.{_LAZY[name]}")
     return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -89,9 +89,9 @@ def check(network: Network, loss: str) -> None:
         )
 
 
-def labels(network: Network, y: Num[Array, " n"]) -> Num[Array, " n"]:
+def labels(network: Network, y: Num[Array | np.ndarray, " n"]) -> Num[Array | np.ndarray, " n"]:
     """Map class ids to what the loss expects: 0, 1 become −1, 1 for a tanh output; all else is unchanged."""
-    return 2 * y.astype(jnp.int32) - 1 if network.output == "tanh" else y
+    return 2 * y.astype(np.int32) - 1 if network.output == "tanh" else y
 
 
 def penalty(params: Params) -> Float[Array, ""]:

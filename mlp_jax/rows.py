@@ -8,10 +8,11 @@ over its part of the rows, and has the sums of all.
 
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num, PyTree
 
 from mlp_jax import losses
@@ -30,17 +31,19 @@ class Data(NamedTuple):
 
 def place(network: Network, dataset: Dataset, split: Split) -> Data:
     """Put one split on the device, raw, with labels as the losses of `network` want them."""
-    dtype = jnp.result_type(float)
-    y = jnp.asarray(split.y, dtype if dataset.task == "regression" else jnp.int32)
-    center, scale = jnp.asarray(dataset.center, dtype), jnp.asarray(dataset.scale, dtype)
-    return Data(jnp.asarray(split.x), losses.labels(network, y), center, scale)
+    return jax.device_put(_on_host(network, dataset, split))
 
 
 def shape(network: Network, dataset: Dataset, split: Split) -> Data:
     """Return the shapes and types of what `place` puts on the device."""
-    one = place(network, dataset, Split(split.x[:1], split.y[:1]))
-    rows = lambda leaf: jax.ShapeDtypeStruct((len(split.y), *leaf.shape[1:]), leaf.dtype)
-    return Data(rows(one.x), rows(one.y), one.center, one.scale)  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), _on_host(network, dataset, split))
+
+
+def _on_host(network: Network, dataset: Dataset, split: Split) -> Any:
+    real = jnp.result_type(float)
+    y = np.asarray(split.y, real if dataset.task == "regression" else np.int32)
+    center, scale = np.asarray(dataset.center, real), np.asarray(dataset.scale, real)
+    return Data(np.asarray(split.x), losses.labels(network, y), center, scale)  # pyright: ignore[reportArgumentType]
 
 
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:

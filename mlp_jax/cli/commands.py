@@ -38,6 +38,7 @@ def train(
         json: Print one JSON object on stdout.
     """
     from mlp_jax.training import run
+    from mlp_jax.training.trials import Status
 
     if mesh is not None:
         devices.start_cpu_devices()
@@ -48,7 +49,7 @@ def train(
             config, out=out, resume=resume, mesh=mesh, progress=show, interrupted=interrupted, clock=clock
         )
     entry.show(result.summary() if json else result.table())
-    return entry.interrupted(out) if result.status == "INCOMPLETE" else 0
+    return entry.interrupted(out) if result.status == Status.INCOMPLETE else 0
 
 
 def predict(

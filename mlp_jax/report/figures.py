@@ -18,6 +18,7 @@ from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
 from mlp_jax.study.evidence import Findings, ordered
 from mlp_jax.study.plan import Study
+from mlp_jax.training.trials import Status
 
 if TYPE_CHECKING:
     import pandas
@@ -29,9 +30,9 @@ LOOKS = {  # Okabe & Ito's colours first, then darker ones: apart for every kind
 }  # fmt: skip
 STATUSES = {  # of a tuned point: words, marker, colour
     "REACHED": ("reached the target", "o", "#0072b2"),
-    "COMPLETE": ("budget used, target not reached", "o", "#b4bbc2"),
-    "INFEASIBLE": ("infeasible: the loss was not finite", "x", "#d55e00"),
-    "INCOMPLETE": ("incomplete: out of the race", "+", "#66717c"),
+    Status.COMPLETE: ("budget used, target not reached", "o", "#b4bbc2"),
+    Status.INFEASIBLE: ("infeasible: the loss was not finite", "x", "#d55e00"),
+    Status.INCOMPLETE: ("incomplete: out of the race", "+", "#66717c"),
 }
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"steps": "steps to target", "examples": "examples to target", "seconds": "seconds to target"}

@@ -16,6 +16,7 @@ from mlp_jax.analysis.comparison import Difference
 from mlp_jax.analysis.critical_batch_size import Fit, Range
 from mlp_jax.machine.files import finite
 from mlp_jax.optimizers import OPTIMIZERS
+from mlp_jax.training.trials import Status
 
 if TYPE_CHECKING:
     import pandas
@@ -178,7 +179,7 @@ def _cells(rows: "pandas.DataFrame", winners: "pandas.DataFrame") -> "pandas.Dat
             row[f"{cost}_low"], row[f"{cost}_high"] = float(values.min()), float(values.max())
         row["noise_scale"] = _noise_scale(_where(rows, phase="winners", optimizer=optimizer, batch_size=batch_size))
         row |= {name: float(np.median(own[name].to_numpy(float))) for name in names}
-        row |= {"trials": len(tried), "infeasible": len(_where(tried, status="INFEASIBLE"))}
+        row |= {"trials": len(tried), "infeasible": len(_where(tried, status=Status.INFEASIBLE))}
         made.append(row | {"reached": int(np.isfinite(tried["steps_to_target"].to_numpy(float)).sum())})
     return pandas.DataFrame(made)
 

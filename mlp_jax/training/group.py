@@ -59,10 +59,12 @@ class Group:
         self.begin_seconds = clock["training"] - (self._seconds_of(first) if self.goes_on else 0.0)
         self.evaluation_seconds = 0.0  # of one evaluation on the way of one trial
         self._running: tuple[np.ndarray, jax.Array] | None = None  # as it was when it was last put on the devices
-        self._occupy(rows, lanes)
+        with clock("io"):
+            self._occupy(rows, lanes)
         states = self._states(rows)
         trials.started[rows] = True
-        self.lanes = engine.room(states, task.room)
+        with clock("io"):
+            self.lanes = engine.room(states, task.room)
 
     @property
     def alive(self) -> np.ndarray:
@@ -149,7 +151,8 @@ class Group:
         from_to = (np.int32(self.step), np.int32(until), np.int32(self.number), np.int32(due))
         look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
         if self._running is None or not np.array_equal(self._running[0], alive):
-            self._running = (alive, self.engine.put(alive))
+            with self.clock("io"):
+                self._running = (alive, self.engine.put(alive))
         before, of_trials = self.clock[part], (self.hyper, self.seeds, self._running[1], self.lanes)
         self.lanes = self.engine.advance(part, self.clock, look, self.data, *of_trials)
         self.step = until
@@ -183,9 +186,9 @@ class Group:
         """Note what a look has found: `where` holds the points that were evaluated, with their seconds of training."""
         lanes, rows, trials, state = np.flatnonzero(alive), self.rows[alive], self.trials, self.lanes.state
         found_there = (self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0)))
-        ends, (sums, batch_loss) = jax.device_get(
-            ((state.step, state.failed, self.lanes.seen, self.lanes.met), found_there)
-        )
+        known = (state.step, state.failed, self.lanes.seen, self.lanes.met)
+        with self.clock("evaluation"):
+            ends, (sums, batch_loss) = jax.device_get((known, found_there))
         steps, failed, seen, met = (leaf[lanes] for leaf in ends)
         for number, seconds in where.items():
             came = seen > number
@@ -205,7 +208,7 @@ class Group:
         trials.status[rows[failed >= 0]] = Status.INFEASIBLE
         if self.task.total is not None and self.step >= self.task.total:
             trials.status[rows[(failed < 0) & ~hit & self._seen_all()]] = Status.COMPLETE
-        if self.apart:
+        if not self.compacts:  # the lanes of trials that have ended are still there
             for lane in lanes[failed >= 0]:
                 self._evaluate_end(int(lane))
 

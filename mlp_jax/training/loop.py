@@ -52,16 +52,19 @@ class Loop:
         self.task, self.trials, self.options, self.clock, self.directory = task, trials, options, clock, directory
         self.engine = Engine(task.cell, mesh, engines.block(options.placement, mesh), task.watched)
         self.before = self.engine.compilations
-        splits = {name: getattr(task.dataset, name) for name in task.splits}
-        fits = engines.fitting(self.engine, trials.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
-        self.size = min(trials.size, fits, options.at_once or trials.size)
-        self.lanes = min(options.lanes, fits) if self.engine.block is None else 1  # an idle lane costs nothing in turn
-        placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
-        self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
+        with clock("io"):
+            splits = {name: getattr(task.dataset, name) for name in task.splits}
+            fits = engines.fitting(self.engine, trials.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
+            self.size = min(trials.size, fits, options.at_once or trials.size)
+            self.lanes = (
+                min(options.lanes, fits) if self.engine.block is None else 1
+            )  # an idle lane costs nothing in turn
+            placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
+            self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
         self.saved_at = time.perf_counter()
         self.best, self.stopped = math.nan, False
 
-    def run(self, progress: Callable[[Progress], None], interrupted: Callable[[], bool]) -> Trials:
+    def run(self, progress: Callable[[Progress], None] | None, interrupted: Callable[[], bool]) -> Trials:
         """Train every trial to its end, or until interrupted, and return what is known of all."""
         for rung in (*self._rungs(), self.task.room):
             while len(rows := self._next(rung)) and not self._asked_to_stop(interrupted):
@@ -120,7 +123,7 @@ class Loop:
         at = np.where(self.trials.started[rows], self.trials.steps[rows], -1)
         return rows[at == at.max()][: self.size]
 
-    def _train_or_halve(self, rows: np.ndarray, rung: int, progress: Callable, interrupted: Callable) -> None:
+    def _train_or_halve(self, rows: np.ndarray, rung: int, progress: Callable | None, interrupted: Callable) -> None:
         try:
             self._train(rows, rung, progress, interrupted)
         except jax.errors.JaxRuntimeError as error:
@@ -131,13 +134,13 @@ class Loop:
             self.trials.forget(rows)
             self.size = -(-self.size // 2)
 
-    def _train(self, rows: np.ndarray, rung: int, progress: Callable, interrupted: Callable) -> None:
+    def _train(self, rows: np.ndarray, rung: int, progress: Callable | None, interrupted: Callable) -> None:
         """Train trials to a rung, or until interrupted."""
         task, group = self.task, self._group(rows)
         stop = task.points[rung] if rung < len(task.points) else task.total or math.inf
         for _ in group.looks(stop):
             self._note_best(group)
-            if group.pace.rate:
+            if progress is not None and group.pace.rate:
                 progress(self._progress(group))
             self._save_now_and_then(group)
             if self._asked_to_stop(interrupted):

@@ -40,7 +40,7 @@ def train_many(
     out: Path | str | None = None,
     resume: bool = False,
     work: Path | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Trials:
     """Train one trial for each entry of `hyper` and `seeds`, arrays of one length; all else is as `config` says.
@@ -60,8 +60,8 @@ def train_many(
             are left out. With 1 none is, and what is evaluated when does not depend on the machine's speed.
         trials_at_once: at most so many on the devices together; by default as many as fit into memory.
         keep_params: return the trained parameters, stacked, on the host.
-        timed: evaluate each trial on every split at its end, and train it once more then, with its device to itself and
-            without evaluations, so that the seconds of training in its history are its own.
+        timed: evaluate each trial on the test part at its end, and train it once more then, with its device to itself
+            and without evaluations, so that the seconds of training in its history are its own.
         lanes: use the programs of a population of so many trials, where that costs nothing (trials in turn).
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very numbers of a population that was not interrupted.
@@ -98,7 +98,7 @@ def train_many(
             at_once=trials_at_once,
             racing=racing,
             evaluation_share=evaluation_share,
-            ends=asked.splits if timed else (),
+            ends=tuple(split for split in asked.splits if split == "test") if timed else (),
         )
         return Loop(asked, trials, over, options, clock, directory).run(progress, interrupted)
     finally:

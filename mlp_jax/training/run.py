@@ -126,7 +126,7 @@ def train(
         if directory is not None:
             directory.open(trials, clock)
         loop = Loop(asked, trials, over, Options(apart=True, ends=asked.splits), clock, directory)
-        loop.run(progress or (lambda _: None), interrupted)
+        loop.run(progress, interrupted)
     finally:
         if directory is not None:
             directory.close()
