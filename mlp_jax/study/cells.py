@@ -13,11 +13,11 @@ import numpy as np
 
 from mlp_jax.data import Dataset
 from mlp_jax.study import spaces
-from mlp_jax.study.plan import Study, digest
+from mlp_jax.study.plan import MOST, Study, digest
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
-FRESH = 1_000_000  # the winners' seeds begin here, away from those of the tuning
+FRESH = MOST  # the winners' seeds begin here, away from those of the tuning
 
 
 class StudyCell(NamedTuple):

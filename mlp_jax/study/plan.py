@@ -20,6 +20,7 @@ from mlp_jax.training.config import Config
 from mlp_jax.training.config import from_dict as config_from_dict
 from mlp_jax.training.config import to_dict as config_to_dict
 
+MOST = 1_000_000  # points, seeds, evaluations: the winners' seeds begin there
 PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 OWNED = (  # fields of Config that the study fills in
@@ -67,6 +68,9 @@ class Study:
 
     def __post_init__(self) -> None:
         checks.fields(self, batch_sizes="batch size", max_steps="max_steps of batch size", spaces="the space of")
+        for name in ("points", "seeds", "fresh_seeds", "evaluations"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"{name} {getattr(self, name)!r} is not allowed; give at most {MOST:,}")
         for name in ("optimizers", "batch_sizes"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         self._check_workload()

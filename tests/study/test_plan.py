@@ -107,6 +107,10 @@ def test_a_file_by_hand_needs_only_what_differs(tmp_path):
         ("batch_sizes = [0]", "batch size 0 is not allowed"),
         ('batch_sizes = ["half"]', "batch size 'half' is not allowed; give a whole number of at least 1, or full"),
         ("seeds = 0", "seeds 0 is not allowed; give a whole number of at least 1"),
+        (
+            "fresh_seeds = 100000000000000000000",
+            "fresh_seeds 100000000000000000000 is not allowed; give at most 1,000,000",
+        ),
         ("points = -1", "points -1 is not allowed"),
         ("max_steps = 0", "max_steps 0 is not allowed"),
         ("max_epochs = 0.0", "max_epochs 0.0 is not allowed"),
