@@ -14,7 +14,7 @@ from mlp_jax.data import Dataset
 from mlp_jax.study.cells import FRESH, Job, StudyCell
 from mlp_jax.study.plan import Study
 from mlp_jax.training import population
-from mlp_jax.training.trials import Progress, Status, Trials
+from mlp_jax.training.trials import Progress, Trials
 
 if TYPE_CHECKING:
     import pandas
@@ -56,7 +56,7 @@ def make(
             progress=progress,
             interrupted=interrupted,
         )
-        if (trained.status == Status.INCOMPLETE).any() and interrupted():
+        if trained.interrupted:
             return None
         frames.append(_rows(trained, point, winners=job.point is not None))
     return _labelled(pandas.concat(frames, ignore_index=True), job)

@@ -79,7 +79,7 @@ class Loop:
         if self.directory is not None:
             self.directory.end(self.trials, self.clock)
         self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
-        self.trials.seconds = self.clock.seconds
+        self.trials.seconds, self.trials.interrupted = self.clock.seconds, self.stopped
         self.trials.compilations = self.engine.compilations - self.before
         return self.trials
 

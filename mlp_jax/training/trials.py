@@ -65,7 +65,8 @@ class Trials:
     `steps_to_target` is inf for a miss. `metrics` are those of each trial's end, or of its last evaluation before it
     failed. `points` has, by column, what was found of each trial at each point (NaN where it did not come to it).
     `states` are the states on the host of trials that are kept, by their number.
-    `seconds` are those of the clock, `compilations` counts the training programs that were compiled.
+    `seconds` are those of the clock, `compilations` counts the training programs that were compiled; `interrupted` tells
+    whether the training was.
     """
 
     def __init__(self, task: "Task", hyper: dict[str, np.ndarray], seeds: np.ndarray) -> None:
@@ -81,7 +82,7 @@ class Trials:
         self.metrics: dict[str, np.ndarray] = {}
         self.states: dict[int, TrialState] = {}
         self.seconds: dict[str, float] = {}
-        self.compilations = 0
+        self.compilations, self.interrupted = 0, False
         self.kept = False
 
     @property
