@@ -65,8 +65,8 @@ class Trials:
     `steps_to_target` is inf for a miss. `metrics` are those of each trial's end, or of its last evaluation before it
     failed. `points` has, by column, what was found of each trial at each point (NaN where it did not come to it).
     `states` are the states on the host of trials that are kept, by their number.
-    `seconds` are those of the clock, `compilations` counts the training programs that were compiled; `interrupted` tells
-    whether the training was.
+    `seconds` are those of the clock, `compilations` counts the training programs that were compiled, and `interrupted`
+    is true where some did not come to their ends.
     """
 
     def __init__(self, task: "Task", hyper: dict[str, np.ndarray], seeds: np.ndarray) -> None:
