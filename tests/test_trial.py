@@ -429,6 +429,5 @@ def test_cells_that_make_no_sense(given: dict, message: str) -> None:
 
 def test_a_batch_size_that_does_not_fit_the_data_is_an_error() -> None:
     for batch_size in (0, 21):
-        cell = Cell(network=NETWORK, batch_size=batch_size)
         with pytest.raises(ValueError, match=rf"batch size {batch_size} is not allowed"):
-            run(cell, MOMENTUM, make_data(20), 1)
+            run(Cell(network=NETWORK, batch_size=batch_size), MOMENTUM, make_data(20), 1)

@@ -21,15 +21,18 @@ class Clock:
         self._begin = time.perf_counter() - startup
         self._earlier = earlier or dict.fromkeys((*PARTS, "total"), 0.0)
         self._parts = dict.fromkeys(PARTS, 0.0) | {"startup": startup}
+        self._inside = 0.0  # seconds of the blocks inside the one that is open
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Add the time inside the `with` block to `part`."""
-        begin = time.perf_counter()
+        """Add the time inside the `with` block to `part`, but for that of the blocks inside it."""
+        begin, around, self._inside = time.perf_counter(), self._inside, 0.0
         try:
             yield
         finally:
-            self._parts[part] += time.perf_counter() - begin
+            took = time.perf_counter() - begin
+            self._parts[part] += took - self._inside
+            self._inside = around + took
 
     def __getitem__(self, part: str) -> float:
         return self._earlier[part] + self._parts[part]

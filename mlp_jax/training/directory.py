@@ -99,7 +99,8 @@ class Directory:
         self._write_json("config.json", configs.to_dict(trials.config))
 
     def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
-        self._write_metrics(trials.history)
+        if not self.transient:
+            self._write_metrics(trials.history)
         rows = sorted(trials.states)
         tree = {"known": _known(trials)} | ({"states": _stack([trials.states[row] for row in rows])} if rows else {})
         checkpoints.save((checkpoints.latest or 0) + 1, tree, {"rows": rows, "seconds": seconds})

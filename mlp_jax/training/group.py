@@ -142,19 +142,21 @@ class Group:
         self._divide(seconds, part, numbers, alive, until - begin)
         self.number = due
         each = (self.clock["training"] - before) / max(1, until - begin)
-        self._learn(alive, {number: before + each * (int(self.points[number]) - begin) for number in numbers})
+        with self.clock("evaluation"):
+            self._learn(alive, {number: before + each * (int(self.points[number]) - begin) for number in numbers})
 
     def _advance(self, alive: np.ndarray, until: int, due: int, wanted: np.ndarray, part: str) -> float:
         """Take the trials in the lanes `alive` to a look, and return the seconds that this took."""
-        beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
-        points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
-        from_to = (np.int32(self.step), np.int32(until), np.int32(self.number), np.int32(due))
-        look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
-        if self._running is None or not np.array_equal(self._running[0], alive):
-            with self.clock("io"):
+        before = self.clock[part]
+        with self.clock(part):
+            beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
+            points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
+            from_to = (np.int32(self.step), np.int32(until), np.int32(self.number), np.int32(due))
+            look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
+            if self._running is None or not np.array_equal(self._running[0], alive):
                 self._running = (alive, self.engine.put(alive))
-        before, of_trials = self.clock[part], (self.hyper, self.seeds, self._running[1], self.lanes)
-        self.lanes = self.engine.advance(part, self.clock, look, self.data, *of_trials)
+            of_trials = (self.hyper, self.seeds, self._running[1], self.lanes)
+            self.lanes = self.engine.advance(part, self.clock, look, self.data, *of_trials)
         self.step = until
         return self.clock[part] - before
 
@@ -187,8 +189,7 @@ class Group:
         lanes, rows, trials, state = np.flatnonzero(alive), self.rows[alive], self.trials, self.lanes.state
         found_there = (self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0)))
         known = (state.step, state.failed, self.lanes.seen, self.lanes.met)
-        with self.clock("evaluation"):
-            ends, (sums, batch_loss) = jax.device_get((known, found_there))
+        ends, (sums, batch_loss) = jax.device_get((known, found_there))
         steps, failed, seen, met = (leaf[lanes] for leaf in ends)
         for number, seconds in where.items():
             came = seen > number
