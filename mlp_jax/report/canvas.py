@@ -104,7 +104,7 @@ def inline(figure: Figure, name: str) -> Markup:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay a figure out once: each time that it is written would do it again, and draw all of it twice."""
+    """Lay a figure out once: while it has an engine for that, each writing draws all of it twice."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # "none" leaves an engine that lays nothing out

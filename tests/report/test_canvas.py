@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from pictures import numbered, texts
 from PIL import Image
@@ -95,6 +96,21 @@ def test_matplotlibs_settings_are_left_alone(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
     drawing.save(drawing.network(TINY), tmp_path / "a.svg")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    execute, draw = ConstrainedLayoutEngine.execute, Figure.draw
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *given: (done.append("layout"), execute(*given))[1])
+    monkeypatch.setattr(Figure, "draw", lambda *given: (done.append("draw"), draw(*given))[1])
+    figure = laid_out()
+    for suffix in (".png", ".pdf"):
+        canvas.save(figure, tmp_path / f"a{suffix}")
+    canvas.inline(figure, "a")
+    assert done.count("layout") == 1
+    assert done.count("draw") == 1 + 3
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
