@@ -48,7 +48,7 @@ def _dress(axes: Axes) -> None:
 
 
 def batch_axes(panels: list[Axes], sizes: Iterable) -> None:
-    """Mark the batch sizes themselves, those that leave room for their labels."""
+    """Mark the batch sizes themselves, those that leave room for their labels; show all that has been drawn."""
     there = np.unique(np.asarray(list(sizes), float))
     least, gap = there[0], (10.0 if len(panels) == 1 else 5.5)
     room = math.log(max(there[-1] / least, 2.0)) / gap
@@ -56,9 +56,12 @@ def batch_axes(panels: list[Axes], sizes: Iterable) -> None:
     for size in there[-2::-1]:
         if math.log(shown[-1] / size) >= room:
             shown.append(size)
+    beside = math.exp(room / 8)  # half a mark, where those of many optimizers stand beside the batch size
+    low = min(least / math.exp(room / 2), *(axes.dataLim.x0 / beside for axes in panels))
+    high = max(there[-1] * math.exp(room / 2), *(axes.dataLim.x1 * beside for axes in panels))
     for axes in panels:
         axes.set_xscale("log")
-        axes.set_xlim(least / math.exp(room / 2), there[-1] * math.exp(room / 2))
+        axes.set_xlim(low, high)
         axes.xaxis.set_major_locator(FixedLocator(shown))
         axes.xaxis.set_minor_locator(FixedLocator(there.tolist()))
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -78,6 +78,16 @@ def test_a_miss_lies_hollow_above_all_that_was_reached():
     assert [text.get_text() for text in axes.texts] == ["not reached"]
 
 
+def test_marks_of_many_optimizers_all_stand_inside_the_axes():
+    (axes,) = figures.steps(findings(table(tuple(LOOKS)))).axes
+    (left, _), (right, _) = (axes.transAxes.transform((end, 0)) for end in (0, 1))
+    radius = 3 * axes.figure.dpi / 72
+    for colour, marker in LOOKS.values():
+        xs = [axes.transData.transform(place)[0] for place in marks(axes, marker, colour)]
+        assert len(xs) == len(SIZES)
+        assert left + radius < xs[0] < xs[-1] < right - radius
+
+
 def test_studies_side_by_side_have_a_panel_for_each_optimizer_and_a_line_for_each_study():
     figure = figures.seconds({"here": FOUND, "there": findings(table(("adam",)))})
     shown = [axes for axes in figure.axes if axes.get_visible()]
