@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlp_jax.data import DataError, load
+from mlp_jax.data import DataError
 from mlp_jax.data.dataset import Source, Split, divide
 
 OPTIONS = {"name": "it", "validation": 0.1, "test": 0.2, "split_seed": 0, "scaling": "auto", "target_scaling": "none"}
@@ -109,16 +109,3 @@ def test_targets_come_back_in_their_unit(how):
 def test_sizes_and_names_that_are_not_allowed(options, message):
     with pytest.raises(DataError, match=message):
         divide(source(), **OPTIONS | options)
-
-
-@pytest.mark.parametrize("name", ["digits", "breast_cancer", "diabetes", "iris", "wine"])
-def test_embedded_sets_are_those_of_scikit_learn(name):
-    datasets = pytest.importorskip("sklearn.datasets")
-    theirs = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
-    ours = load(name, validation=0, test=0)
-    rows = np.lexsort(ours.train.x.T)
-    np.testing.assert_allclose(ours.train.x[rows], np.asarray(theirs.data)[np.lexsort(ours.train.x.T)], rtol=1e-6)
-    np.testing.assert_allclose(ours.train.y, theirs.target)
-    if ours.classes:
-        assert ours.classes == tuple(map(str, theirs.target_names))
-    assert ours.task == {"diabetes": "regression", "breast_cancer": "binary"}.get(name, "multiclass")

@@ -1,10 +1,9 @@
-"""npz and csv files of the user's, and image files."""
+"""npz and csv files of the user's."""
 
 import numpy as np
 import pytest
 
 from mlp_jax.data import DataError, load
-from mlp_jax.data.images import read_image
 
 TABLE = """age,town,height,kind
 30,Rome,1.7,a
@@ -128,29 +127,3 @@ def test_files_that_are_not_there_or_not_what_they_say(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="can't be read as .npz"):
         load(str(tmp_path / "bad.npz"))
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_image_is_resized_and_inverted(tmp_path, suffix):
-    image = pytest.importorskip("PIL.Image")
-    pixels = np.full((20, 20), 255, np.uint8)
-    pixels[:10] = 0
-    path = tmp_path / f"half.{suffix}"
-    image.fromarray(pixels).save(path)
-    seen = read_image(path, (4, 4), levels=16, invert=True).reshape(4, 4)
-    np.testing.assert_allclose(seen[[0, 3]], [[16] * 4, [0] * 4], atol=1)
-    plain = read_image(path, (4, 4), levels=16).reshape(4, 4)
-    np.testing.assert_allclose(plain, 16 - seen.astype(int), atol=1)
-
-
-def test_transparent_ground_counts_as_white(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    path = tmp_path / "clear.png"
-    image.new("RGBA", (5, 5), (0, 0, 0, 0)).save(path)
-    np.testing.assert_array_equal(read_image(path, (2, 2)), 255)
-
-
-def test_image_that_is_none(tmp_path):
-    (tmp_path / "no.png").write_bytes(b"\x89PNG and then nothing")
-    with pytest.raises(DataError, match="can't be read as an image"):
-        read_image(tmp_path / "no.png", (2, 2))

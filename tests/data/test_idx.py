@@ -48,28 +48,6 @@ def test_second_time_comes_from_the_cache_until_a_file_changes(tmp_path, monkeyp
     np.testing.assert_array_equal(load(str(tmp_path), validation=0).train.y, (made["y"] + 1) % 3)
 
 
-def test_unwritable_cache_costs_a_warning_only(tmp_path, monkeypatch):
-    made = write_folder(tmp_path / "set")
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match="data is not cached"):
-        dataset = load(str(tmp_path / "set"), validation=0)
-    np.testing.assert_array_equal(dataset.train.y, made["y"])
-
-
-def test_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
-    write_folder(tmp_path / "set")
-    monkeypatch.setenv("MLP_JAX_CACHE_DIR", str(tmp_path / "cache"))
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.warns(UserWarning, match="No space left"):
-        load(str(tmp_path / "set"))
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-
-
 def damage(name: str, change):
     def apply(folder: Path) -> None:
         path = folder / f"{name}.gz"
