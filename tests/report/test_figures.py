@@ -129,6 +129,10 @@ def test_curves_are_the_medians_of_the_seeds_and_one_that_ended_keeps_its_last_v
     last = own.sort_values("step").groupby("seed").tail(1)["validation_error"]
     assert line.get_xdata()[-1] == own["step"].max()
     assert line.get_ydata()[-1] == pytest.approx(last.median())
+    own_colour = lambda each: np.allclose(each.get_facecolor()[0][:3], rgb(LOOKS["adam"][0]))
+    (band,) = filter(own_colour, shown[0].collections)
+    edge = [y for x, y in band.get_paths()[0].vertices if x == own["step"].max()]
+    assert (min(edge), max(edge)) == pytest.approx((last.min(), last.max()))
     targets = [line.get_ydata()[0] for axes in shown for line in axes.lines if line.get_linestyle() == "--"]
     assert targets == pytest.approx([0.1] * len(SIZES))
 
