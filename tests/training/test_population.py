@@ -2,20 +2,13 @@
 
 import dataclasses
 import math
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 
 from mlp_jax import trial
-from mlp_jax.machine import devices
-from mlp_jax.machine.clocks import Clock
-from mlp_jax.model import Network
-from mlp_jax.rows import place
-from mlp_jax.training import config as configs
-from mlp_jax.training import engine, group, look, loop, meshes, population, run
+from mlp_jax.training import engine, group, loop, meshes, population, run
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import Trials
 
@@ -23,19 +16,6 @@ EVERYWHERE = ("train", "validation", "test")
 IRIS = Config(dataset="iris", hidden=(8,), batch_size=8, epochs=3.0, evaluations=3, evaluate_on=EVERYWHERE)
 RATES = np.geomspace(0.003, 0.3, 17)
 RATES[3] = 1e30  # this one diverges
-
-
-@pytest.fixture
-def on_devices(monkeypatch):
-    """Let populations see the first `count` of the CPU devices."""
-
-    def use(count: int) -> None:
-        there = jax.devices()[:count]
-        monkeypatch.setattr(jax, "local_devices", lambda: there)
-        monkeypatch.setattr(jax, "local_device_count", lambda: count)
-        assert devices.mesh().size == count
-
-    return use
 
 
 def train(config: Config = IRIS, count: int = 5, **options):
@@ -130,7 +110,7 @@ def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
     assert shapes == [(4, 2), (8, 1), (4, 2), (8, 1)]
 
 
-def test_a_mesh_with_a_data_axis_compiles_once_too():
+def test_a_mesh_with_a_data_axis_compiles_once_too(compilations):
     config = dataclasses.replace(IRIS, hidden=(11,))
     assert train(config, mesh=(4, 2)).compilations == 1
     assert compilations(lambda: train(dataclasses.replace(config, epochs=2.0), count=7, mesh=(4, 2))) == 0
@@ -150,19 +130,7 @@ def test_every_hyper_parameter_and_link_can_differ_between_trials(on_devices):
         assert one.hyper == {name: column[row] for name, column in found.hyper.items()}
 
 
-def compilations(function) -> int:
-    """Count the programs that the back end compiles while `function` runs."""
-    seen = []
-    listener = lambda event, duration, **_: seen.append(event) if event.endswith("backend_compile_duration") else None
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    try:
-        function()
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listener)
-    return len(seen)
-
-
-def test_one_compilation_per_cell(on_devices):
+def test_one_compilation_per_cell(on_devices, compilations):
     on_devices(2)
     config = dataclasses.replace(IRIS, hidden=(9,))
     first = train(config, count=5)
@@ -171,25 +139,6 @@ def test_one_compilation_per_cell(on_devices):
     assert compilations(again) == 0
     assert again().compilations == 0
     assert train(config, count=17, trials_at_once=6).compilations == 0
-
-
-def test_mapped_trials_are_moved_where_they_are(on_devices):
-    """A call that made room for the new states would spend a quarter of its time on that: see placement.py."""
-    on_devices(1)
-    trials, cell = 50, trial.Cell(network=Network(inputs=4, hidden=(101,), outputs=3), batch_size=8)
-    programs, dataset = engine.Engine(cell, devices.mesh(), None), configs.load_data(IRIS)
-    data = {name: place(cell.network, dataset, getattr(dataset, name)) for name in ("train", "validation")}
-    hyper = {name: np.full(trials, value, np.float32) for name, value in trial.complete(cell).items()}
-    hyper, seeds, running = programs.put((hyper, np.arange(trials, dtype=np.uint32), np.ones(trials, bool)))
-    states = programs.start(Clock(), hyper, seeds)
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
-    lanes, points = programs.room(states, 3), np.full(engine.LEAST_POINTS, 2**31 - 1, np.int32)
-    asked = look.Look(0, 1, 0, 0, points, np.ones(engine.LEAST_POINTS, bool), np.int32(-1))
-    programs.advance("training", Clock(), asked, programs.put_everywhere(data), hyper, seeds, running, lanes)
-    (program,) = programs._advance.compiled.values()
-    memory = program.memory_analysis()
-    assert memory.alias_size_in_bytes >= held
-    assert memory.temp_size_in_bytes < held / 4
 
 
 def test_trials_stop_at_the_target_and_others_go_on(on_devices):
@@ -202,121 +151,6 @@ def test_trials_stop_at_the_target_and_others_go_on(on_devices):
     np.testing.assert_array_equal(found.steps[hit], found.steps_to_target[hit])
     assert found.steps[hit].min() < found.steps.max()
     assert set(found.status[hit]) == {"COMPLETE"}
-
-
-def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
-    on_devices(2)
-    config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)
-    sizes = []
-    advance = engine.Engine.advance
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group, "GLANCE", 1e-9)
-        note = lambda self, *arguments: sizes.append(len(arguments[-2])) or advance(self, *arguments)
-        patch.setattr(engine.Engine, "advance", note)
-        found = train(config, count=17, placement="vmap", keep_params=True)
-    runs = alone(config, 17)
-    assert_equal_to_trials_alone(found, runs, 1e-4)
-    for row in np.flatnonzero(found.status == "COMPLETE"):  # a lane that has ended is not trained on
-        for stacked, single in zip(jax.tree.leaves(found.params), jax.tree.leaves(runs[row].params), strict=True):
-            np.testing.assert_allclose(stacked[row], single, rtol=1e-3, atol=1e-4)
-    assert sizes[0] == 18
-    assert sizes == sorted(sizes, reverse=True)
-    assert {2, 4, 8} >= set(sizes) - {18}
-    assert len(set(sizes)) > 1
-    assert found.compilations == len(set(sizes))
-
-
-def test_a_lane_that_has_ended_keeps_its_state_beside_those_that_go_on(on_devices):
-    on_devices(1)
-    config = dataclasses.replace(IRIS, epochs=8.0, evaluations=8, stop_at=0.9)
-    rates = np.array([0.3, 1e-4, 2e-4, 3e-4])  # one meets the target early: too few to be compacted away
-    found = population.train(
-        config, {"learning_rate": rates}, [0] * 4, placement="vmap", evaluation_share=1.0, keep_params=True
-    )
-    assert found.compilations <= 1
-    assert found.steps[0] < found.steps[1] == found.steps[2] == found.steps[3]
-    one = run.train(dataclasses.replace(config, learning_rate=0.3))
-    assert one.steps == found.steps[0]
-    for stacked, single in zip(jax.tree.leaves(found.params), jax.tree.leaves(one.params), strict=True):
-        np.testing.assert_allclose(stacked[0], single, rtol=1e-4, atol=1e-5)
-
-
-def test_racing_keeps_the_best_and_changes_no_number(on_devices):
-    on_devices(2)
-    config = dataclasses.replace(IRIS, epochs=9.0, evaluations=9)
-    full, raced = train(config, count=9), train(config, count=9, racing=3)
-    ran = raced.status == "COMPLETE"
-    assert ran.sum() == 1
-    assert set(raced.status[~ran]) == {"INCOMPLETE", "INFEASIBLE"}
-    np.testing.assert_allclose(raced.metrics["test_loss"][ran], full.metrics["test_loss"][ran], rtol=1e-5)
-    at_rung = raced.history["validation_loss"][raced.history["step"] == raced.history["step"].max()]
-    assert len(at_rung) == 1
-    assert set(raced.steps) == {2, 14, 41, 122}  # a failure, budget/9, budget/3, budget
-
-
-def test_evaluations_keep_to_their_share(monkeypatch):
-    config = dataclasses.replace(IRIS, epochs=40.0, batch_size=1, evaluations=400)
-    train(config, count=2)  # compiles
-    every = train(config, count=2)
-    tried = [train(config, count=2, evaluation_share=0.2) for _ in range(3)]  # a busy machine may delay an evaluation
-    some = min(tried, key=lambda each: each.seconds["evaluation"] / each.seconds["training"])
-    assert len(some.history["step"]) < len(every.history["step"])
-    assert some.seconds["evaluation"] < some.seconds["training"]
-    assert some.history["step"][-1] == every.history["step"][-1] == some.steps[0]
-
-
-def test_a_group_that_runs_out_of_memory_is_halved(on_devices, seventeen, monkeypatch):
-    on_devices(1)
-    advance = engine.Engine.advance
-    sizes = []
-
-    def scarce(self, *arguments):
-        sizes.append(len(arguments[-2]))
-        if len(arguments[-2]) > 4:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
-        return advance(self, *arguments)
-
-    monkeypatch.setattr(engine.Engine, "advance", scarce)
-    found = train(count=9)
-    assert_equal_to_trials_alone(found, seventeen[:9], 1e-4)
-    assert set(sizes) == {9, 5, 3}
-
-    def none_left(self, *arguments):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-    monkeypatch.setattr(engine.Engine, "advance", none_left)
-    with pytest.raises(ValueError, match="one trial does not fit into memory: RESOURCE_EXHAUSTED"):
-        train(count=3)
-
-
-def test_populations_that_exceed_the_memory_are_divided(on_devices, seventeen, monkeypatch):
-    on_devices(2)
-    dataset = configs.load_data(IRIS)
-    cell = configs.make_cell(IRIS, dataset)
-    held, working = trial.needed_bytes(cell, {"learning_rate": 0.1, "momentum": 0.9})
-    assert held == 4 * (2 * (4 * 8 + 8 + 8 * 3 + 3) + 4)  # parameters, momenta; step twice, loss, failed
-    data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))
-    monkeypatch.setattr(devices, "free_memory", lambda _: int((data + working + 2.5 * 2 * held) / 0.8))
-    begun = []
-    start = engine.Engine.start
-    note = lambda self, clock, hyper, seeds: begun.append(len(seeds)) or start(self, clock, hyper, seeds)
-    monkeypatch.setattr(engine.Engine, "start", note)
-    assert_equal_to_trials_alone(train(count=9), seventeen[:9], 1e-4)
-    assert begun == [4, 4, 4]
-    monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
-    with pytest.raises(ValueError, match="one trial needs .* MiB with its data, and a device has 0 MiB free"):
-        train(count=9)
-
-
-def test_interrupted_trials_are_incomplete_and_keep_what_they_have(monkeypatch):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
-    asked = iter(range(10**6))
-    found = train(count=6, trials_at_once=3, interrupted=lambda: next(asked) > 10)
-    assert set(found.status) == {"INCOMPLETE"}
-    assert 0 < found.steps[0] < 41
-    assert np.isfinite(found.metrics["test_loss"][:3]).all()
-    assert np.isnan(found.metrics["test_loss"][3:]).all()
-    assert (found.steps[3:] == 0).all()
 
 
 def test_frames_parameters_and_progress(monkeypatch):
@@ -357,7 +191,7 @@ def test_frames_parameters_and_progress(monkeypatch):
         ({}, [2**32], {}, "seeds .* are not allowed"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_compiled(hyper, seeds, options, message):
+def test_bad_input_is_refused_before_anything_is_compiled(compilations, hyper, seeds, options, message):
     config = dataclasses.replace(IRIS, **options)
 
     def refused() -> None:
@@ -384,45 +218,12 @@ def test_options_that_are_not_allowed(options, message):
         train(**options)
 
 
-STARTED = """
-import warnings
-from mlp_jax.machine import devices
-import jax
-{before}
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    devices.start_cpu_devices(3)
-print(len(jax.devices()), devices.mesh().size, [str(w.message) for w in caught])
-"""
-
-
-@pytest.mark.parametrize(("before", "count", "warns"), [("", 3, False), ("jax.devices()", 1, True)])
-def test_one_cpu_device_for_each_core_unless_jax_has_started(before, count, warns):
-    code = STARTED.format(before=before)
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.startswith(f"{count} {count} ")
-    assert ("call mlp_jax.devices.start_cpu_devices() before the first computation" in out) == warns
-
-
 def test_a_program_is_compiled_anew_for_another_precision():
     first = train(count=2)
     with jax.default_matmul_precision("highest"):
         assert train(count=2).compilations >= 1
     assert train(count=2).compilations == 0
     assert first.status.tolist() == ["COMPLETE", "COMPLETE"]
-
-
-def test_a_budget_in_seconds_binds_all_trials_and_evaluates_along_the_way():
-    config = dataclasses.replace(IRIS, epochs=None, seconds=0.4, schedule="constant", evaluations=4)
-    found = train(config, count=4)
-    going = found.status == "COMPLETE"
-    assert going.sum() == 3  # the fourth diverges
-    assert len(set(found.steps[going])) == 1
-    for row in np.flatnonzero(going):
-        steps = found.history["step"][found.history["trial"] == row]
-        assert 4 <= len(steps) <= 6
-        assert steps[-1] == found.steps[row]
-        assert np.isfinite(found.metrics["test_loss"][row])
 
 
 def test_the_noise_scale_of_each_trial_is_that_of_the_trial_alone():
@@ -432,24 +233,6 @@ def test_the_noise_scale_of_each_trial_is_that_of_the_trial_alone():
         own = found.history["trial"] == row
         for name in trial.NOISE:
             assert found.history[name][own] == pytest.approx([entry[name] for entry in one.history], rel=1e-4)
-
-
-def test_racing_ranks_points_by_the_median_over_their_seeds_however_many_trials_fit(on_devices):
-    on_devices(1)
-    config = dataclasses.replace(IRIS, epochs=9.0, evaluations=9)
-    rates, seeds = (grid.ravel() for grid in np.meshgrid(np.geomspace(0.001, 0.3, 4), range(3), indexing="ij"))
-    race = lambda **options: population.train(
-        config, {"learning_rate": rates}, seeds, racing=2, evaluation_share=1.0, **options
-    )
-    whole = race()
-    at_once = [race(trials_at_once=count) for count in (1, 5, 12)]
-    for found in at_once:
-        np.testing.assert_array_equal(found.status, whole.status)
-        np.testing.assert_array_equal(found.steps, whole.steps)
-        np.testing.assert_allclose(found.metrics["test_loss"], whole.metrics["test_loss"], rtol=1e-5)
-    status = whole.status.reshape(4, 3)
-    assert {tuple(row) for row in status} == {("COMPLETE",) * 3, ("INCOMPLETE",) * 3}  # points, not trials
-    assert (status[:, 0] == "COMPLETE").sum() == 1
 
 
 def test_an_interrupted_population_goes_on_to_the_same_bits(tmp_path, monkeypatch):
@@ -488,12 +271,3 @@ def test_trials_that_are_timed_go_through_the_program_of_the_population(on_devic
     assert found.compilations == 0
     assert_equal_to_trials_alone(found, alone(config, 3), 1e-4)
     assert (np.diff(found.history["training_seconds"][found.history["trial"] == 0]) > 0).all()
-
-
-@pytest.mark.parametrize("steps", [2, 32])
-@pytest.mark.parametrize("how", ["map", "vmap"])
-def test_blocks_of_steps_of_a_known_length_give_the_same_trials(on_devices, seventeen, monkeypatch, how, steps):
-    """As accelerators take them: surplus steps change nothing, and a block's indices are drawn together."""
-    on_devices(2)
-    monkeypatch.setattr(engine, "_steps_at_once", lambda cell, mesh: steps)
-    assert_equal_to_trials_alone(train(count=17, placement=how), seventeen, 1e-4)
