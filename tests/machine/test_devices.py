@@ -1,24 +1,15 @@
-"""The machine: its description, and a cache that only its owner may write to."""
+"""The machine: how many CPU devices start, and a cache that only its owner may write to."""
 
-import json
 import os
 import stat
+import subprocess
+import sys
 import warnings
 
 import jax
 import pytest
 
-from mlp_jax.machine import cache, environment
-
-
-def test_description_is_complete_and_json():
-    told = environment.describe()
-    assert json.loads(json.dumps(told)) == told
-    for key in ("platform", "device_kind", "device_count", "cores", "memory_bytes", "python", "jax", "jaxlib", "optax",
-                "numpy", "matmul_precision", "xla_flags", "commit", "dirty"):  # fmt: skip
-        assert key in told
-    assert told["device_count"] == len(jax.devices())
-    assert told["jax"] == jax.__version__
+from mlp_jax.machine import cache
 
 
 def test_cache_directory_is_private(tmp_path, monkeypatch):
@@ -64,3 +55,23 @@ def test_programs_are_kept_where_only_their_owner_writes(tmp_path, monkeypatch):
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+STARTED = """
+import warnings
+from mlp_jax.machine import devices
+import jax
+{before}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    devices.start_cpu_devices(3)
+print(len(jax.devices()), devices.mesh().size, [str(w.message) for w in caught])
+"""
+
+
+@pytest.mark.parametrize(("before", "count", "warns"), [("", 3, False), ("jax.devices()", 1, True)])
+def test_one_cpu_device_for_each_core_unless_jax_has_started(before, count, warns):
+    code = STARTED.format(before=before)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.startswith(f"{count} {count} ")
+    assert ("call mlp_jax.devices.start_cpu_devices() before the first computation" in out) == warns
