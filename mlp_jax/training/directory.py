@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlp_jax.machine.checkpoint import Checkpoints
 
 STATUSES = [status.value for status in Status]
+COLUMNS = ("started", "steps", "failed", "steps_to_target", "next_point")
 
 
 class Directory:
@@ -116,8 +117,11 @@ class Directory:
         tree = jax.tree.map(np.array, checkpoints.restore(like)[0])  # copies, to be written to
         known = tree["known"]
         trials.status = np.array(STATUSES)[known["status"]]
-        for name in ("started", "steps", "failed", "steps_to_target", "next_point", "points", "metrics"):
+        for name in COLUMNS:
             setattr(trials, name, known[name])
+        trials.points = {name: known["points"][name] for name in trials.points}  # as they were ordered
+        measured = {name: known["metrics"][name] for name in _metrics(trials)}
+        trials.metrics = {name: column for name, column in measured.items() if not np.isnan(column).all()}
         states = tree.get("states")
         trials.states = {row: jax.tree.map(lambda leaf, n=n: leaf[n], states) for n, row in enumerate(rows)}
         return note["seconds"]
@@ -213,11 +217,15 @@ def _model(trials: Trials) -> dict[str, Any]:
 
 def _known(trials: Trials) -> dict[str, Any]:
     """Return what is known of trials as arrays."""
-    for name in trials.task.metric_names:
-        trials.metric(name)
     codes = np.array([STATUSES.index(status) for status in trials.status], np.int32)
-    names = ("started", "steps", "failed", "steps_to_target", "next_point", "points", "metrics")
-    return {"status": codes} | {name: getattr(trials, name) for name in names}
+    known = {name: getattr(trials, name) for name in COLUMNS}
+    return known | {"status": codes, "points": trials.points, "metrics": _metrics(trials)}
+
+
+def _metrics(trials: Trials) -> dict[str, np.ndarray]:
+    """Return every metric of every split at the trials' ends, NaN where it is not known."""
+    names = [f"{split}_{name}" for split in trials.task.splits for name in trials.task.metrics_of_one]
+    return {name: trials.metrics.get(name, np.full(trials.size, np.nan)) for name in names}
 
 
 def _first(trials: Trials) -> dict[str, float]:

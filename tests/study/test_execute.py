@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -13,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from mlp_jax import trial
 from mlp_jax.study import cells, execute, store
-from mlp_jax.study.cells import FRESH, Job
+from mlp_jax.study.cells import FRESH
 from mlp_jax.study.places import here
 from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
@@ -94,39 +93,6 @@ def test_one_seed_starts_from_the_same_weights_everywhere(whole):
     assert starts.mean().nunique() == 4
 
 
-def test_tuned_rows_are_those_of_a_population(whole, all_cells):
-    rows = store.read_study(whole)
-    for cell in all_cells:
-        own = rows[(rows["cell"] == cell.id) & (rows["phase"] == "tuning")]
-        rates = np.repeat(cell.points["learning_rate"], 2)
-        alone = population.train(cell.config, {"learning_rate": rates}, [0, 1, 0, 1], evaluation_share=1.0)
-        numbers = own["trial"].str.rsplit("-", n=1).str[1].astype(int)
-        order = np.lexsort((own["step"], numbers))
-        expected = alone.history_frame().sort_values(["trial", "step"])
-        for name in ("learning_rate", "seed", "step", "examples", "epoch", "validation_loss", "validation_accuracy"):
-            np.testing.assert_array_equal(own[name].to_numpy()[order], expected[name])
-        last = own.assign(number=numbers).groupby("number").tail(1).sort_values("number")
-        for name in ("status", "failed", "steps", "steps_to_target"):
-            np.testing.assert_array_equal(last[name], getattr(alone, name))
-        np.testing.assert_array_equal(cell.points["learning_rate"][last["point"]], last["learning_rate"])
-
-
-def test_winners_rows_are_those_of_runs_alone(whole, all_cells):
-    rows = store.read_study(whole)
-    for cell in all_cells:
-        own = rows[(rows["cell"] == cell.id) & (rows["phase"] == "winners")]
-        point = execute.winner(store.read_part(whole / f"tuning/{cell.id}.parquet"), "validation_accuracy")
-        assert set(own["point"]) == {point}
-        rate = float(cell.points["learning_rate"][point])
-        for seed, found in own.groupby("seed"):
-            alone = single.train(dataclasses.replace(cell.config, learning_rate=rate, seed=int(seed)))
-            for name in ("step", "validation_loss", "validation_accuracy"):
-                np.testing.assert_array_equal(found[name], [row[name] for row in alone.history])
-            assert set(found["steps_to_target"]) == {alone.steps_to_target}
-            assert set(found["test_loss"]) == {alone.metrics["test_loss"]}
-            assert set(found["status"]) == {alone.status}
-
-
 def test_the_test_set_is_not_read_while_tuning(whole):
     assert not [name for name in pandas.read_parquet(next((whole / "tuning").glob("*.parquet"))) if "test" in name]
 
@@ -204,25 +170,6 @@ def test_a_damaged_part_is_made_again(tmp_path, whole):
         assert here.run(TINY, tmp_path) == (True, 2)
     assert len(list(tmp_path.rglob("*.damaged"))) == 2
     assert_frame_equal(table(tmp_path), table(whole))
-
-
-def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, all_cells, whole):
-    other = store.Store(tmp_path, TINY)
-    assert next(other.claimed([Job(all_cells[0])])) is not None
-    waits = iter([lambda: None, other.let_go])  # the other process dies while it is waited for
-    monkeypatch.setattr(here, "time", SimpleNamespace(sleep=lambda _: next(waits)()))
-    assert here.run(TINY, tmp_path) == (True, PARTS)
-    assert next(waits, None) is None
-    assert_frame_equal(table(tmp_path), table(whole))
-
-
-def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, all_cells):
-    waited = []
-    monkeypatch.setattr(here, "time", SimpleNamespace(sleep=waited.append))
-    other = store.Store(tmp_path, TINY)
-    assert next(other.claimed([Job(all_cells[0])])) is not None
-    outcome = here.run(TINY, tmp_path, interrupted=lambda: len(waited) > 2)
-    assert outcome == (False, 3)
 
 
 def test_a_tuning_part_that_is_deleted_meanwhile_is_made_again(tmp_path, monkeypatch, whole, all_cells):
@@ -384,24 +331,6 @@ def test_two_processes_at_once_share_the_parts(driven):
     assert len(made) == 2
     assert sum(made) == PARTS
     assert_frame_equal(table(directory / "shared"), table(directory / "whole"))
-
-
-def test_a_mesh_reaches_tuning_and_the_winners_that_go_through_the_same_program(tmp_path, monkeypatch):
-    study, seen = changed(TINY, {}, {"optimizers": ("sgd",), "batch_sizes": (16,)}), []
-
-    train = population.train_many
-
-    def noted(*arguments, **options):
-        seen.append((options["timed"], options["mesh"]))
-        return train(*arguments, **options)
-
-    monkeypatch.setattr(population, "train_many", noted)
-    for name, mesh in (("chosen", None), ("both", (4, 2)), ("shared", (1, 8))):
-        assert here.run(study, tmp_path / name, mesh=mesh).complete
-    assert list(dict.fromkeys(seen)) == [(timed, mesh) for mesh in (None, (4, 2), (1, 8)) for timed in (False, True)]
-    with pytest.raises(ValueError, match="mesh 3 × 1 does not fit the 8 device"):
-        here.run(study, tmp_path / "none", mesh=(3, 1))
-    assert not (tmp_path / "none").exists()
 
 
 def test_a_space_over_a_whole_number_is_searched_at_whole_numbers(tmp_path):
