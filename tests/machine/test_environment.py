@@ -60,6 +60,14 @@ def test_an_installed_package_has_no_commit_nor_has_a_checkout_without_one_or_wi
     assert environment.commit() == unknown
 
 
+def test_a_package_that_is_installed_inside_another_checkout_has_not_the_commit_of_that(checkout, monkeypatch):
+    git(checkout, "init")
+    git(checkout, "commit", "--allow-empty", "-m", "first")
+    monkeypatch.setattr(environment, "__file__", str(checkout / "venv/lib/mlp_jax/machine/environment.py"))
+    (checkout / "venv/lib/mlp_jax/machine").mkdir(parents=True)
+    assert environment.commit() == {"commit": None, "dirty": None}
+
+
 def test_the_processor_is_named_where_the_system_tells_it(monkeypatch):
     text = "processor\t: 0\nmodel name\t: A : B 9000\nmodel name\t: other\n"
     monkeypatch.setattr(Path, "read_text", lambda self: text)

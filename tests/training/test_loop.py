@@ -73,6 +73,8 @@ def test_timed_trials_have_seconds_in_proportion_to_their_steps_and_are_measured
         each = seconds[1:] / steps[1:]
         assert (each > 0).all()
         np.testing.assert_allclose(each, np.broadcast_to(each[:1], each.shape))
+    ends = np.nanmax(found.points["training_seconds"], axis=1)
+    assert ends.sum() < found.seconds["training"], "they are a part of the seconds that it took"
     assert np.isfinite(found.metrics["test_loss"][found.status == "COMPLETE"]).all()
 
 
