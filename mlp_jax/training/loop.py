@@ -66,6 +66,14 @@ class Loop:
 
     def run(self, progress: Callable[[Progress], None] | None, interrupted: Callable[[], bool]) -> Trials:
         """Train every trial to its end, or until interrupted, and return what is known of all."""
+        with self.clock("io"):  # but for the blocks inside
+            self._run(progress, interrupted)
+        self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
+        self.trials.seconds, self.trials.interrupted = self.clock.seconds, self.stopped
+        self.trials.compilations = self.engine.compilations - self.before
+        return self.trials
+
+    def _run(self, progress: Callable[[Progress], None] | None, interrupted: Callable[[], bool]) -> None:
         for rung in (*self._rungs(), self.task.room):
             while len(rows := self._next(rung)) and not self._asked_to_stop(interrupted):
                 self._train_or_halve(rows, rung, progress, interrupted)
@@ -78,10 +86,6 @@ class Loop:
             self._time_each(interrupted)
         if self.directory is not None:
             self.directory.end(self.trials, self.clock)
-        self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
-        self.trials.seconds, self.trials.interrupted = self.clock.seconds, self.stopped
-        self.trials.compilations = self.engine.compilations - self.before
-        return self.trials
 
     def _time_each(self, interrupted: Callable[[], bool]) -> None:
         """Give the history of each trial the seconds of its training alone."""

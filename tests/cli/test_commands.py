@@ -435,9 +435,13 @@ def test_a_study_file_from_a_windows_editor_is_read(call, refused, tmp_path):
     assert f"can't read {tmp_path}: Is a directory; name a study.toml" in refused("study", tmp_path)
 
 
-def test_more_than_the_memory_holds_is_one_line(refused, tmp_path):
-    (tmp_path / "study.toml").write_text("points = 100_000_000_000_000")
-    assert "not enough memory" in refused("study", tmp_path / "study.toml", *STUDY[:9], "--out", tmp_path / "study")
+def test_more_than_the_memory_holds_is_one_line(refused, tmp_path, monkeypatch):
+    def too_much(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 8.00 TiB for an array")
+
+    monkeypatch.setattr("mlp_jax.study.spaces.points", too_much)
+    message = refused("study", *STUDY[:9], "--out", tmp_path / "study")
+    assert "not enough memory (Unable to allocate 8.00 TiB for an array); ask for less" in message
     assert not (tmp_path / "study").exists()
 
 

@@ -295,6 +295,7 @@ def test_experiment_checks_the_gradient_and_lists_memory(quick) -> None:
     assert "new w^(0)" in out
 
 
+@pytest.mark.slow
 def test_experiment_collapses_a_linear_network(quick) -> None:
     out = quick("linear_collapse")
     apart, largest, same = re.findall(r"difference of z (\S+) \(largest z (\S+)\), same prediction (\S+)%", out)[0]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import rows, trial
+from mlp_jax.machine import programs
 from mlp_jax.training import config, engine, group, loop, meshes, run
 from mlp_jax.training.config import Config
 
