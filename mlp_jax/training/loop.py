@@ -23,6 +23,7 @@ from mlp_jax.training.task import Task
 from mlp_jax.training.trials import Progress, Status, Trials
 
 CHECKPOINT_SECONDS = 30.0
+TIMED_SECONDS = 1.0
 
 
 class Options(NamedTuple):
@@ -88,12 +89,13 @@ class Loop:
             self.directory.end(self.trials, self.clock)
 
     def _time_each(self, interrupted: Callable[[], bool]) -> None:
-        """Give the history of each trial the seconds of its training alone."""
+        """Give the history of each trial the seconds of its training alone, in calls of about a second."""
         for row in range(self.trials.size):
-            steps = int(self.trials.steps[row])
+            steps, seconds = int(self.trials.steps[row]), self.trials.points["training_seconds"][row]
             if self._asked_to_stop(interrupted):
                 return
-            each = self._group(np.array([row]), anew=True).time(steps) / max(1, steps)
+            at_once = max(1, int(steps * TIMED_SECONDS / max(np.nanmax(seconds), 1e-3)))
+            each = self._group(np.array([row]), anew=True).time(steps, at_once) / max(1, steps)
             self.trials.points["training_seconds"][row] = each * self.trials.points["step"][row]
 
     def _unmeasured(self) -> list[int]:

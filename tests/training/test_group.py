@@ -61,7 +61,7 @@ def test_lanes_without_a_trial_never_run():
 @pytest.mark.parametrize("steps", [1, 37])
 def test_timing_takes_exactly_so_many_steps_and_notes_nothing(steps):
     each = begun(1, None, 3)
-    assert each.time(steps) > 0
+    assert each.time(steps, 7) > 0
     assert each.lanes.state.step.tolist() == [steps] * 3
     assert each.lanes.seen.tolist() == [0] * 3
     assert len(each.trials.history["step"]) == 0
