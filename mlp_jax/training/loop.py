@@ -57,9 +57,8 @@ class Loop:
             splits = {name: getattr(task.dataset, name) for name in task.splits}
             fits = engines.fitting(self.engine, trials.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
             self.size = min(trials.size, fits, options.at_once or trials.size)
-            self.lanes = (
-                min(options.lanes, fits) if self.engine.block is None else 1
-            )  # an idle lane costs nothing in turn
+            in_turn = self.engine.block is None  # an idle lane costs nothing then
+            self.lanes = min(options.lanes, fits) if in_turn else 1
             placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
             self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
         self.saved_at = time.perf_counter()
