@@ -28,6 +28,7 @@ PART = Domain(
 )
 Part = Annotated[float | int, PART]
 Metric = Annotated[float, Domain(lambda v: not math.isnan(v), "the metric to stop at")]
+Smoothing = Annotated[float, Domain(lambda v: 1 <= v < math.inf, "a number of at least 1, such as 1.25")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,10 @@ class Config:
     """Budget in seconds of training."""
     stop_at: Metric | None = None
     """Stop when the validation accuracy is at least this (regression: the RMSE at most this)."""
+    stop_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
+    """What `stop_at` is about; auto: the accuracy, or the RMSE of a regression."""
+    stop_smoothing: Smoothing = 1.0
+    """What meets `stop_at` at step k: with 1 the evaluation there, with more all since step k/smoothing together."""
     evaluations: Count = 20
     """Number of evaluations after the one at step 0."""
     spacing: str = "linear"
@@ -152,6 +157,11 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     sampling.check_size(batch_size, n)
     if config.stop_at is not None and monitored(dataset) == "train":
         raise ValueError("stop_at needs validation examples; give validation more than 0")
+    if config.stop_metric not in ("auto", "loss", usual := _usual_metric(dataset)):
+        raise ValueError(
+            f"stop_metric {config.stop_metric!r} does not fit {dataset.name!r}, whose task is {dataset.task}; "
+            f"use {usual} or loss"
+        )
     network = Network(
         inputs=dataset.inputs,
         hidden=config.hidden,
@@ -222,17 +232,19 @@ def monitored(dataset: Dataset) -> str:
     return "validation" if len(dataset.validation.y) else "train"
 
 
-def score(dataset: Dataset) -> str:
-    """Name the metric that `stop_at` is about: the monitored accuracy (more is better) or RMSE (less is)."""
-    return f"{monitored(dataset)}_{'rmse' if dataset.task == 'regression' else 'accuracy'}"
+def score(config: Config, dataset: Dataset) -> str:
+    """Name the metric that `stop_at` is about: the monitored accuracy (more is better), RMSE or loss (less is)."""
+    metric = _usual_metric(dataset) if config.stop_metric == "auto" else config.stop_metric
+    return f"{monitored(dataset)}_{metric}"
 
 
-def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, Any]) -> Any:
-    """Tell whether `metrics`, numbers or arrays of them, meet `stop_at`; nothing meets None."""
-    less_is_better = dataset.task == "regression"
-    never = -math.inf if less_is_better else math.inf
-    bound = never if config.stop_at is None else config.stop_at
-    return metrics[score(dataset)] <= bound if less_is_better else metrics[score(dataset)] >= bound
+def less_is_better(score: str) -> bool:
+    """Tell whether a score is an error, of which less is better."""
+    return not score.endswith("_accuracy")
+
+
+def _usual_metric(dataset: Dataset) -> str:
+    return "rmse" if dataset.task == "regression" else "accuracy"
 
 
 def to_dict(config: Config) -> dict:

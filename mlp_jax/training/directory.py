@@ -180,6 +180,7 @@ class RunDirectory(Directory):
     def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
         note = {"history": trials.rows_of(0), "seconds": seconds}
         note |= {"status": str(trials.status[0]), "next_point": int(trials.next_point[0])}
+        note |= finite({"steps_to_target": float(trials.steps_to_target[0])})
         checkpoints.save(int(trials.steps[0]), trials.states[0], note)
 
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
@@ -191,9 +192,11 @@ class RunDirectory(Directory):
         trials.started[0], trials.states[0] = True, state
         trials.steps[0], trials.failed[0] = state.step, state.failed
         trials.next_point[0] = note.get("next_point", len(history))
-        trials.status[0] = note.get("status") or _status(trials, history[-1])
-        if trials.config.stop_at is not None and configs.target_met(trials.config, trials.task.dataset, history[-1]):
-            trials.steps_to_target[0] = history[-1]["step"]
+        last = history[-1]
+        met = last["step"] if _met(trials, last) else None
+        steps_to_target = note.get("steps_to_target", met)
+        trials.steps_to_target[0] = np.inf if steps_to_target is None else steps_to_target
+        trials.status[0] = note.get("status") or _status(trials, last)
         return note["seconds"]
 
 
@@ -202,8 +205,13 @@ def _status(trials: Trials, last: dict) -> Status:
     if trials.failed[0] >= 0:
         return Status.INFEASIBLE
     ended = trials.task.total is not None and last["step"] >= trials.task.total
-    met = configs.target_met(trials.config, trials.task.dataset, last)
-    return Status.COMPLETE if ended or met else Status.RUNNING
+    return Status.COMPLETE if ended or _met(trials, last) else Status.RUNNING
+
+
+def _met(trials: Trials, last: dict) -> bool:
+    """Tell whether a trial met its target by its last evaluation alone."""
+    target, score = trials.config.stop_at, last[trials.task.score]
+    return target is not None and (score <= target if trials.task.less_is_better else score >= target)
 
 
 def _model(trials: Trials) -> dict[str, Any]:

@@ -35,13 +35,14 @@ class Engine(NamedTuple):
     """The programs of one cell over `mesh`; arguments and results have a leading axis of lanes, sharded over it.
 
     `block` is how many trials a device takes at once: None is one, in a loop of its own that ends with it; 0 is all.
-    `splits` are evaluated on the way; the first of them is monitored.
+    `splits` are evaluated on the way; the first of them is monitored, `by_loss` where the target is a loss.
     """
 
     cell: Cell
     mesh: Mesh
     block: int | None
     splits: tuple[str, ...] = ("validation",)
+    by_loss: bool = False
 
     @property
     def shards(self) -> int:
@@ -89,8 +90,8 @@ class Engine(NamedTuple):
         nothing = self._nothing(lanes, points)
         empty = Lanes(jax.eval_shape(start, columns, seeds), *nothing)
         whole, size = np.int32(0), nothing[1].shape[1]
-        limit = losses.limit(self.cell.loss, 1, None)
-        look = Look(whole, whole, whole, whole, np.zeros(size, np.int32), np.zeros(size, bool), limit)
+        room, kind = np.zeros(size, np.int32), losses.limit(self.cell.loss, 1, None, by_loss=self.by_loss).dtype
+        look = Look(whole, whole, whole, whole, room, room.astype(bool), room, room.astype(kind))
         placed = _shapes(of_lanes, (columns, seeds, running, empty))
         self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)
 
@@ -135,7 +136,7 @@ class Engine(NamedTuple):
     @property
     def _advance(self) -> Program:
         steps = _steps_at_once(self.cell, self.mesh)
-        return shared(_advance, self.cell, self.mesh, self.block, self.splits, steps)
+        return shared(_advance, self.cell, self.mesh, self.block, self.splits, self.by_loss, steps)
 
     def _of(self, measurement: Callable) -> Program:
         return shared(measurement, self.cell.evaluating, self.mesh, self.block)
@@ -145,8 +146,8 @@ def _start(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
     return _program(lambda *of_trials: _mapped(partial(trial.start, cell), block, *of_trials), mesh, EACH, EACH)
 
 
-def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], steps: int) -> Callable:
-    walk = partial(to_look, cell, splits, meshes.data_axis(mesh), steps, block is not None)
+def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], by_loss: bool, steps: int) -> Callable:
+    walk = partial(to_look, cell, splits, by_loss, meshes.data_axis(mesh), steps, block is not None)
 
     def advance(look: Look, data: dict, hyper: dict, seeds: Array, running: Array, lanes: Lanes) -> Lanes:
         if block == 0:

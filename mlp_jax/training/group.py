@@ -16,12 +16,12 @@ from mlp_jax.machine.clocks import Clock, Pace
 from mlp_jax.training.engine import Engine
 from mlp_jax.training.look import Look
 from mlp_jax.training.task import Task
-from mlp_jax.training.trials import Status, Trials
+from mlp_jax.training.trials import LAST, NEVER, Cutoff, Status, Trials
 from mlp_jax.trial import Data, TrialState
 
 GLANCE = 1.0  # seconds to the next look at the clock and at an interrupt
 GLANCE_ALONE = 0.25
-LAST = 2**31 - 1  # a step that no trial comes to
+GROWTH = 1.25  # how much further a look goes at most while it is open where trials end
 
 
 class Group:
@@ -46,11 +46,12 @@ class Group:
         rungs: Set[int],
         compacts: bool,
         anew: bool = False,
+        cutoff: Cutoff = NEVER,
     ) -> None:
         self.task, self.trials, self.engine, self.data, self.clock = task, trials, engine, data, clock
         self.apart, self.share, self.rungs = apart or task.config.noise_scale, evaluation_share, rungs
         self.pace = Pace(GLANCE_ALONE if apart or task.total is None else GLANCE)
-        self.compacts, first = compacts, int(rows[0])
+        self.cutoff, self.compacts, first = cutoff, compacts, int(rows[0])
         self.goes_on = bool(trials.started[first]) and not anew
         self.step, self.number = (int(trials.steps[first]), int(trials.next_point[first])) if self.goes_on else (0, 0)
         self.points = np.full(task.room, LAST, np.int64)  # those in seconds are set when their time has come
@@ -65,6 +66,7 @@ class Group:
         trials.started[rows] = True
         with clock("io"):
             self.lanes = engine.room(states, task.room)
+            self._bring_back()
 
     @property
     def alive(self) -> np.ndarray:
@@ -78,17 +80,29 @@ class Group:
 
     def looks(self, stop: float) -> Iterator[None]:
         """Go on to step `stop`, or until every trial has ended, pausing at each look."""
-        while self.alive.any() and (self.step < stop or self._due_here()):
+        while self.alive.any() and (self.step < min(stop, self.end) or self._due_here()):
+            stop_here = self._near(stop)
             if self._due_here():
                 self._go(self.step, self.number + 1, "evaluation")
             elif self.apart:
-                self._go(self._until(stop), self.number, "training")
+                self._go(self._until(stop_here), self.number, "training")
             else:
-                until = self._until(stop)
+                until = self._until(stop_here)
                 self._go(until, int(np.searchsorted(self.points, until, side="right")), "training")
             self._end_where_time_is_up()
             self._compact()
             yield
+
+    @property
+    def end(self) -> float:
+        """The step at which these trials end if they do not meet the target before."""
+        return math.floor(min(self.cutoff.at(self.trials.steps_to_target), LAST))
+
+    def _near(self, stop: float) -> float:
+        """Return how far the next look may go: not much while it is open where trials end."""
+        if self.cutoff.known(self.trials.steps_to_target):
+            return min(stop, self.end)
+        return min(stop, self.end, float(max(GROWTH * self.step, self.points[self.number])))
 
     def time(self, steps: int, at_once: int) -> float:
         """Return the seconds that so many steps take, without an evaluation, after a call that takes none."""
@@ -150,13 +164,31 @@ class Group:
             beyond = (0, self.lanes.batch_loss.shape[1] - len(self.points))
             points = np.pad(self.points, beyond, constant_values=LAST).astype(np.int32)
             from_to = (np.int32(self.step), np.int32(until), np.int32(self.number), np.int32(due))
-            look = Look(*from_to, points, np.pad(wanted, beyond), np.asarray(self.task.limit))
+            look = Look(*from_to, points, np.pad(wanted, beyond), *self._target(len(points)))
             if self._running is None or not np.array_equal(self._running[0], alive):
                 self._running = (alive, self.engine.put(alive))
             of_trials = (self.hyper, self.seeds, self._running[1], self.lanes)
             self.lanes = self.engine.advance(part, self.clock, look, self.data, *of_trials)
         self.step = until
         return self.clock[part] - before
+
+    def _target(self, room: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the windows of the points and the limits of their sums, as a look has them."""
+        limits, windows = self.task.limits, np.arange(room, dtype=np.int32)
+        windows[: len(self.task.windows)] = self.task.windows
+        return windows, np.pad(limits, (0, room - len(limits)), mode="edge")
+
+    def _bring_back(self) -> None:
+        """Give lanes of trials that go on what was found of them, where the target is about that too."""
+        if not self.goes_on or self.task.config.stop_smoothing == 1:
+            return
+        task, monitor = self.task, self.task.monitor
+        columns = {name: self.trials.points[f"{monitor}_{name}"][self.rows] for name in task.metrics_of_one}
+        count = len(getattr(task.dataset, monitor).y)
+        found = losses.of_metrics(task.cell.loss, columns, count, task.dataset.target_scale)
+        sums = self.lanes.sums[monitor]
+        put = lambda room, leaf: self.engine.put(np.pad(leaf, ((0, 0), (0, room.shape[1] - leaf.shape[1]))))
+        self.lanes.sums[monitor] = jax.tree.map(put, sums, found)
 
     def _wanted(self, due: int, until: int) -> np.ndarray:
         """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""

@@ -5,7 +5,7 @@ the way is divided into looks. A trial that has ended keeps its state.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,9 @@ from mlp_jax.trial import Cell, TrialState
 class Look(NamedTuple):
     """What the trials on the devices do until the host looks again: go from `begin` to `until`, evaluate on the way.
 
-    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps; the target is met where the
-    monitored split's sums are within `limit` (see `losses.limit`).
+    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps. The target is met at the point
+    number k where the monitored split's sums, over the n evaluations at the points `windows[k]` to k together, are
+    within `limits[n - 1]` (see `losses.limit`).
     """
 
     begin: ArrayLike
@@ -32,7 +33,8 @@ class Look(NamedTuple):
     due: ArrayLike
     points: Array | np.ndarray
     wanted: Array | np.ndarray
-    limit: Any
+    windows: Array | np.ndarray
+    limits: Array | np.ndarray
 
 
 class Lanes(NamedTuple):
@@ -52,6 +54,7 @@ class Lanes(NamedTuple):
 def to_look(
     cell: Cell,
     splits: tuple[str, ...],
+    by_loss: bool,
     axis: str | None,
     steps: int,
     several: bool,
@@ -62,7 +65,7 @@ def to_look(
     running: Array,
     lanes: Lanes,
 ) -> Lanes:
-    """Take one trial, or several in step, to the end of a look."""
+    """Take one trial, or several in step, to the end of a look; the target is about the first of `splits`."""
     each = jax.vmap if several else lambda function: function
     alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
     measure = each(lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits})
@@ -78,7 +81,7 @@ def to_look(
         now = alive(lanes) & due & look.wanted[number]
         nothing = zeros(jax.eval_shape(measure, state.params))
         found = jax.lax.cond(jnp.any(now), lambda: measure(state.params), lambda: nothing)
-        return number + 1, end, _noted(cell, splits[0], look, lanes, number, end, found, now)
+        return number + 1, end, _noted(splits[0], by_loss, look, lanes, number, end, found, now)
 
     def going(carry: tuple) -> Bool[Array, ""]:
         number, step, lanes = carry
@@ -88,21 +91,38 @@ def to_look(
 
 
 def _noted(
-    cell: Cell, monitor: str, look: Look, lanes: Lanes, number: Array, step: Array, found: dict[str, Sums], now: Array
+    monitor: str,
+    by_loss: bool,
+    look: Look,
+    lanes: Lanes,
+    number: Array,
+    step: Array,
+    found: dict[str, Sums],
+    now: Array,
 ) -> Lanes:
     """Note what was found at a point of the trials that came to it, and which of them end there."""
     put = lambda room, value: jax.lax.dynamic_update_index_in_dim(
         room, jnp.where(now, value, jax.lax.dynamic_index_in_dim(room, number, -1, keepdims=False)), number, -1
     )
-    finite = jnp.isfinite(found[monitor].loss)
+    finite, sums = jnp.isfinite(found[monitor].loss), jax.tree.map(put, lanes.sums, found)
+    met = finite & _met(sums[monitor], number, look, by_loss)
     state = lanes.state._replace(failed=jnp.where(now & ~finite, step, lanes.state.failed))
     return Lanes(
         state,
-        jax.tree.map(put, lanes.sums, found),
+        sums,
         put(lanes.batch_loss, lanes.state.loss),
         jnp.where(now, number + 1, lanes.seen),
-        jnp.where(now & finite & losses.meets(found[monitor], look.limit), number, lanes.met),
+        jnp.where(now & met, number, lanes.met),
     )
+
+
+def _met(sums: Sums, number: Array, look: Look, by_loss: bool) -> Bool[Array, "*lanes"]:
+    """Tell whether the target is met at a point, by the evaluations in its window together."""
+    place = jnp.arange(sums.n.shape[-1])
+    window = (place >= look.windows[number]) & (place <= number)
+    near = jnp.broadcast_to(window, sums.n.shape) & (sums.n > 0)
+    together = jax.tree.map(lambda leaf: jnp.sum(jnp.where(near, leaf, 0), axis=-1, dtype=leaf.dtype), sums)
+    return losses.meets(together, look.limits[jnp.sum(near, axis=-1) - 1], by_loss)
 
 
 def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:

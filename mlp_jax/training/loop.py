@@ -20,14 +20,14 @@ from mlp_jax.training.directory import Directory
 from mlp_jax.training.engine import Engine
 from mlp_jax.training.group import Group
 from mlp_jax.training.task import Task
-from mlp_jax.training.trials import Progress, Status, Trials
+from mlp_jax.training.trials import LAST, NEVER, Cutoff, Progress, Status, Trials
 
 CHECKPOINT_SECONDS = 30.0
 TIMED_SECONDS = 1.0
 
 
 class Options(NamedTuple):
-    """How trials are trained; none of it changes a number, but racing and an evaluation share below 1.
+    """How trials are trained; none of it changes a number, but racing, a cutoff, and an evaluation share below 1.
 
     `apart`: steps and evaluations are calls of their own, each with its own time. `timed`: each trial is trained once
     more in the end, alone and without evaluations, for its seconds. `lanes`: how many the programs have at least.
@@ -40,6 +40,7 @@ class Options(NamedTuple):
     lanes: int = 1
     at_once: int | None = None
     racing: int | None = None
+    cutoff: Cutoff = NEVER
     evaluation_share: float = 1.0
     ends: tuple[str, ...] = ()
 
@@ -51,7 +52,7 @@ class Loop:
         self, task: Task, trials: Trials, mesh: Mesh, options: Options, clock: Clock, directory: Directory | None = None
     ) -> None:
         self.task, self.trials, self.options, self.clock, self.directory = task, trials, options, clock, directory
-        self.engine = Engine(task.cell, mesh, engines.block(options.placement, mesh), task.watched)
+        self.engine = Engine(task.cell, mesh, engines.block(options.placement, mesh), task.watched, task.by_loss)
         self.before = self.engine.compilations
         with clock("io"):
             splits = {name: getattr(task.dataset, name) for name in task.splits}
@@ -80,6 +81,8 @@ class Loop:
             if self.stopped:
                 break
             self._race(rung)
+        if not self.stopped:
+            self.trials.cut(self._end())
         for row in self._unmeasured():
             self._evaluate_ends(self._group(np.array([row])), np.zeros(0, int))
         if self.options.timed and not self.stopped:
@@ -115,6 +118,10 @@ class Loop:
         numbers = {int(np.argmin(abs(points - total / racing**k))) for k in levels}
         return sorted(numbers - {0, len(points) - 1})
 
+    def _end(self) -> float:
+        """Return the step at which trials end that have not met the target."""
+        return math.floor(min(self.options.cutoff.at(self.trials.steps_to_target), LAST))
+
     def _settings(self) -> np.ndarray:
         """Return the number of the hyper-parameters' setting of each trial: those that differ in the seed share one."""
         columns = np.stack(list(self.trials.hyper.values()), axis=1)
@@ -122,7 +129,8 @@ class Loop:
 
     def _next(self, rung: int) -> np.ndarray:
         """Return trials that have not come to a rung, and are at one step: those that have come furthest, first."""
-        (rows,) = np.nonzero((self.trials.status == Status.RUNNING) & (self.trials.next_point <= rung))
+        going = (self.trials.status == Status.RUNNING) & (self.trials.steps < self._end())
+        (rows,) = np.nonzero(going & (self.trials.next_point <= rung))
         if not len(rows):
             return rows
         at = np.where(self.trials.started[rows], self.trials.steps[rows], -1)
@@ -155,8 +163,8 @@ class Loop:
 
     def _group(self, rows: np.ndarray, anew: bool = False) -> Group:
         """Put trials on the devices."""
-        rungs = {int(self.task.points[number]) for number in self._rungs()}
-        how = (self.options.apart, self.options.evaluation_share, rungs, not self.options.ends, anew)
+        rungs, asked = {int(self.task.points[number]) for number in self._rungs()}, self.options
+        how = (asked.apart, asked.evaluation_share, rungs, not asked.ends, anew, asked.cutoff)
         lanes = max(self.lanes, 1 if anew else self.size)
         return Group(self.task, self.trials, self.engine, self.data, self.clock, rows, lanes, *how)
 
@@ -208,7 +216,7 @@ class Loop:
         waiting = int((status == Status.RUNNING).sum()) - running
         rate = group.pace.rate * max(1, running)
         seconds = math.inf if task.config.seconds is None else task.config.seconds - group.spent
-        steps = math.inf if task.total is None else task.total - group.step
+        steps = math.inf if task.total is None else min(task.total, group.end) - group.step
         each = min(seconds, steps / max(group.pace.rate, 1e-9))
         last = max(0, group.number - 1)
         return Progress(

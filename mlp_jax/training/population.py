@@ -20,7 +20,7 @@ from mlp_jax.training.directory import Directory
 from mlp_jax.training.engine import Engine, block
 from mlp_jax.training.loop import Loop, Options
 from mlp_jax.training.task import Task
-from mlp_jax.training.trials import Progress, Trials
+from mlp_jax.training.trials import NEVER, Cutoff, Progress, Trials
 
 
 def train_many(
@@ -32,6 +32,7 @@ def train_many(
     placement: str | int = "auto",
     mesh: tuple[int, int] | None = None,
     racing: int | None = None,
+    cutoff: Cutoff = NEVER,
     evaluation_share: float = 0.2,
     trials_at_once: int | None = None,
     keep_params: bool = False,
@@ -56,6 +57,8 @@ def train_many(
         racing: keep the best of every `racing` points (trials that differ in the seed alone) at each rung of successive
             halving (Jamieson & Talwalkar 2016), by the median over their seeds of the loss that is monitored; the rungs
             are the evaluations nearest to budget/racingᵏ.
+        cutoff: where trials end that have not met the target. What they did beyond it is not in the result, so that it
+            does not depend on when this was noticed.
         evaluation_share: largest part of the time that evaluations on the way may take; those that would exceed it
             are left out. With 1 none is, and what is evaluated when does not depend on the machine's speed.
         trials_at_once: at most so many on the devices together; by default as many as fit into memory.
@@ -97,6 +100,7 @@ def train_many(
             lanes=lanes,
             at_once=trials_at_once,
             racing=racing,
+            cutoff=cutoff,
             evaluation_share=evaluation_share,
             ends=tuple(split for split in asked.splits if split == "test") if timed else (),
         )
@@ -118,7 +122,7 @@ def compile_ahead(
     """
     asked = task.resolve(config, dataset)
     over = devices.mesh(mesh or meshes.choose(jax.local_device_count(), lanes, asked.cell.batch_size))
-    engine = Engine(asked.cell, over, block("auto", over), asked.watched)
+    engine = Engine(asked.cell, over, block("auto", over), asked.watched, asked.by_loss)
     names = {**asked.hyper(), **dict.fromkeys(hyper)}
     shapes = {name: shape(asked.cell.network, dataset, getattr(dataset, name)) for name in asked.splits}
     engine.compile(Clock(), shapes, names, engine.lanes(lanes), asked.room)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from mlp_jax import losses, trial
+from mlp_jax.analysis import crossing
 from mlp_jax.data import Dataset
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
@@ -32,7 +33,7 @@ class Task:
     @property
     def score(self) -> str:
         """The metric that the target is about."""
-        return configs.score(self.dataset)
+        return configs.score(self.config, self.dataset)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -72,16 +73,28 @@ class Task:
         noise = trial.NOISE if self.config.noise_scale else ()
         return ("step", "examples", "epoch", "training_seconds", "batch_loss", *self.metric_names, *noise)
 
+    @property
+    def by_loss(self) -> bool:
+        """Whether the target is a loss."""
+        return self.config.stop_metric == "loss"
+
     @cached_property
-    def limit(self) -> np.generic:
-        """The monitored sum that just meets `stop_at`, see `losses.limit`."""
+    def windows(self) -> np.ndarray:
+        """For each point the number of the first one that is taken together with it to meet the target."""
+        return crossing.windows(self.points.astype(float), self.config.stop_smoothing)
+
+    @cached_property
+    def limits(self) -> np.ndarray:
+        """The monitored sums that just meet `stop_at`, see `losses.limit`, over one evaluation, two, and so on."""
         count = len(getattr(self.dataset, self.monitor).y)
-        return losses.limit(self.cell.loss, count, self.config.stop_at, self.dataset.target_scale)
+        most = int(np.max(np.arange(len(self.windows)) - self.windows, initial=0)) + 1
+        how = (self.config.stop_at, self.dataset.target_scale, self.by_loss)
+        return np.array([losses.limit(self.cell.loss, count * several, *how) for several in range(1, most + 1)])
 
     @property
     def less_is_better(self) -> bool:
         """Whether the score is an error."""
-        return self.dataset.task == "regression"
+        return configs.less_is_better(self.score)
 
     def hyper(self, **changes: float) -> dict[str, float]:
         """Return all hyper-parameters of a trial, those in `changes` in the place of the Config's."""
@@ -97,4 +110,9 @@ def resolve(config: Config, dataset: Dataset | None = None) -> Task:
     dataset = dataset or configs.load_data(config)
     cell = configs.make_cell(config, dataset)
     total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
+    if total is None and config.stop_smoothing != 1:
+        raise ValueError(
+            f"stop_smoothing {config.stop_smoothing!r} needs evaluations at known steps; "
+            "give a budget in steps or epochs"
+        )
     return Task(config=config, dataset=dataset, cell=cell, total=total)

@@ -4,6 +4,7 @@ Invariant: what is known of a trial that has ended no longer changes.
 """
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,19 +18,45 @@ if TYPE_CHECKING:
 
     from mlp_jax.training.task import Task
 
+LAST = 2**31 - 1  # a step that no trial comes to
 WHOLE = ("step", "examples")  # columns of a history that are whole numbers
 
 
 class Status(enum.StrEnum):
     """How a trial goes: COMPLETE used its budget or met the target, INFEASIBLE had a loss that was not finite.
 
-    INCOMPLETE was interrupted, or lost the race.
+    INCOMPLETE was interrupted, lost the race, or ended at a cutoff.
     """
 
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
     INCOMPLETE = "INCOMPLETE"
     INFEASIBLE = "INFEASIBLE"
+
+
+class Cutoff(NamedTuple):
+    """When trials end that have not met the target: at `steps`, or `factor` times the least steps to target of all.
+
+    The latter counts, with a `factor`, as soon as a trial has met the target, even where it is beyond `steps`.
+    """
+
+    steps: float = math.inf
+    factor: float | None = None
+
+    def at(self, steps_to_target: np.ndarray) -> float:
+        """Return the step at which trials end, given the steps to target of all of them, inf for none yet."""
+        least = self._least(steps_to_target)
+        return self.factor * least if self.factor is not None and least < math.inf else self.steps
+
+    def known(self, steps_to_target: np.ndarray) -> bool:
+        """Tell whether that step will not change any more, but for a trial that meets the target even sooner."""
+        return self.factor is None or self._least(steps_to_target) < math.inf
+
+    def _least(self, steps_to_target: np.ndarray) -> float:
+        return float(np.min(steps_to_target, initial=math.inf))
+
+
+NEVER = Cutoff()
 
 
 class Progress(NamedTuple):
@@ -118,6 +145,18 @@ class Trials:
     def metric(self, name: str) -> np.ndarray:
         """Return the column of a metric at the end, NaN where it is not known yet."""
         return self.metrics.setdefault(name, np.full(self.size, np.nan))
+
+    def cut(self, end: float) -> None:
+        """Leave of each trial what it was up to the step `end`; one that went on is INCOMPLETE and missed."""
+        beyond = self.points["step"] > end
+        over = (self.steps_to_target > end) & ((self.steps > end) | (self.status == Status.RUNNING))
+        self.status[over], self.steps_to_target[over], self.failed[over] = Status.INCOMPLETE, np.inf, -1
+        self.steps[over] = np.minimum(self.steps[over], int(min(end, LAST)))
+        for column in self.points.values():
+            column[beyond] = np.nan
+        last = np.maximum(0, (~np.isnan(self.points["step"])).cumsum(axis=1).argmax(axis=1))
+        for name in self.task.metric_names:
+            self.metric(name)[over] = self.points[name][over, last[over]]
 
     def forget(self, rows: np.ndarray) -> None:
         """Undo what was noted of trials that must start again."""

@@ -37,7 +37,9 @@ def looks(begin: int, until: int, first: int, due: int, points=()) -> Look:
     room = np.full(engine.LEAST_POINTS, 2**31 - 1, np.int32)
     room[: len(points)] = points
     numbers = (np.int32(value) for value in (begin, until, first, due))
-    return Look(*numbers, room, np.ones(engine.LEAST_POINTS, bool), losses.limit("cross_entropy", 1, None))
+    windows = np.arange(engine.LEAST_POINTS, dtype=np.int32)
+    limits = np.full(engine.LEAST_POINTS, losses.limit("cross_entropy", 1, None))
+    return Look(*numbers, room, windows >= 0, windows, limits)
 
 
 def begun(programs: Engine, dataset: Dataset, running: np.ndarray) -> tuple:

@@ -64,7 +64,7 @@ def test_the_limit_admits_exactly_the_errors_with_which_the_target_is_met(stop_a
     for errors in range(count + 1):
         accuracy = losses.metrics(losses.ClassificationSums(count, 0.0, errors))["accuracy"]  # pyright: ignore[reportArgumentType]
         met = stop_at is not None and float(accuracy) >= stop_at
-        assert (errors <= int(asked.limit)) == met
+        assert (errors <= int(asked.limits[0])) == met
 
 
 def test_the_limit_of_an_error_is_in_the_units_of_the_targets():
@@ -72,7 +72,7 @@ def test_the_limit_of_an_error_is_in_the_units_of_the_targets():
     assert asked.less_is_better
     assert asked.score == "validation_rmse"
     assert asked.dataset.target_scale > 10
-    mean_square = float(asked.limit) / len(asked.dataset.validation.y)
+    mean_square = float(asked.limits[0]) / len(asked.dataset.validation.y)
     assert math.sqrt(mean_square) * asked.dataset.target_scale == pytest.approx(60.0, rel=1e-6)
 
 
