@@ -1,0 +1,133 @@
+"""Steps to target against one hyper-parameter, such as the learning rate, at one batch size: a valley and its bottom.
+
+Invariant: a trial that missed the target, failed or was stopped is inf; the bottom comes from all trials of the valley,
+not from the luckiest; it depends neither on the order of the trials nor on the units of steps and rates.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from mlp_jax.analysis import bootstrap, valley
+from mlp_jax.analysis.bootstrap import Estimate
+from mlp_jax.analysis.scale import Scale
+from mlp_jax.analysis.valley import Parabola
+
+NEAR = 1.3  # the next rates lie where the parabola is at most this times its bottom
+HALF_WIDTHS = (1 / 6, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
+EDGE = 0.05  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
+
+
+class Response(NamedTuple):
+    """The bottom of the valley at one batch size, the curve that was fitted, and what resampled trials give.
+
+    `steps` is inf and `rate` NaN where no trial met the target. `window` holds the least and the largest rate that the
+    curve was fitted to. `at_end` is "low" or "high" where the bottom lies at that end of the space, beyond which the
+    valley may go on. A resample without any trial that met the target has steps inf and rate NaN.
+    """
+
+    steps: float
+    rate: float
+    curve: Parabola
+    window: tuple[float, float]
+    samples_steps: Float[np.ndarray, " resamples"]
+    samples_rate: Float[np.ndarray, " resamples"]
+    at_end: str
+    scale: Scale
+
+
+def fit(
+    rate: Real[np.ndarray, " trials"],
+    steps: Real[np.ndarray, " trials"],
+    ends: tuple[float, float],
+    *,
+    scale: str = "log",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Response:
+    """Find the rate that needs the fewest steps, and how many those are, from trials spread over rates.
+
+    The bottom is that of a robust parabola of log steps over log rate (`valley.fit`). Each resample draws the trials
+    with replacement and fits everything again, so that its spread holds the luck of the seeds and of the rates tried.
+
+    Args:
+        rate: the hyper-parameter of each trial; each trial has a seed of its own.
+        steps: steps to target of each trial, inf for one that missed, failed or was stopped.
+        ends: the least and the largest value of the space that was searched.
+        scale: how the space is spread, as in `spaces.Space`: log, linear or log_complement.
+
+    Raises:
+        ValueError: there is no trial, a rate is outside the scale, or a number of steps is not positive.
+    """
+    measure = Scale(scale, *map(float, ends))
+    if not rate.size or rate.shape != steps.shape:
+        raise ValueError(f"{rate.size} rates and {steps.size} numbers of steps do not pair; give one of both per trial")
+    if not np.all(steps > 0):
+        raise ValueError("a number of steps is not positive; give positive numbers, and inf for a trial that missed")
+    place, height = measure.coordinate(rate), np.log(steps)
+    order = np.lexsort((height, place))  # the resamples must not depend on the order of the trials
+    drawn = np.vstack([np.arange(rate.size), bootstrap.draws(rate.size, resamples, seed)])
+    found = valley.fit(place[order][drawn], height[order][drawn])
+    values, places = np.exp(found.bottom), measure.value(found.place)
+    window = measure.value(np.array([found.low[0], found.high[0]]))
+    return Response(
+        float(values[0]),
+        float(places[0]),
+        found.curve(0),
+        (float(window.min()), float(window.max())),
+        values[1:],
+        places[1:],
+        _end(measure, found.place[0]),
+        measure,
+    )
+
+
+def interval(value: float, samples: Float[np.ndarray, " resamples"], level: float = 0.95) -> Estimate:
+    """Return the value with the percentile interval of its samples; an unknown sample widens it on both sides."""
+    low, high = bootstrap.percentiles(samples, level, (0.0, np.inf))
+    return Estimate(value, float(low), float(high))
+
+
+def coarse(low: float, high: float, count: int, offset: float, *, scale: str = "log") -> Float[np.ndarray, " count"]:
+    """Return `count` rates at equal spacing over the space; `offset` from 0 to 1 moves them all by that part of it.
+
+    >>> coarse(1e-3, 1e1, 4, 0.5).round(5).tolist()
+    [0.00316, 0.03162, 0.31623, 3.16228]
+
+    Raises:
+        ValueError: there is no rate, or the scale can't hold the space.
+    """
+    if count < 1:
+        raise ValueError(f"{count!r} rates are not allowed; give at least 1")
+    measure = Scale(scale, low, high)
+    return np.sort(measure.at((np.arange(count) + offset % 1) / count))
+
+
+def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
+    """Return `count` rates, evenly where the curve is at most 1.3 times its bottom: there trials tell most of it.
+
+    The half-width is ⅙ to ½ decade, and what would lie outside the space is moved inside.
+
+    Raises:
+        ValueError: no trial met the target, so that there is no bottom, or `count` is below 1.
+    """
+    if count < 1 or not np.isfinite(response.steps):
+        raise ValueError(f"{count!r} rates around no bottom are not possible; give at least 1, and a trial in time")
+    measure, bend = response.scale, response.curve.c
+    middle = measure.coordinate(np.array([response.rate]))[0]
+    half = np.clip(np.sqrt(np.log(NEAR) / bend) if bend > 0 else np.inf, *HALF_WIDTHS)
+    low, high = measure.bounds
+    half = min(half, (high - low) / 2)
+    middle = np.clip(middle, low + half, high - half)
+    places = middle + half * (2 * (np.arange(count) + 0.5) / count - 1)
+    return np.sort(measure.value(places))
+
+
+def _end(measure: Scale, place: float) -> str:
+    """Say at which end of the space the place lies, by value."""
+    low, high = measure.bounds
+    near_low, near_high = place <= low + EDGE, place >= high - EDGE
+    if measure.falls:
+        near_low, near_high = near_high, near_low
+    return "low" if near_low else "high" if near_high else ""
