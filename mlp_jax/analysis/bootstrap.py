@@ -4,7 +4,7 @@ Invariant: an interval depends on the data and a seed alone, and what is unknown
 definite value counts as the lowest at the lower end and as the highest at the upper end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +62,22 @@ def percentiles(
     low = np.quantile(lowest, tail, axis=0, method="lower")
     high = np.quantile(highest, 1 - tail, axis=0, method="higher")
     return np.asarray(low), np.asarray(high)
+
+
+def joined(samples: Sequence[Float[np.ndarray, " resamples"]], seed: int = 0) -> Float[np.ndarray, "resamples n"]:
+    """Return the samples of independent numbers side by side, each column in an order of its own.
+
+    Resamples of different cells that were drawn with the same seed would otherwise go together.
+
+    Raises:
+        ValueError: there are none, or their lengths differ.
+    """
+    if len({column.size for column in samples}) != 1:
+        raise ValueError(
+            f"samples of lengths {[len(column) for column in samples]} can't be joined; give equal lengths"
+        )
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(column) for column in samples], axis=-1)
 
 
 def interval(

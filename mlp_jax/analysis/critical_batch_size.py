@@ -17,6 +17,9 @@ NO_PLATEAU = "no plateau seen: larger batch sizes are needed for an upper end"
 NO_SCALING = "no scaling seen: smaller batch sizes are needed for a lower end"
 TOO_FEW_SIZES = "too few batch sizes reached the target: a line needs 3"
 TOO_FEW_TRIALS = "too few trials for an interval: each batch size needs 3"
+MISFIT = "no critical batch size: the line misses the steps by {:.0%}, and {:.0%} is allowed"
+LARGEST_MISFIT = 0.15
+FLOOR = 0.1  # of B_crit on either side, at least: the bottom of a parabola is not quite that of the valley
 LEAST = 3  # batch sizes for a line that can be checked, and trials at each for an interval
 PASSES = 10  # of the weights; the third already changes little
 
@@ -81,6 +84,47 @@ def fit(
     return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(len(sizes) - len(missed), fewest, b_crit))
 
 
+def fit_samples(
+    sizes: Real[np.ndarray, " sizes"],
+    steps: Float[np.ndarray, " sizes"],
+    samples: Float[np.ndarray, "resamples sizes"],
+    *,
+    level: float = 0.95,
+) -> Fit:
+    """Fit S = S_min + E_min/B to the least steps at each batch size, as `response.fit` finds them, and to each sample.
+
+    The intervals are percentiles over the samples, so they hold what the samples hold. That of B_crit has its ends at
+    least 10 % from the value. There is no B_crit where the line misses the steps by more than 15 %.
+
+    Args:
+        sizes: the batch sizes, each once.
+        steps: the steps at each, inf where the target was not reached.
+        samples: a row per resample, joined over the batch sizes at random (`bootstrap.joined`).
+
+    Raises:
+        ValueError: there are no sizes, one is there twice, or a number is not positive.
+    """
+    _refuse(sizes, steps)
+    if np.unique(sizes).size != sizes.size or samples.shape[1:] != sizes.shape:
+        raise ValueError("batch sizes and columns of samples do not pair; give each batch size once, with one column")
+    used = np.isfinite(steps)
+    values = _with_ratio(*coefficients(sizes, steps))
+    drawn = np.where(np.isfinite(samples), samples, np.nan)[:, used]
+    unknown = np.isnan(drawn).any(axis=1, keepdims=True)
+    rows = _with_ratio(*coefficients(sizes[used], drawn)) if used.any() else np.full((len(samples), 3), np.nan)
+    low, high = bootstrap.percentiles(np.where(unknown, np.nan, rows), level, (0.0, np.inf))
+    s_min, e_min, b_crit = map(Estimate, values.tolist(), low.tolist(), high.tolist())
+    misfit = _root_mean_square(steps[used] / (s_min.value + e_min.value / sizes[used]) - 1)
+    missed = tuple(sizes[~used].astype(float).tolist())
+    if misfit > LARGEST_MISFIT:
+        verdict = MISFIT.format(misfit, LARGEST_MISFIT)
+        return Fit(s_min, e_min, Estimate(np.nan, 0.0, np.inf), misfit, missed, verdict)
+    value, least, most = b_crit
+    if used.sum() >= LEAST:
+        b_crit = Estimate(value, min(least, value * (1 - FLOOR)), max(most, value * (1 + FLOOR)))
+    return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(int(used.sum()), LEAST, b_crit))
+
+
 def coefficients(
     batch_size: Real[np.ndarray, " sizes"], steps: Real[np.ndarray, "*n sizes"]
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
@@ -137,6 +181,12 @@ def perfect_scaling(
 
 def _by_size(batch_size: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the different batch sizes in order, and the steps of each one's trials."""
+    _refuse(batch_size, steps)
+    sizes = np.unique(batch_size)
+    return sizes.astype(float), [steps[batch_size == size] for size in sizes]
+
+
+def _refuse(batch_size: np.ndarray, steps: np.ndarray) -> None:
     for what, values in (("batch size", batch_size), ("number of steps", steps)):
         if not np.all(values > 0):
             raise ValueError(
@@ -144,8 +194,6 @@ def _by_size(batch_size: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, lis
             )
     if not batch_size.size or np.isinf(batch_size).any():
         raise ValueError("batch sizes are missing or infinite; give one finite number for each of at least 1 trial")
-    sizes = np.unique(batch_size)
-    return sizes.astype(float), [steps[batch_size == size] for size in sizes]
 
 
 def _resampled_medians(groups: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:

@@ -8,12 +8,72 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Real
 
+from mlp_jax.analysis import bootstrap
+from mlp_jax.analysis.bootstrap import Estimate
+
+RULES = {"linear": 1.0, "square-root": 0.5}  # how the best learning rate grows with the batch size
+LEAST = 3  # batch sizes for an exponent
+
 
 class PowerLaw(NamedTuple):
     """y = factor · x^exponent; NaN where fewer than two different x are left."""
 
     exponent: float
     factor: float
+
+
+class Exponent(NamedTuple):
+    """The exponent of the best rate over batch size, the sizes it is from, and what that says of the two rules.
+
+    `rules` names those of the rules that the interval holds. Where there are fewer than 3 sizes up to B_crit there is
+    no exponent (NaN, from −inf to inf), and `missing` says how many more are needed.
+    """
+
+    estimate: Estimate
+    sizes: tuple[float, ...]
+    missing: int
+    rules: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Return in words what the exponent says."""
+        if self.missing:
+            tried = ", ".join(f"{size:g}" for size in self.sizes) or "none"
+            return f"no exponent: it needs {LEAST} batch sizes up to the critical one, there are {tried}"
+        held = [name for name in RULES if name in self.rules]
+        return f"agrees with the {' and the '.join(held)} rule" if held else "agrees with neither rule"
+
+
+def fit_samples(
+    sizes: Real[np.ndarray, " sizes"],
+    rates: Float[np.ndarray, " sizes"],
+    samples: Float[np.ndarray, "resamples sizes"],
+    b_crit: float,
+    *,
+    level: float = 0.95,
+) -> Exponent:
+    """Fit log η* = a + b·log B to the best rates up to the critical batch size, and to each sample of them.
+
+    Beyond it more examples in a batch bring little, and the best rate follows another law.
+
+    Args:
+        rates: the best rate at each batch size, NaN where the target was not reached.
+        samples: a row per resample, joined over the batch sizes at random (`bootstrap.joined`).
+        b_crit: NaN where there is none, and then there is no exponent.
+    """
+    used = np.isfinite(rates) & (sizes <= b_crit)
+    kept = tuple(sizes[used].astype(float).tolist())
+    if len(kept) < LEAST:
+        return Exponent(Estimate(np.nan, -np.inf, np.inf), kept, LEAST - len(kept), ())
+    away = np.log(sizes[used]) - np.log(sizes[used]).mean()
+    slope = lambda values: np.log(values) @ away / (away @ away)
+    low, high = map(float, bootstrap.percentiles(slope(samples[:, used]), level))
+    return Exponent(
+        Estimate(float(slope(rates[used])), low, high),
+        kept,
+        0,
+        tuple(name for name, exponent in RULES.items() if low <= exponent <= high),
+    )
 
 
 def fit(x: Real[np.ndarray, " n"], y: Real[np.ndarray, " n"]) -> PowerLaw:
