@@ -64,7 +64,10 @@ class Together:
         """Take so many steps of every trial, in one call, and await them."""
         size = self.lanes.batch_loss.shape[1]
         from_to = (np.int32(self._step), np.int32(self._step + count), np.int32(0), np.int32(0))
-        look = Look(*from_to, np.zeros(size, np.int32), np.zeros(size, bool), np.float32(-1))
+        none = np.zeros(size, np.int32)
+        look = Look(
+            *from_to, none, none.astype(bool), none, np.full(size, losses.limit(self._engine.cell.loss, 1, None))
+        )
         of_trials = (self._hyper, self._seeds, self._running, self.lanes)
         self.lanes = self._engine.advance("training", self._clock, look, self._data, *of_trials)
         self._step += count

@@ -155,6 +155,8 @@ def report(
     sources: tuple[Path, ...],
     /,
     *,
+    target: float | None = None,
+    definition: Literal["smoothed", "first-crossing"] = "smoothed",
     out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
@@ -162,14 +164,21 @@ def report(
 
     Args:
         sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote.
+        target: Read steps to another target from the trials that are there; one that is easier to meet.
+        definition: first-crossing: a trial has met the target at the first evaluation that meets it; smoothed: as the
+            study has it.
         out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
         json: Print one JSON object on stdout.
     """
     from mlp_jax.report import page
 
     alone = len(sources) == 1 and sources[0].is_dir()
-    path = page.write(sources, out or (sources[0] / "report.html" if alone else Path("report.html")))
-    entry.show({"report": str(path), **page.summaries(sources)} if json else str(path))
+    reading = page.Reading(target, definition == "first-crossing")
+    name = "-".join(
+        ["report", *([f"{target:g}"] if target is not None else []), *[definition] * reading.first_crossing]
+    )
+    path = page.write(sources, out or (sources[0] if alone else Path()) / f"{name}.html", reading)
+    entry.show({"report": str(path), **page.summaries(sources, reading)} if json else str(path))
     return 0
 
 

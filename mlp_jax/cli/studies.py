@@ -49,7 +49,7 @@ def find(
         outcome = (run or studies.run)(study, out, progress=show, interrupted=interrupted)
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
-    found, path = studies.findings(studies.read_study(out)), out / "report.html"
+    found, path = studies.findings(studies.read_study(out), studies.read_plan(out)), out / "report.html"
     if outcome.made or not path.exists():
         from mlp_jax.report import page
 
@@ -85,11 +85,16 @@ def study(
     hidden: tuple[int, ...] | None = None,
     optimizers: tuple[str, ...] | None = None,
     batch_sizes: tuple[int | Literal["full"], ...] | None = None,
+    method: str | None = None,
+    rounds: int | None = None,
     points: int | None = None,
     seeds: int | None = None,
+    fresh_seeds: int | None = None,
     max_steps: int | None = None,
     max_epochs: float | None = None,
     target: float | None = None,
+    target_metric: Literal["accuracy", "rmse", "loss"] | None = None,
+    seed: int | None = None,
     noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
     ray: Ray = None,
     out: Path | None = None,
@@ -101,7 +106,9 @@ def study(
     process_id: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left.
+    """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left, and grows.
+
+    A study that is there is extended by what is asked besides: optimizers, batch sizes, rounds, fresh seeds.
 
     Args:
         file: A study.toml; options given here replace its values. Without it, a study of the digits.
@@ -110,12 +117,18 @@ def study(
         hidden: Widths of the hidden layers.
         optimizers: Optimizers to compare.
         batch_sizes: Batch sizes; full is the full gradient.
-        points: Number of points of each optimizer and batch size.
-        seeds: Number of seeds of each point.
-        max_steps: Budget of a trial in steps.
-        max_epochs: Budget of a trial in epochs; the first to run out binds.
+        method: rounds (10 trials over the search space, then rounds of 6 around the bottom, each trial with a seed of
+            its own), or a search of points that share seeds: halton, sobol, grid.
+        rounds: Number of rounds after the first 10 trials.
+        points: Number of points of each optimizer and batch size, of a search.
+        seeds: Number of seeds of each point, of a search.
+        fresh_seeds: Number of seeds that each winner is run with, for seconds, test results and curves.
+        max_steps: Steps within which the target must first be met.
+        max_epochs: The same in epochs; the first to run out binds.
         target: Validation accuracy to reach (regression: RMSE).
-        noise_scale: Measure the gradient noise scale too, in the first winner's run of each cell.
+        target_metric: What the target is about, where it is not that.
+        seed: All that is random follows from it; another seed makes a replicate.
+        noise_scale: Measure the gradient noise scale too, in the runs of each winner.
         ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
             one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
@@ -134,8 +147,9 @@ def study(
     from mlp_jax.study import places
 
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
-    fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
-    fields |= {"max_steps": max_steps, "max_epochs": max_epochs, "target": target}
+    fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "method": method, "rounds": rounds}
+    fields |= {"points": points, "seeds": seeds, "fresh_seeds": fresh_seeds, "max_steps": max_steps, "seed": seed}
+    fields |= {"max_epochs": max_epochs, "target": target, "target_metric": target_metric}
     fields |= {"noise_scale": noise_scale or None}
     asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
     if save_config:

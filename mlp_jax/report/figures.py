@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mlp_jax.analysis import comparison, power_law
+from mlp_jax.analysis import family, power_law
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
-from mlp_jax.study.evidence import Findings, ordered
+from mlp_jax.study.evidence import Findings, ordered, score_of, where
 from mlp_jax.study.plan import Study
 from mlp_jax.training.trials import Status
 
@@ -32,15 +32,14 @@ STATUSES = {  # of a tuned point: words, marker, colour
     "REACHED": ("reached the target", "o", "#0072b2"),
     Status.COMPLETE: ("budget used, target not reached", "o", "#b4bbc2"),
     Status.INFEASIBLE: ("infeasible: the loss was not finite", "x", "#d55e00"),
-    Status.INCOMPLETE: ("incomplete: out of the race", "+", "#66717c"),
+    Status.INCOMPLETE: ("ended: took several times the steps of the best", "+", "#66717c"),
 }
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"steps": "steps to target", "examples": "examples to target", "seconds": "seconds to target"}
-TAU = 8.0  # where a profile ends
 
 
 def steps(found: Findings) -> Figure:
-    """Draw steps to target against B: medians, their seeds from least to most, S_min + E_min/B, perfect scaling."""
+    """Draw steps to target against B with their intervals, S_min + E_min/B, and perfect scaling."""
     return _scaling(found, "steps")
 
 
@@ -69,26 +68,34 @@ def seconds(found: Mapping[str, Findings]) -> Figure:
 
 
 def learning_rates(study: Study, found: Findings) -> Figure:
-    """Draw the best learning rate against B; guides α ∝ B and α ∝ √B go through those that reached the target."""
+    """Draw the best learning rate against B with intervals, its power law up to B_crit, and the two rules as guides."""
     figure, panels = grid(list(found.scaling))
-    for axes, name in zip(panels, found.scaling):
+    for axes, (name, scaling) in zip(panels, found.scaling.items()):
         own, (colour, marker) = where(found.cells, optimizer=name), LOOKS[name]
-        B, rate, met = (own[key].to_numpy(float) for key in ("batch_size", "learning_rate", "steps"))
-        reached = np.isfinite(met)
-        for exponent, dash in ((1.0, "--"), (0.5, ":")):
-            guide = power_law.guide(B, np.where(reached, rate, np.nan), exponent)
+        names = ("batch_size", "learning_rate", "steps", "learning_rate_low", "learning_rate_high")
+        B, rate, met, low, high = (own[key].to_numpy(float) for key in names)
+        reached, exponent = np.isfinite(met), scaling.exponent
+        fitted = np.isin(B, exponent.sizes) if not exponent.missing else reached
+        for rule, dash in ((1.0, "--"), (0.5, ":")):
+            guide = power_law.guide(B, np.where(fitted & reached, rate, np.nan), rule)
             axes.plot(B, guide, color=GREY, linestyle=dash, linewidth=1)
+        if not exponent.missing:
+            law = power_law.fit(B[fitted], rate[fitted])
+            axes.plot(B[fitted], law.factor * B[fitted] ** law.exponent, color=colour, linewidth=1.4)
+        closed = reached & np.isfinite(high) & (low > 0)
+        axes.vlines(B[closed], low[closed], high[closed], color=colour, linewidth=1)
         for here, face in ((reached, colour), (~reached, "white")):
             axes.plot(B[here], rate[here], marker, color=colour, markerfacecolor=face, markersize=6)
         for end in study.spaces[name]["learning_rate"].ends if "learning_rate" in study.spaces[name] else ():
             axes.axhline(end, color="#d5dade", linewidth=1, zorder=0)
     batch_axes(panels, found.cells["batch_size"])
     log_y(panels, "best learning rate")
-    lines = [Line2D([], [], color=GREY, linestyle="--", label="∝ B")]
+    lines = [Line2D([], [], color=INK, linewidth=1.4, label="power law up to B_crit")]
+    lines += [Line2D([], [], color=GREY, linestyle="--", label="∝ B")]
     lines += [Line2D([], [], color=GREY, linestyle=":", label="∝ √B")]
     ends = Line2D([], [], color="#d5dade", label="ends of the search space")
     missed = Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="white", label="target not reached")
-    return legend(figure, [*lines, ends, missed], 4)
+    return legend(figure, [*lines, ends, missed], 3)
 
 
 def statuses(rows: "pandas.DataFrame") -> Figure:
@@ -117,7 +124,7 @@ def statuses(rows: "pandas.DataFrame") -> Figure:
 def curves(study: Study, rows: "pandas.DataFrame") -> Figure:
     """Draw the winners' error (regression: RMSE) against steps: median over the seeds, from least to most as a band."""
     winners = where(rows, phase="winners")
-    metric, target = error(rows, study.target)
+    metric, target = error(study, rows)
     sizes, names = sorted(set(winners["batch_size"])), ordered(winners["optimizer"])
     figure, panels = grid([f"B = {size:,}" for size in sizes])
     for axes, size in zip(panels, sizes):
@@ -132,64 +139,31 @@ def curves(study: Study, rows: "pandas.DataFrame") -> Figure:
     return legend(figure, [*lines, Line2D([], [], color=GREY, linestyle="--", label="target")], 5)
 
 
-def profile(found: Findings) -> Figure:
-    """Draw ρ(τ): the share of batch sizes × seeds where an optimizer takes at most τ times the fewest steps."""
-    table = found.winners.pivot_table(
-        index="optimizer", columns=["batch_size", "seed"], values="target_steps", sort=False
-    ).dropna(axis=1)
-    figure, axes = sheet(3.0)
-    tau = np.geomspace(1, TAU, 400)
-    if table.shape[1]:
-        ratios = comparison.ratios(table.to_numpy(float))
-        scores = comparison.score(ratios)
-        for name, share, score in zip(table.index, comparison.profile(ratios, tau), scores):
-            label = f"{name}: score {score:.2f}"
-            axes.plot(tau, share, color=LOOKS[name][0], label=label, drawstyle="steps-post", linewidth=1.8)
-    axes.set(xscale="log", xlim=(1, TAU), ylim=(-0.02, 1.02))
-    axes.xaxis.set_major_locator(FixedLocator([1, 1.5, 2, 3, 4, 6, 8]))
-    axes.xaxis.set_major_formatter(FuncFormatter(number))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("τ: steps to target over the fewest of any optimizer", size=9)
-    axes.set_ylabel("share of batch sizes × seeds", size=9)
-    return legend(figure, axes.get_legend_handles_labels()[0], 2)
-
-
 def differences(found: Findings) -> Figure:
-    """Draw each paired difference in steps to target with its interval; an end that is open reaches the frame."""
-    pairs = [(names, by_cost["steps"]) for names, by_cost in found.differences.items()]
-    values = np.array([difference.estimate for _, difference in pairs], float)
-    edge = 1.25 * np.abs(values[np.isfinite(values)]).max(initial=1.0)
-    figure, axes = sheet(0.9 + 0.42 * len(pairs))
-    axes.axvline(0, color=GREY, linewidth=1)
-    for y, (middle, low, high) in enumerate(np.clip(np.nan_to_num(values, nan=0.0), -edge, edge)):
-        clear = pairs[y][1].verdict in (comparison.FIRST_LESS, comparison.SECOND_LESS)
-        axes.hlines(y, low, high, color=INK if clear else "#9aa4ad", linewidth=2)
-        axes.plot(middle, y, "o", color=INK, markerfacecolor=INK if clear else "white", markersize=6, clip_on=False)
-    labels = [f"{a} − {b}\n{verdict(a, b, difference.verdict)}" for (a, b), difference in pairs]
+    """Draw the ratio of each two optimizers with its interval, which holds for all of them together."""
+    pairs = [pair for pair in found.differences if math.isfinite(pair.ratio.value)]
+    figure, axes = sheet(0.9 + 0.36 * max(len(pairs), 1))
+    axes.axvline(1, color=GREY, linewidth=1)
+    for y, pair in enumerate(pairs):
+        clear = pair.verdict in (family.FIRST_LESS, family.SECOND_LESS)
+        axes.hlines(y, pair.ratio.low, pair.ratio.high, color=INK if clear else "#9aa4ad", linewidth=2)
+        axes.plot(pair.ratio.value, y, "o", color=INK, markerfacecolor=INK if clear else "white", markersize=6)
+    labels = [f"{pair.first} / {pair.second}\n{pair.quantity}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), labels, size=8)
-    axes.set(xlim=(-edge, edge), ylim=(len(pairs) - 0.5, -0.5))
-    axes.set_xlabel("difference in steps to target", size=9)
+    axes.set(xscale="log", ylim=(len(pairs) - 0.5, -0.5))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(number))
+    axes.set_xlabel("ratio first / second", size=9)
     return figure
 
 
-def where(table: "pandas.DataFrame", **values: str | int) -> "pandas.DataFrame":
-    """Return the rows that have these values in the columns of these names."""
-    for name, value in values.items():
-        table = table[table[name] == value]  # pyright: ignore[reportAssignmentType]
-    return table
-
-
-def verdict(first: str, second: str, said: str, cost: str = "steps") -> str:
-    """Return the verdict of a comparison with the optimizers' names: 'adam takes fewer steps'."""
-    names = {comparison.FIRST_LESS: first, comparison.SECOND_LESS: second}
-    return f"{names[said]} takes fewer {cost}" if said in names else said
-
-
-def error(rows: "pandas.DataFrame", target: float) -> tuple[str, float]:
+def error(study: Study, rows: "pandas.DataFrame") -> tuple[str, float]:
     """The column of what the target is about, less being better, and the target in its terms."""
-    split = "validation" if "validation_loss" in rows else "train"
-    return (f"{split}_rmse", target) if f"{split}_rmse" in rows else (f"{split}_error", 1 - target)
+    score = score_of(study, rows)
+    return (
+        (score.replace("accuracy", "error"), 1 - study.target) if score.endswith("accuracy") else (score, study.target)
+    )
 
 
 def _scaling(found: Findings, cost: str) -> Figure:
@@ -215,10 +189,11 @@ def _scaling(found: Findings, cost: str) -> Figure:
 
 
 def _points(axes: Axes, own: "pandas.DataFrame", cost: str, name: str, shift: float, top: float) -> None:
-    """Medians with bars from the least to the greatest seed; a miss lies hollow on the line at the top."""
+    """Values with bars as their intervals; a miss lies hollow on the line at the top."""
     B, middle, low, high = (own[key].to_numpy(float) for key in ("batch_size", cost, f"{cost}_low", f"{cost}_high"))
     colour, marker = LOOKS[name]
-    some, met = np.isfinite(low), np.isfinite(middle)
+    met = np.isfinite(middle)
+    some = met & np.isfinite(low)
     axes.vlines(B[some] * shift, low[some], np.minimum(high[some], top), color=colour, linewidth=1, alpha=0.8)
     look = {"color": colour, "markersize": 6, "linestyle": "", "marker": marker, "zorder": 3}
     axes.plot(B[met] * shift, middle[met], markeredgecolor="white", markeredgewidth=0.6, **look)
@@ -236,7 +211,7 @@ def _finish(
 ) -> None:
     """Scale the axes of costs against B, and name the line of the misses where there are some."""
     batch_axes(panels, sizes)
-    missed = any(np.isinf(table[f"{cost}_high"]).any() for table in cells)
+    missed = any(np.isinf(table[cost]).any() for table in cells)
     least = min((_least(table, cost) for table in cells), default=1.0)
     panels[0].set_ylim(min(least, top / 3) / 1.5, top * (2.2 if missed else 0.9))
     log_y(panels, label)
@@ -260,15 +235,14 @@ def _least(cells: "pandas.DataFrame", cost: str) -> float:
 
 
 def _outcomes(tuned: "pandas.DataFrame") -> "pandas.DataFrame":
-    """What became of each point: reached if the median of its seeds is finite, else the most frequent status."""
+    """What became of each rate that was tried: reached if the median of its trials is finite, else what most did."""
     import pandas
 
     made = []
-    for key, trials in tuned.drop_duplicates("trial").groupby(["optimizer", "batch_size", "point"]):
-        name, batch_size, _ = key  # pyright: ignore[reportGeneralTypeIssues]
+    for key, trials in tuned.drop_duplicates("trial").groupby(["optimizer", "batch_size", "learning_rate"]):
+        name, batch_size, rate = key  # pyright: ignore[reportGeneralTypeIssues]
         reached = np.isfinite(np.median(trials["steps_to_target"].to_numpy(float)))
-        status = "REACHED" if reached else trials["status"].mode().iloc[0]
-        made.append((name, batch_size, trials["learning_rate"].iloc[0], status))
+        made.append((name, batch_size, rate, "REACHED" if reached else trials["status"].mode().iloc[0]))
     return pandas.DataFrame(made, columns=["optimizer", "batch_size", "learning_rate", "status"])
 
 

@@ -1,6 +1,6 @@
 """Studies side by side: which device finishes first, and whether the ranking of the optimizers changes with it.
 
-Invariant: what is compared asks the same; a change is said only where two devices' intervals contradict each other.
+Invariant: what is compared asks the same; a change is said only where two devices contradict each other.
 """
 
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlp_jax.analysis import comparison
-from mlp_jax.analysis.comparison import Difference
-from mlp_jax.report.answer import Cell, Table, of_text
-from mlp_jax.report.figures import verdict, where
-from mlp_jax.study.evidence import Findings, best_batch_sizes, interval, number
+from mlp_jax.analysis import family
+from mlp_jax.analysis.family import Pair
+from mlp_jax.report.listings import Cell, Table, of_text
+from mlp_jax.study.evidence import Findings, best_batch_sizes, seconds_apart, where
+from mlp_jax.study.summary import interval, number
 
 if TYPE_CHECKING:
     import pandas
@@ -33,17 +33,17 @@ class Spent(NamedTuple):
 
 
 def spent(rows: "pandas.DataFrame") -> Spent:
-    """Add up a study's clocks: a cell's trials run together, so the latest counts; winners run one after another."""
+    """Add up a study's clocks: the trials of a round run together, so the latest counts; winners run one by one."""
 
-    def last(phase: str, by: str) -> float:
+    def last(phase: str, by: list[str]) -> float:
         latest = where(rows, phase=phase).groupby(by)["training_seconds"].max()
         return float(np.sum(np.asarray(latest, float)))
 
-    return Spent(last("tuning", "cell"), last("winners", "trial"))
+    return Spent(last("tuning", ["cell", "round"]), last("winners", ["trial"]))
 
 
 def ranking(found: Findings) -> list[str]:
-    """Return the optimizers by median seconds to target, each at its best batch size; who misses has no rank."""
+    """Return the optimizers by their least seconds to target; one that misses the target has no rank."""
     least = {}
     for name in found.scaling:
         values = where(found.cells, optimizer=name)[COST].to_numpy(float)
@@ -52,10 +52,10 @@ def ranking(found: Findings) -> list[str]:
     return sorted(least, key=lambda name: least[name])
 
 
-def changes(found: Mapping[str, Findings]) -> list[tuple[str, str]]:
-    """Return the pairs of optimizers of which the first takes less on one device and the second on another."""
-    contradicted = {comparison.FIRST_LESS, comparison.SECOND_LESS}
-    return [pair for pair, by_label in _pairs(found).items() if contradicted <= {d.verdict for d in by_label.values()}]
+def changes(found: Mapping[str, Findings]) -> list[tuple[str, str, str]]:
+    """Return what was compared, and of which two optimizers one takes less on one device and the other on another."""
+    contradicted = {family.FIRST_LESS, family.SECOND_LESS}
+    return [what for what, by_label in _pairs(found).items() if contradicted <= {p.verdict for p in by_label.values()}]
 
 
 def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_same: bool) -> list[str]:
@@ -82,46 +82,47 @@ def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_
 
 
 def tables(found: Mapping[str, Findings]) -> list[Table]:
-    """Return the table of paired differences, a column for each study; none where there is nothing to pair."""
+    """Return the table of comparisons in seconds, a column for each study; none where there is nothing to compare."""
     pairs = _pairs(found)
     if not pairs:
         return []
-    rows = []
-    for (a, b), by_label in pairs.items():
-        shown = [_cell(a, b, by_label.get(label)) for label in found]
-        changed = "changes" if (a, b) in changes(found) else "no change found"
-        rows.append([of_text(f"{a} − {b}"), *shown, of_text(changed)])
-    note = "Seconds to target, each optimizer at its best batch size, paired by seed: median [95 % bootstrap interval]."
-    return [Table("Optimizers on each device", note, ["first − second", *found, "ranking"], rows)]
+    rows, changed = [], changes(found)
+    for (quantity, a, b), by_label in pairs.items():
+        shown = [_cell(by_label.get(label)) for label in found]
+        said = "changes" if (quantity, a, b) in changed else "no change found"
+        rows.append([of_text(quantity), of_text(f"{a} / {b}"), *shown, of_text(said)])
+    note = (
+        "Seconds to target at each batch size: ratio, with an interval that holds for all of a study’s together (95 %)."
+    )
+    return [Table("Optimizers on each device", note, ["what", "first / second", *found, "ranking"], rows)]
 
 
-def _pairs(found: Mapping[str, Findings]) -> dict[tuple[str, str], dict[str, Difference]]:
-    pairs: dict[tuple[str, str], dict[str, Difference]] = {}
+def _pairs(found: Mapping[str, Findings]) -> dict[tuple[str, str, str], dict[str, Pair]]:
+    pairs: dict[tuple[str, str, str], dict[str, Pair]] = {}
     for label, each in found.items():
-        for pair, by_cost in each.differences.items():
-            pairs.setdefault(pair, {})[label] = by_cost[COST]
+        for pair in seconds_apart(each):
+            pairs.setdefault((pair.quantity, pair.first, pair.second), {})[label] = pair
     return pairs
 
 
 def _ranked(found: Mapping[str, Findings]) -> str:
     rankings = {label: ", ".join(ranking(each)) or "none reached it" for label, each in found.items()}
     if len(set(rankings.values())) == 1:
-        text = f"By seconds to target the optimizers rank alike everywhere: {next(iter(rankings.values()))}"
+        text = f"By their least seconds to target the optimizers rank alike everywhere: {next(iter(rankings.values()))}"
     else:
         ranks = "; ".join(f"{names} on {label}" for label, names in rankings.items())
-        text = f"By seconds to target the optimizers rank {ranks}"
-    pairs = [f"{a} and {b}" for a, b in changes(found)]
+        text = f"By their least seconds to target the optimizers rank {ranks}"
+    pairs = [f"{a} and {b} in {quantity}" for quantity, a, b in changes(found)]
     said = f"the order of {', '.join(pairs)} changes with the device" if pairs else "no change is beyond the intervals"
     return f"{text}; {said}."
 
 
-def _cell(a: str, b: str, difference: Difference | None) -> Cell:
-    if difference is None:
+def _cell(pair: Pair | None) -> Cell:
+    if pair is None:
         return Cell("–", float("inf"))
-    words = verdict(a, b, difference.verdict, COST)
-    return Cell(
-        f"{interval(difference.estimate)}: {words}", float(np.nan_to_num(difference.estimate.value, nan=np.inf))
-    )
+    words = {family.FIRST_LESS: f"{pair.first} takes less", family.SECOND_LESS: f"{pair.second} takes less"}
+    said = words.get(pair.verdict, pair.verdict)
+    return Cell(f"{interval(pair.ratio)}: {said}", float(np.nan_to_num(pair.ratio.value, nan=np.inf)))
 
 
 def _took(seconds: Spent) -> str:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlp_jax import bench
-from mlp_jax.report.answer import Cell, Table, of_number, of_text
 from mlp_jax.report.figures import LOOKS
+from mlp_jax.report.listings import Cell, Table, of_number, of_text
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y
-from mlp_jax.study.evidence import number
+from mlp_jax.study.summary import number
 
 SAME = {  # what should be equal for two records to compare: field of the environment, by concern
     "Precision": ("x64", "matmul_precision"),

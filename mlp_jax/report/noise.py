@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter
 
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report.canvas import GREY, INK
-from mlp_jax.report.figures import LOOKS, where
+from mlp_jax.report.figures import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
-from mlp_jax.study.evidence import Findings, noise_scales
+from mlp_jax.study.evidence import Findings, noise_scales, where
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +43,8 @@ def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
             own = where(there, optimizer=name, batch_size=size).sort_values("step")
             if own.empty:
                 continue
-            axes.plot(own["step"], own["noise_scale"], color=shade, linewidth=1)
+            for _, run in own.groupby("trial"):
+                axes.plot(run["step"], run["noise_scale"], color=shade, linewidth=0.8)
             average = where(found.cells, optimizer=name, batch_size=size)["noise_scale"]
             _mark(axes, name, float(own["step"].iloc[-1]), float(average.iloc[0]))
         axes.set_xscale("log")
@@ -54,7 +55,7 @@ def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
     for axes, name in zip(panels, names):
         _band(axes, found.scaling[name].fit.b_crit, LOOKS[name][0])
     lines = [Line2D([], [], color=shade, label=f"B = {size:,}") for size, shade in shades.items()]
-    dot = Line2D([], [], marker="o", linestyle="", color=GREY, markersize=5, label="average over the run")
+    dot = Line2D([], [], marker="o", linestyle="", color=GREY, markersize=5, label="average of the runs")
     return legend(figure, [*lines, dot, Patch(color=GREY, alpha=0.3, label="B_crit")], 4)
 
 

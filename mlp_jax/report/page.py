@@ -3,6 +3,7 @@
 Invariant: the page says what is there, however little that is; nothing in it points out of the file.
 """
 
+import math
 import shlex
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,34 +13,45 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jinja2
 from matplotlib.figure import Figure
 
+from mlp_jax.analysis.crossing import Definition
 from mlp_jax.machine import files
-from mlp_jax.report import answer, canvas, figures, joined, machines, noise
+from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, responses
 from mlp_jax.report.machines import Machine
 from mlp_jax.study import plan, store, toml
-from mlp_jax.study.evidence import Findings, findings, to_json
+from mlp_jax.study.evidence import Findings, definition_of, findings
+from mlp_jax.study.summary import to_json
 
 if TYPE_CHECKING:
     import pandas
 
 CAPTIONS = {  # figure: title, what it shows
-    "steps": ("Steps to target", "Medians of the winners’ fresh seeds; bars go from the least to the greatest seed."),
+    "steps": ("Steps to target", "Where each cell is tuned best, with 95 % intervals."),
     "examples": ("Examples to target", "Steps × batch size. Level where scaling is perfect, rising beyond B_crit."),
-    "seconds": ("Seconds to target", "Training alone: without compilation, evaluation or start-up."),
-    "learning_rates": ("Best learning rate", "The winner’s, with the linear and the square-root rule as guides."),
-    "statuses": ("Every point that was tried", "Learning rate × batch size; a point counts as its median seed does."),
+    "seconds": (
+        "Seconds to target",
+        "Steps × this device’s time of a step: training alone, without compilation, evaluation or start-up.",
+    ),
+    "responses": (
+        "Every trial, and what was fitted",
+        "Each trial is a point with a seed of its own. The line is the fit, over the rates that it was fitted to, and "
+        "the large mark its bottom.",
+    ),
+    "definitions": (
+        "B_crit against the definition of its target",
+        "The same trials, read with easier targets, fewer looks and without smoothing. A reading is left out where the "
+        "line does not fit; the band is the 95 % interval by the study’s own definition.",
+    ),
+    "learning_rates": ("Best learning rate", "With 95 % intervals, and the linear and the square-root rule as guides."),
+    "statuses": ("Every rate that was tried", "Learning rate × batch size; a point counts as its median trial does."),
     "curves": ("Learning curves of the winners", "Median and range of the seeds; one that ended keeps its last value."),
     "noise_scale": (
         "Noise scale over training, and B_crit",
-        "trΣ/|G|² of the gradients over all training examples, in one run of each cell; the marks at the ends of the "
-        "runs are averages over the steps, and the bands are B_crit with its 95 % interval.",
-    ),
-    "profile": (
-        "Performance profile",
-        "How often an optimizer is within a factor τ of the best; the score is the mean up to 4.",
+        "trΣ/|G|² of the gradients over all training examples, in the runs of each cell’s fresh seeds; the marks at "
+        "their ends are averages weighed by progress, and the bands are B_crit with its 95 % interval.",
     ),
     "differences": (
         "Differences between optimizers",
-        "At the best batch size of each, paired by seed, with 95 % intervals.",
+        "Ratios with intervals that hold for all of them together; filled where Holm’s test tells the two apart.",
     ),
     **machines.CAPTIONS,
 }
@@ -53,25 +65,44 @@ class Entry(NamedTuple):
     study: plan.Study
     rows: "pandas.DataFrame"
     found: Findings | None
+    parts: "Parts"
     environment: dict[str, Any]
     damaged: list[str]
 
 
 class Parts(NamedTuple):
-    """How many parts of a study are there, and how many it will have: twice the number of its cells."""
+    """How many cells of a study are complete, and how many it has."""
 
-    tuned: int
-    won: int
+    done: int
     cells: int
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
-        return self.tuned == self.won == self.cells
+        return self.cells > 0 and self.done == self.cells
 
 
-def write(sources: Sequence[Path], out: Path) -> Path:
+class Reading(NamedTuple):
+    """What a report reads otherwise than the study: another target, or its first crossing; None as the study has it."""
+
+    target: float | None = None
+    first_crossing: bool = False
+
+    def of(self, study: plan.Study, rows: "pandas.DataFrame") -> Definition:
+        """Return the definition of steps to target."""
+        own = definition_of(study, rows)
+        target = own.target if self.target is None else self.target
+        return own._replace(target=target, smoothing=1.0 if self.first_crossing else own.smoothing)
+
+
+AS_ASKED = Reading()
+
+
+def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED) -> Path:
     """Write the page about directories of studies and records of machines to `out`, its figures to `figures/` beside.
+
+    Args:
+        reading: how steps to target are read from the trials' histories.
 
     Raises:
         ValueError: what is named is no study or record of ours, of this version; `out` does not end in .html.
@@ -83,7 +114,7 @@ def write(sources: Sequence[Path], out: Path) -> Path:
         raise ValueError(f"--out {out} is no page; name a file that ends in .html")
     asked = list(dict.fromkeys(map(Path, sources)))
     measured = machines.read([path for path in asked if path.is_file()])
-    entries = _labelled([_read(path) for path in asked if not path.is_file()])
+    entries = _labelled([_read(path, reading) for path in asked if not path.is_file()])
     files.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
@@ -95,19 +126,18 @@ def write(sources: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def summary(directory: Path) -> dict[str, Any]:
+def summary(directory: Path, reading: Reading = AS_ASKED) -> dict[str, Any]:
     """Return what the page says about one study as plain values; without a winner, only how far it is."""
-    entry = _read(Path(directory))
-    there = parts(entry)
-    counts = {"tuned": there.tuned, "won": there.won, "of": there.cells}
-    progress = {"study": str(directory), "complete": there.complete, "parts": counts}
+    entry = _read(Path(directory), reading)
+    counts = {"complete": entry.parts.done, "of": entry.parts.cells}
+    progress = {"study": str(directory), "complete": entry.parts.complete, "cells_done": counts}
     return progress | (to_json(entry.found) if entry.found else {})
 
 
-def summaries(sources: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+def summaries(sources: Sequence[Path], reading: Reading = AS_ASKED) -> dict[str, list[dict[str, Any]]]:
     """Return what the page says about each study and each machine as plain values."""
     measured = machines.read([path for path in sources if path.is_file()])
-    studies = [summary(path) for path in sources if not path.is_file()]
+    studies = [summary(path, reading) for path in sources if not path.is_file()]
     return {"studies": studies, "machines": [machines.summary(each) for each in measured]}
 
 
@@ -127,20 +157,11 @@ def _asked(entries: Sequence[Entry]) -> list[str]:
     return sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"})
 
 
-def parts(entry: Entry) -> Parts:
-    """Count the parts of a study that are there."""
-    done = {phase: len(set(figures.where(entry.rows, phase=phase)["cell"])) for phase in _phases(entry.rows)}
-    sizes = {size for size in entry.study.batch_sizes if size != "full"}
-    if "full" in entry.study.batch_sizes:
-        sizes.add(_examples(entry.rows))
-    return Parts(done.get("tuning", 0), done.get("winners", 0), len(sizes) * len(entry.study.optimizers))
-
-
-def _read(directory: Path) -> Entry:
+def _read(directory: Path, reading: Reading) -> Entry:
     study = store.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows = store.read_study(directory)
+        rows, done, cells = store.read_all(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     damaged = [str(each.message) for each in caught if "is damaged" in str(each.message)]
@@ -148,8 +169,8 @@ def _read(directory: Path) -> Entry:
         environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
         environment, damaged = {}, [*damaged, str(error)]
-    found = findings(rows) if "winners" in _phases(rows) else None
-    return Entry(directory.name, directory, study, rows, found, environment, damaged)
+    found = findings(rows, study, reading.of(study, rows)) if "winners" in _phases(rows) else None
+    return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged)
 
 
 def _phases(rows: "pandas.DataFrame") -> set[str]:
@@ -182,7 +203,7 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[di
     """What stands above the studies: several of them side by side, and machines."""
     blocks, found = [], {entry.label: entry.found for entry in entries if entry.found}
     if len(found) > 1:
-        spent = {entry.label: joined.spent(entry.rows) for entry in entries if parts(entry).complete}
+        spent = {entry.label: joined.spent(entry.rows) for entry in entries if entry.parts.complete}
         said = joined.sentences(found, spent, asks_same=not _asked(entries))
         shown = [_shown("seconds", figures.seconds(found), "joined-", out)]
         blocks.append({"title": "Seconds to target, study by study", "sentences": said, "figures": shown})
@@ -197,16 +218,17 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[di
 def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     """Everything that the template says about one study."""
     study, found, rows = entry.study, entry.found, entry.rows
-    section = {"label": entry.label, "study": study, "parts": parts(entry), "damaged": entry.damaged}
+    section = {"label": entry.label, "study": study, "parts": entry.parts, "damaged": entry.damaged}
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
     section |= {"max_steps": answer.max_steps(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": machines.device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
-    section |= {"answer": [], "missed": "", "tables": []}
+    section |= {"answer": [], "missed": "", "tables": [], "defined": ""}
     if found:
         section["answer"], section["missed"] = answer.sentences(study, found, rows), answer.missed(found)
-        section["tables"] = answer.tables(study, found)
+        section["tables"] = listings.tables(study, found)
+        section["defined"] = answer.defined(found)
     return section
 
 
@@ -216,6 +238,9 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "steps", figures.steps(found)
         yield "examples", figures.examples(found)
         yield "seconds", figures.seconds({entry.label: found})
+        if responses.fitted(found):
+            yield "responses", responses.responses(found, rows)
+            yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
     if "tuning" in _phases(rows):
         yield "statuses", figures.statuses(rows)
@@ -223,8 +248,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "curves", figures.curves(entry.study, rows)
         if noise.measured(found):
             yield "noise_scale", noise.noise_scale(found, rows)
-        if answer.compared(found):
-            yield "profile", figures.profile(found)
+        if any(math.isfinite(pair.ratio.value) for pair in found.differences):
             yield "differences", figures.differences(found)
 
 

@@ -1,27 +1,35 @@
-"""The cells that a study consists of, one for each optimizer and batch size, and the jobs that each is.
+"""The cells that a study consists of, one for each optimizer and batch size.
 
-Invariant: every cell has the same number of seeds and of points (but one point where nothing is free, and of a grid as
-many as fit), and trials of one seed start from the same weights and see the same order of the data, whatever the
-optimizer.
+Invariant: a cell is decided by the study, the cell's optimizer and batch size, and the data's content; whether the
+study has other cells too, or more rounds, changes nothing in it.
 """
 
-import dataclasses
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from mlp_jax.data import Dataset
-from mlp_jax.study import spaces
-from mlp_jax.study.plan import MOST, Study, digest
+from mlp_jax.study.plan import ROUNDS, Study, digest, identity
+from mlp_jax.study.spaces import Space
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
-FRESH = MOST  # the winners' seeds begin here, away from those of the tuning
+SPARE = 4  # a trial may take so many times the steps in which another met the target, and no more
+
+
+class Facts(NamedTuple):
+    """What a study must know of its data to say what its cells are: content, training examples, and the score's name.
+
+    `classes` is 0 for a regression.
+    """
+
+    fingerprint: str
+    examples: int
+    score: str
 
 
 class StudyCell(NamedTuple):
-    """All points and seeds of one optimizer at one batch size.
+    """One optimizer at one batch size. `budget` is the number of steps within which the target must first be met.
 
     `id` is a hash of everything that decides its results, the content of the data among it, but not where they lie.
     """
@@ -29,61 +37,59 @@ class StudyCell(NamedTuple):
     id: str
     optimizer: str
     batch_size: int
+    budget: int
     config: Config
-    points: dict[str, np.ndarray]
-    seeds: tuple[int, ...]
-
-
-class Job(NamedTuple):
-    """What must be made of a cell: its tuning, or the runs alone of the `point` that won there.
-
-    With `noise_scale` the first of these runs measures it.
-    """
-
-    cell: StudyCell
-    point: int | None = None
-    noise_scale: bool = False
+    space: dict[str, Space]
 
     @property
-    def phase(self) -> str:
-        """Where the store keeps the part that this job makes."""
-        return "tuning" if self.point is None else "winners"
-
-    @property
-    def name(self) -> str:
-        """What the store calls the part that this job makes."""
-        return self.cell.id if self.point is None else f"{self.cell.id}-{self.point}{'-noise' * self.noise_scale}"
+    def free(self) -> list[str]:
+        """The hyper-parameters that are searched."""
+        return [name for name, space in self.space.items() if len(space.choices) != 1]
 
 
-def of(study: Study, dataset: Dataset) -> Iterator[StudyCell]:
-    """Yield the cells of a study, large batches, the quickest, first: a whole picture shows early.
+def facts(study: Study, dataset: Dataset) -> Facts:
+    """Return the facts of the study's data."""
+    config = _config(study, study.optimizers[0], 1, 1)
+    return Facts(dataset.fingerprint, len(dataset.train.y), configs.score(config, dataset))
 
-    Raises:
-        ValueError: a batch size is larger than the number of training examples.
-    """
-    n, data = len(dataset.train.y), dataset.fingerprint
-    max_steps = {n if size == "full" else size: study.max_steps_at(size) for size in study.batch_sizes}
+
+def check(study: Study, dataset: Dataset) -> None:
+    """Raise a ValueError unless every cell of the study fits its data."""
+    for cell in of(study, facts(study, dataset)):
+        configs.make_cell(cell.config, dataset)
+
+
+def of(study: Study, data: Facts) -> Iterator[StudyCell]:
+    """Yield the cells of a study, large batches, the quickest, first: a whole picture shows early."""
+    max_steps = {data.examples if size == "full" else size: study.max_steps_at(size) for size in study.batch_sizes}
     for batch_size in sorted(max_steps, reverse=True):
+        epochs = math.ceil(study.max_epochs * data.examples / batch_size)
+        budget = max(1, min(max_steps[batch_size], epochs))
         for optimizer in study.optimizers:
-            config = dataclasses.replace(
-                study.workload,
-                optimizer=optimizer,
-                batch_size=batch_size,
-                schedule="constant",
-                steps=max_steps[batch_size],
-                epochs=study.max_epochs,
-                stop_at=study.target,
-                evaluations=study.evaluations,
-                spacing="log",
-            )
-            configs.make_cell(config, dataset)
-            yield _cell(study, config, data)
+            config = _config(study, optimizer, batch_size, budget)
+            asked = {"config": _decisive(config), "data": data.fingerprint, "protocol": study.protocol}
+            asked |= {"space": identity(study)["spaces"][optimizer], "method": study.method, "seed": study.seed}
+            if study.method != ROUNDS:
+                asked |= {"points": study.points, "seeds": study.seeds, "racing": study.racing}
+            yield StudyCell(digest(asked), optimizer, batch_size, budget, config, dict(study.spaces[optimizer]))
 
 
-def _cell(study: Study, config: Config, data: str) -> StudyCell:
-    points = spaces.points(study.spaces[config.optimizer], study.points, study.method, study.search_seed)
-    seeds = tuple(range(study.seeds))
-    kept = {k: v for k, v in configs.to_dict(config).items() if k not in ("data_dir", "noise_scale")}
-    asked = {"config": kept, "data": data, "points": {k: v.tolist() for k, v in points.items()}, "seeds": seeds}
-    asked |= {"racing": study.racing, "protocol": study.protocol}
-    return StudyCell(digest(asked), config.optimizer, config.batch_size, config, points, seeds)  # pyright: ignore[reportArgumentType]
+def _config(study: Study, optimizer: str, batch_size: int, budget: int) -> Config:
+    from dataclasses import replace
+
+    return replace(
+        study.workload,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        schedule="constant",
+        steps=SPARE * budget,
+        stop_at=study.target,
+        stop_metric=study.target_metric,
+        stop_smoothing=study.smoothing,
+        evaluations=study.evaluations,
+        spacing="log",
+    )
+
+
+def _decisive(config: Config) -> dict:
+    return {k: v for k, v in configs.to_dict(config).items() if k not in ("data_dir", "noise_scale")}

@@ -16,26 +16,29 @@ from mlp_jax.checks import Count, Domain, Positive, Steps, choose, whole
 from mlp_jax.optimizers import Hyperparameter
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
-from mlp_jax.training.config import Config
+from mlp_jax.training.config import Config, Smoothing
 from mlp_jax.training.config import from_dict as config_from_dict
 from mlp_jax.training.config import to_dict as config_to_dict
 
 MOST = 1_000_000  # points, seeds, evaluations: the winners' seeds begin there
-PROTOCOL = "1.0"  # results compare within one MAJOR.MINOR
+PROTOCOL = "2.0"  # results compare within one MAJOR.MINOR
+ROUNDS = "rounds"
+GROWS = ("optimizers", "batch_sizes", "spaces", "rounds", "fresh_seeds", "max_steps", "noise_scale")
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 OWNED = (  # fields of Config that the study fills in
-    "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "evaluations", "spacing",
-    "evaluate_on", "noise_scale",
+    "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "stop_metric",
+    "stop_smoothing", "evaluations", "spacing", "evaluate_on", "noise_scale",
     *optimizers.OWN,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Batch sizes × optimizers on one workload, each cell tuned over the same number of points.
+    """Batch sizes × optimizers on one workload, each cell tuned with the same number of trials.
 
     `workload` says data, network, loss and regularisation; what the study itself decides (see OWNED) must be left at
-    its default there. The budget of a cell is `max_steps` or `max_epochs`, whichever ends first.
+    its default there. `max_steps` and `max_epochs`, whichever ends first, are the budget to meet the target for the
+    first time; what follows from there has four times the steps that this took.
 
     Raises:
         ValueError: a value is not allowed.
@@ -46,29 +49,40 @@ class Study:
     batch_sizes: tuple[Count | Literal["full"], ...] = (1, 8, 64, 512, "full")
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone."""
-    method: str = "halton"
+    method: str = "rounds"
+    """rounds: each trial a point and a seed of its own, round after round closer to the best; or a search (halton,
+    sobol, grid) of `points`, each with the same `seeds`."""
+    rounds: Count = 3
+    """Number of rounds of 6 trials that follow the first 10."""
     points: Count = 8
-    """Number of points of each cell."""
+    """Number of points of each cell, of a search."""
     seeds: Count = 3
-    """Number of seeds of each point."""
+    """Number of seeds of each point, of a search."""
     fresh_seeds: Count = 5
-    """Number of seeds that the winner of each cell is run with, alone."""
-    max_steps: Steps | Mapping[str, Steps] = 20_000
+    """Number of seeds that the winner of each cell is run with: for seconds, test results and curves."""
+    max_steps: Steps | Mapping[str, Steps] = 40_000
     """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
-    max_epochs: Positive = 150.0
+    max_epochs: Positive = 300.0
     target: Metric = 0.95
-    """Validation accuracy to reach (regression: RMSE)."""
-    evaluations: Count = 60
-    """Number of evaluations of each trial, log-spaced."""
+    """What to reach on the validation examples."""
+    target_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
+    """What the target is about; auto: the accuracy, or the RMSE of a regression."""
+    smoothing: Smoothing = 1.25
+    """The target is met at step k when all evaluations since step k/smoothing, at least five, meet it together; with
+    1, when the one there does (first crossing)."""
+    evaluations: Count = 240
+    """Number of evaluations of each trial, log-spaced over the last three decades of its steps."""
     noise_scale: bool = False
-    """Measure the gradient noise scale too, in the first winner's run of each cell."""
+    """Measure the gradient noise scale too, in the winners' runs."""
     racing: Annotated[int, whole(2)] | None = None
-    search_seed: Annotated[int, whole(0)] = 0
+    """Keep the best of every so many points of a search at each rung."""
+    seed: Annotated[int, whole(0)] = 0
+    """All that is random in the study follows from it: rates, and every trial's weights and order of examples."""
     protocol: str = PROTOCOL
 
     def __post_init__(self) -> None:
         checks.fields(self, batch_sizes="batch size", max_steps="max_steps of batch size", spaces="the space of")
-        for name in ("points", "seeds", "fresh_seeds", "evaluations"):
+        for name in ("rounds", "points", "seeds", "fresh_seeds", "evaluations"):
             if getattr(self, name) > MOST:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not allowed; give at most {MOST:,}")
         for name in ("optimizers", "batch_sizes"):
@@ -78,7 +92,9 @@ class Study:
         check_protocol(self.protocol, "the study")
         if not self.optimizers or not self.batch_sizes:
             raise ValueError("a study needs optimizers and batch sizes; give at least one of each")
-        choose("method", self.method, spaces.METHODS)
+        choose("method", self.method, (ROUNDS, *spaces.METHODS))
+        if self.racing is not None and self.method == ROUNDS:
+            raise ValueError("racing is for a search of points; choose method halton, sobol or grid, or leave it out")
         if unknown := sorted(set(self.spaces) - set(self.optimizers)):
             raise ValueError(
                 f"there is a space for {unknown[0]!r}, which is not among the optimizers; drop it or add it"
@@ -166,6 +182,40 @@ def from_dict(fields: Mapping[str, Any]) -> Study:
             for optimizer, of_optimizer in given.items()
         }
     return checks.build(Study, "the study", values)
+
+
+def grown(before: Study, asked: Study) -> Study:
+    """Return the study that holds all of a study that is there and all that is asked of it now.
+
+    Optimizers and batch sizes are added to those there; rounds and fresh seeds are the larger of both.
+
+    Raises:
+        ValueError: what is asked contradicts what is there, and so is another study.
+    """
+    there, given = identity(before), identity(asked)
+    same = sorted(set(there) - set(GROWS))
+    differ = [(name, there[name], given[name]) for name in same if there[name] != given[name]]
+    for name in ("spaces", "max_steps"):
+        old, new = ({"all": each} if not isinstance(each, Mapping) else each for each in (there[name], given[name]))
+        differ += [
+            (f"{name} of {key}", old[key], new[key]) for key in sorted(old.keys() & new.keys()) if old[key] != new[key]
+        ]
+        if ("all" in old) != ("all" in new):
+            differ.append((name, there[name], given[name]))
+    if differ:
+        name, old, new = differ[0]
+        raise ValueError(f"another study ({name} {old!r} there, {new!r} here)")
+    steps = asked.max_steps if isinstance(before.max_steps, int) else before.max_steps | asked.max_steps  # pyright: ignore[reportOperatorIssue]
+    return dataclasses.replace(
+        before,
+        optimizers=(*before.optimizers, *asked.optimizers),
+        batch_sizes=(*before.batch_sizes, *asked.batch_sizes),
+        spaces={**asked.spaces, **before.spaces},
+        rounds=max(before.rounds, asked.rounds),
+        fresh_seeds=max(before.fresh_seeds, asked.fresh_seeds),
+        max_steps=steps,
+        noise_scale=before.noise_scale or asked.noise_scale,
+    )
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:

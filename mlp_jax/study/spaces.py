@@ -45,7 +45,7 @@ class Space:
             raise ValueError(f"a {self.scale} scale can't go from {self.low!r} to {self.high!r}")
 
     @property
-    def ends(self) -> tuple[float, ...]:
+    def ends(self) -> tuple[float, float]:
         """The least and the largest value."""
         if self.low is None or self.high is None:
             return min(self.choices), max(self.choices)

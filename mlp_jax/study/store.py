@@ -1,23 +1,26 @@
-"""What a study leaves on disk: study.json, environment.json, and a Parquet part for each job that is done.
+"""What a study leaves on disk: study.json, data.json, environment.json, and a Parquet part for each job that is done.
 
-Invariant: a part is named by the hash of what it holds, written under a temporary name and renamed; it is there whole
-or not at all, and is never changed. A process makes a part only while it holds the claim to it. So a study resumes by
-looking at which parts exist, and several processes may work on one directory.
+Invariant: a part is named by the hash of what was asked, written under a temporary name and renamed; it is there whole
+or not at all, and is never changed. A process makes a part only while it holds the claim to it. So a study resumes and
+grows by looking at which parts exist, and several processes may work on one directory. What counts are the parts that
+the study's protocol names, from its first job on: no other file in its folders is ever read.
 """
 
 import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from mlp_jax.machine import environment, files
-from mlp_jax.study.cells import Job
-from mlp_jax.study.plan import Study, check_protocol, from_dict, identity, to_dict
+from mlp_jax.study import cells, protocol
+from mlp_jax.study.cells import Facts, StudyCell
+from mlp_jax.study.plan import Study, check_protocol, from_dict, grown, to_dict
+from mlp_jax.study.protocol import Job
 
 if TYPE_CHECKING:
     import pandas
@@ -29,65 +32,80 @@ PASSING = (".partial", ".lock")  # what a process that was killed may leave
 class Store:
     """The directory of one study; `describe` says where its parts are made, and is asked once.
 
+    `study` is what is there and what is asked now, together: a study grows.
+
     Raises:
-        ValueError: the path is a file, holds something else, another study, or one of another protocol version.
+        ValueError: the path is a file, holds something else, a study that contradicts this one, or one of another
+            protocol version.
         OSError: it can't be written.
     """
 
     def __init__(
-        self, directory: Path, study: Study, describe: Callable[[], dict[str, Any]] = environment.describe
+        self, directory: Path, study: Study, data: Facts, describe: Callable[[], dict[str, Any]] = environment.describe
     ) -> None:
-        self.directory = directory
+        self.directory, self.study, self.data = directory, study, data
         self._claims: dict[Path, _Lock] = {}
+        self._ends: dict[Path, pandas.DataFrame] = {}  # of the parts that were read, how each trial ended
+        self._following: dict[str, Job] = {}
         if directory.exists():
-            _check(directory, study)
+            self.study = _joined(directory, study, data)
         files.make_folder(directory)
-        lock, names = directory / "study.lock", ("study.json", "environment.json")
-        if lock.exists() or not all((directory / name).exists() for name in names):
+        lock, names = directory / "study.lock", ("study.json", "data.json", "environment.json")
+        whole = all((directory / name).exists() for name in names) and read_plan(directory) == self.study
+        if lock.exists() or not whole:
             with contextlib.closing(_Lock(lock)):
-                _check(directory, study)  # another process may have been quicker
-                self._name(study, describe)
+                self.study = _joined(directory, study, data)  # another process may have been quicker
+                self._name(describe)
         for phase in PHASES:
             files.make_folder(directory / phase)
 
-    def check_cells(self, cells: Iterable[str]) -> None:
-        """Raise a ValueError if a part of another cell than these is there."""
-        names = {path.stem.partition("-")[0] for phase in PHASES for path in (self.directory / phase).glob("*.parquet")}
-        if names - set(cells):
-            raise ValueError(
-                f"--out {self.directory} holds cells that this study does not have: its data have changed, or the "
-                "version of mlp_jax has; name another directory"
-            )
-
-    def claimed(
-        self, jobs: Iterable[Job], interrupted: Callable[[], bool] = lambda: False, at_once: int = 1
-    ) -> Iterator[Job | None]:
+    def claimed(self, interrupted: Callable[[], bool] = lambda: False, at_once: int = 1) -> Iterator[Job | None]:
         """Yield each job whose part is missing, while its claim is held; end when no part is missing.
 
-        No other process makes a part that is claimed. The claim ends when `write` has kept the part, with `let_go`, and
-        with this process, however that ends. Whenever `at_once` claims are held, or other processes hold those that are
-        left, None is yielded: wait a little, then ask again.
+        The cells come in their order, and of each the next job as soon as those before it are made. No other process
+        makes a part that is claimed. The claim ends when `write` has kept the part, with `let_go`, and with this
+        process, however that ends. Whenever `at_once` claims are held, or nothing can be claimed now, None is yielded:
+        wait a little, then ask again.
         """
-        left, given = list(jobs), set()
+        left = list(cells.of(self.study, self.data))
         while left and not interrupted():
-            before = len(given)
-            for job in list(left):
-                path = self._path(job)
-                if path in self._claims:
-                    continue
-                while not (stop := interrupted()) and len(self._claims) >= at_once:
-                    yield None
-                if stop:
-                    return
-                there = path in given or _load(path)[0] is not None
-                # a lock beside a part is what a process left that was killed: to claim the part removes it
-                if (not there or path.with_suffix(".lock").exists()) and self._claim(path):
-                    given.add(path)
-                    yield job
-                elif there:
-                    left.remove(job)
-            if left and len(given) == before:
-                yield None
+            job = None
+            if len(self._claims) < at_once:
+                for cell in list(left):
+                    following = self.following(cell)
+                    if following is None:
+                        left.remove(cell)
+                    elif self._path(following) not in self._claims and self._claim(self._path(following)):
+                        job = following
+                        break
+            if left:
+                yield job
+
+    def following(self, cell: StudyCell) -> Job | None:
+        """Return the first job of a cell whose part is missing or damaged; None when the cell is complete."""
+        job = self._following.get(cell.id)
+        if job is None or self._path(job).exists():
+            job = None
+            for job in protocol.jobs(self.study, cell, self.data.score, self._ended):  # noqa: B007
+                pass
+            if job is not None and self._ended(job) is not None:
+                job = None
+            if job is not None:
+                self._following[cell.id] = job
+        return job
+
+    def _ended(self, job: Job) -> "pandas.DataFrame | None":
+        """Return how the trials of a job ended, None if its part is not there."""
+        path = self._path(job)
+        if path not in self._ends or not path.exists():
+            self._ends.pop(path, None)
+            rows = _load(path)[0]
+            if rows is None:
+                return None
+            if path.with_suffix(".lock").exists():  # left by a process that was killed: to claim the part removes it
+                self._claim(path)
+            self._ends[path] = protocol.last_rows(rows)
+        return self._ends[path]
 
     def read(self, job: Job) -> "pandas.DataFrame | None":
         """Return the part that a job makes; None if it is missing, or damaged, with a warning."""
@@ -115,7 +133,7 @@ class Store:
             self._release(path)
 
     def _path(self, job: Job) -> Path:
-        return self.directory / job.phase / f"{job.name}.parquet"
+        return part_of(self.directory, job)
 
     def _claim(self, path: Path) -> bool:
         """Claim a part unless another process does; then look again, for it may have been made in the meantime."""
@@ -141,11 +159,12 @@ class Store:
                 work.rmdir()
             _remove_partials(path)
 
-    def _name(self, study: Study, describe: Callable[[], dict[str, Any]]) -> None:
+    def _name(self, describe: Callable[[], dict[str, Any]]) -> None:
         # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
-        for name, value in (("study.json", lambda: to_dict(study)), ("environment.json", describe)):
+        of_study = ("study.json", lambda: to_dict(self.study))
+        for name, value in (of_study, ("data.json", self.data._asdict), ("environment.json", describe)):
             path = self.directory / name
-            if not path.exists():
+            if name == "study.json" or not path.exists():
                 text = json.dumps(value(), indent=2) + "\n"
                 files.replace(path, lambda partial, text=text: partial.write_text(text))
             _remove_partials(path)
@@ -175,10 +194,18 @@ class _Lock:
         self.lock.release()
 
 
+class Read(NamedTuple):
+    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun."""
+
+    rows: "pandas.DataFrame"
+    complete: int
+    cells: int
+
+
 def read_study(directory: Path | str) -> "pandas.DataFrame":
     """Return all that a study has found so far: a row per trial and evaluation.
 
-    Columns: phase (tuning, winners), cell, trial, optimizer, batch_size, point, seed, one for each hyper-parameter,
+    Columns: phase (tuning, winners), cell, round, trial, optimizer, batch_size, seed, one for each hyper-parameter,
     step, examples, epoch, training_seconds, split metrics, noise_trace, noise_squared_norm and noise_scale where the
     study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
     failed, steps, steps_to_target, and for winners the test metrics at its end.
@@ -186,13 +213,55 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
     Raises:
         ValueError: there is no study.
     """
+    return read_all(Path(directory)).rows
+
+
+def read_all(directory: Path) -> Read:
+    """Return what a study holds, from the first job of each cell to the first that is missing.
+
+    Raises:
+        ValueError: there is no study.
+    """
     import pandas
 
-    directory = Path(directory)
-    read_plan(directory)
-    parts = [read_part(path) for phase in PHASES for path in sorted((directory / phase).glob("*.parquet"))]
-    there = [part for part in parts if part is not None]
-    return pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
+    study, parts = read_plan(directory), {}
+    if not (directory / "data.json").exists():
+        return Read(pandas.DataFrame(), 0, 0)
+
+    def read(job: Job) -> "pandas.DataFrame | None":
+        path = part_of(directory, job)
+        if path not in parts:
+            parts[path] = read_part(path)
+        return parts[path]
+
+    data, complete = read_facts(directory), 0
+    every = list(cells.of(study, data))
+    for cell in every:
+        *_, last = protocol.jobs(study, cell, data.score, read)
+        complete += read(last) is not None
+    there = [part for path, part in parts.items() if part is not None]
+    rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
+    return Read(rows, complete, len(every))
+
+
+def part_of(directory: Path, job: Job) -> Path:
+    """Return where the part lies that a job makes."""
+    return directory / job.phase / f"{job.name}.parquet"
+
+
+def read_facts(directory: Path) -> Facts:
+    """Return what a study knows of its data.
+
+    Raises:
+        ValueError: data.json does not say it.
+    """
+    fields = files.read_json(directory, "data.json", "study")
+    try:
+        return Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory / 'data.json'} does not describe a study's data; name another directory"
+        ) from error
 
 
 def read_plan(directory: Path) -> Study:
@@ -237,16 +306,18 @@ def _remove_partials(path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _check(directory: Path, study: Study) -> None:
+def _joined(directory: Path, study: Study, data: Facts) -> Study:
+    """Return the study that a directory holds, grown by what is asked now; `study` itself in an empty one."""
     if not directory.is_dir():
         raise ValueError(f"--out {directory} is a file; name a directory")
     if all(entry.suffix in PASSING for entry in directory.iterdir()):
-        return
-    found: dict[str, Any] = identity(read_plan(directory))
-    given = json.loads(json.dumps(identity(study)))
-    if names := sorted(name for name in found.keys() | given.keys() if found.get(name) != given.get(name)):
-        name = names[0]
-        raise ValueError(
-            f"--out {directory} holds another study ({name} {found.get(name)!r} there, {given.get(name)!r} here); "
-            "name another directory"
-        )
+        return study
+    try:
+        whole = grown(read_plan(directory), study)
+    except ValueError as error:
+        if not str(error).startswith("another study"):
+            raise
+        raise ValueError(f"--out {directory} holds {error}; name another directory") from error
+    if (directory / "data.json").exists() and read_facts(directory) != data:
+        raise ValueError(f"--out {directory} holds a study of other data: they have changed; name another directory")
+    return whole

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices
 from mlp_jax.study import cells, execute
-from mlp_jax.study.cells import Job, StudyCell
+from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.execute import Outcome
 from mlp_jax.study.job import compile_ahead, make
 from mlp_jax.study.plan import Study
+from mlp_jax.study.protocol import Job
 from mlp_jax.study.store import Store
 from mlp_jax.training.trials import Progress
 
@@ -51,13 +52,13 @@ def run(
     def place(
         jobs: Iterator[Job | None], dataset: Dataset, store: Store
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
-        with _compiler(list(cells.of(study, dataset)), dataset, mesh) as compile_behind:
+        with _compiler(list(cells.of(store.study, store.data)), dataset, mesh) as compile_behind:
             for job in jobs:
                 if job is None:
                     time.sleep(POLL)  # others make all that is missing; should one die, its part is free again
                     continue
                 compile_behind(job)
-                rows = make(study, job, dataset, progress, interrupted, mesh, store.work(job))
+                rows = make(job, dataset, progress, interrupted, mesh, store.work(job))
                 if rows is None:
                     return
                 yield job, rows

@@ -19,13 +19,14 @@ import jax
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices, hosts
 from mlp_jax.study import cells, execute
-from mlp_jax.study.cells import Job
+from mlp_jax.study.cells import Facts, StudyCell
 from mlp_jax.study.execute import Outcome
 from mlp_jax.study.job import make
-from mlp_jax.study.plan import Study
+from mlp_jax.study.plan import Study, from_dict, to_dict
+from mlp_jax.study.protocol import Job
 from mlp_jax.study.store import Store
 from mlp_jax.training import config
-from mlp_jax.training.trials import Progress
+from mlp_jax.training.trials import Cutoff, Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -61,10 +62,10 @@ def run(
 
 
 class _Share:
-    """What one process does of a study, phase after phase.
+    """What one process does of a study.
 
-    In each phase process 0 leaves messages that are numbered from 0: a job in each, and at last, for each process, how
-    the phase has ended. Who is free takes the next number.
+    Process 0 leaves messages that are numbered from 0: a job in each, and at last, for each process, how the study has
+    ended. Who is free takes the next number.
     """
 
     def __init__(
@@ -75,27 +76,23 @@ class _Share:
         mesh: tuple[int, int] | None,
     ) -> None:
         self.study, self.progress, self.stopped, self.mesh = study, progress, stopped, mesh
-        self.phase, self.made = 0, 0
 
     def lead(self, out: Path) -> Outcome:
         """Run the study with all processes."""
         at_once = AHEAD * hosts.count()
-        outcome = execute.run(self.study, out, self.place, interrupted=self.stopped, at_once=at_once)
-        self.phase += 1
-        self.end([], outcome.complete)
-        return outcome
+        return execute.run(self.study, out, self.place, interrupted=self.stopped, at_once=at_once)
 
     def place(
         self, jobs: Iterator[Job | None], dataset: Dataset, store: Store
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
-        """Hand out the jobs of a phase and yield the rows that come; a thread makes some of them here."""
-        self.phase += 1
+        """Hand out the jobs and yield the rows that come; a thread makes some of them here."""
+        hosts.send("grown", json.dumps([to_dict(store.study), store.data]).encode())
         given: list[Job] = []
         over = threading.Event()
         stopped = lambda: over.is_set() or self.stopped()
 
         def arrived() -> Iterator[tuple[Job, "pandas.DataFrame"]]:
-            for number, rows in hosts.receive_all(f"rows/{self.phase}/"):
+            for number, rows in hosts.receive_all("rows/"):
                 yield given[int(number)], _from_bytes(rows)
 
         with ThreadPoolExecutor(1) as threads:
@@ -112,54 +109,52 @@ class _Share:
                         own.result()  # raises what has stopped it
             finally:
                 over.set()
-                self.end(given)
+                self.end(len(given))
         own.result()
         yield from arrived()  # when it is interrupted
 
     def follow(self) -> Outcome:
         """Make some of what process 0 hands out, until it says how the study has ended."""
-        dataset, complete = config.load_data(self.study.workload), None
-        while complete is None:
-            self.phase += 1
-            complete = self.work(dataset, self.stopped)
-        return Outcome(complete, self.made)
+        return self.work(config.load_data(self.study.workload), self.stopped)
 
     def work(
         self, dataset: Dataset, stopped: Callable[[], bool], directory: Callable[[Job], Path | None] = lambda _: None
-    ) -> bool | None:
-        """Take jobs of a phase and send their rows; return whether the study is complete, None while it goes on."""
-        mine, known = 0, {cell.id: cell for cell in cells.of(self.study, dataset)}
+    ) -> Outcome:
+        """Take jobs and send their rows until there are no more."""
+        study, facts = json.loads(hosts.receive("grown"))
+        if cells.facts(self.study, dataset) != Facts(*facts):
+            raise ValueError(f"{hosts.name()} has other data in {self.study.workload.dataset} than process 0")
+        mine, known = 0, {cell.id: cell for cell in cells.of(from_dict(study), Facts(*facts))}
         while (said := self.hear())["job"] is not None:
-            cell, *rest = said["job"]
-            if cell not in known:
-                raise ValueError(f"{hosts.name()} has other data in {self.study.workload.dataset} than process 0")
             if stopped():
                 continue
-            job = Job(known[cell], *rest)
-            rows = make(self.study, job, dataset, self.progress, stopped, self.mesh, directory(job))
+            job = _job(known, *said["job"])
+            rows = make(job, dataset, self.progress, stopped, self.mesh, directory(job))
             if rows is not None:
                 mine += 1
-                hosts.send(f"rows/{self.phase}/{said['number']}", _to_bytes(rows))
-        self.made += mine
-        if said["count"]:
-            made = f"{mine} of {said['count']} parts of {said['name']}"
-            print(f"{hosts.name()} ({jax.local_device_count()} devices): {made}", file=sys.stderr, flush=True)
-        return said["complete"]
+                hosts.send(f"rows/{said['number']}", _to_bytes(rows))
+        made = f"{mine} of {said['count']} parts"
+        print(f"{hosts.name()} ({jax.local_device_count()} devices): {made}", file=sys.stderr, flush=True)
+        return Outcome(said["complete"], mine)
 
     def say(self, number: int, message: dict[str, Any]) -> None:
-        """Leave a message of this phase for the process that takes its number."""
-        hosts.send(f"said/{self.phase}/{number}", json.dumps(message).encode())
+        """Leave a message for the process that takes its number."""
+        hosts.send(f"said/{number}", json.dumps(message).encode())
 
     def hear(self) -> dict[str, Any]:
-        """Take the next message of this phase; wait until it is there."""
-        number = hosts.take(f"taken/{self.phase}")
-        return {"number": number} | json.loads(hosts.receive(f"said/{self.phase}/{number}"))
+        """Take the next message; wait until it is there."""
+        number = hosts.take("taken")
+        return {"number": number} | json.loads(hosts.receive(f"said/{number}"))
 
-    def end(self, given: list[Job], complete: bool | None = None) -> None:
-        """Tell every process that this phase has ended, and at last how the study has."""
-        name = given[0].phase if given else ""
-        for number in range(len(given), len(given) + hosts.count()):
-            self.say(number, {"job": None, "count": len(given), "name": name, "complete": complete})
+    def end(self, count: int) -> None:
+        """Tell every process that the study has ended, and how."""
+        for number in range(count, count + hosts.count()):
+            self.say(number, {"job": None, "count": count, "complete": not self.stopped()})
+
+
+def _job(known: dict[str, StudyCell], cell: str, phase: str, number: int, hyper, seeds, cutoff, racing, noise) -> Job:
+    """Return a job that was written as JSON."""
+    return Job(known[cell], phase, number, hyper, seeds, Cutoff(*cutoff), racing, noise)
 
 
 def _check_same(study: Study) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mlp_jax.data import Dataset
 from mlp_jax.machine import cache, environment
 from mlp_jax.study import execute
-from mlp_jax.study.cells import Job
 from mlp_jax.study.execute import Outcome
 from mlp_jax.study.job import make
 from mlp_jax.study.places import ray_connection
 from mlp_jax.study.plan import Study
+from mlp_jax.study.protocol import Job
 from mlp_jax.study.store import Store
 from mlp_jax.training.trials import Progress
 
@@ -54,15 +54,15 @@ def run(
             be written.
     """
     with ray_connection.connected(address) as ray:
-        hands = Hands(ray, study, progress, interrupted)
+        hands = Hands(ray, progress, interrupted)
         return execute.run(study, out, hands.place, interrupted=interrupted, describe=hands.describe, at_once=AT_ONCE)
 
 
 class Hands:
     """The cluster as the one who makes the parts of a study."""
 
-    def __init__(self, ray: ModuleType, study: Study, progress: Callable, interrupted: Callable[[], bool]) -> None:
-        self.ray, self.study, self.progress, self.interrupted = ray, study, progress, interrupted
+    def __init__(self, ray: ModuleType, progress: Callable, interrupted: Callable[[], bool]) -> None:
+        self.ray, self.progress, self.interrupted = ray, progress, interrupted
         gpus = int(ray.cluster_resources().get("GPU", 0) >= 1)
         self.resources = {"num_cpus": CORES, "num_gpus": gpus}
         environment = {"env_vars": {"NPROC": str(CORES)}}  # as many threads as XLA may use
@@ -89,7 +89,7 @@ class Hands:
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
         """Make each job a task; yield the rows of those that are done."""
         running: dict[Any, Job] = {}
-        start = functools.partial(self.remote(_make).remote, self.study, dataset=self.ray.put(dataset))
+        start = functools.partial(self.remote(_make).remote, dataset=self.ray.put(dataset))
         try:
             for job in jobs:
                 if job is not None:
@@ -141,10 +141,10 @@ class Board:
         return self.latest
 
 
-def _make(study: Study, job: Job, dataset: Dataset, board: Any) -> "pandas.DataFrame | None":
+def _make(job: Job, dataset: Dataset, board: Any) -> "pandas.DataFrame | None":
     """What a worker does."""
     cache.enable_compilation_cache()
-    return make(study, job, dataset, progress=lambda progress: board.note.remote(job.name, progress))
+    return make(job, dataset, progress=lambda progress: board.note.remote(job.name, progress))
 
 
 def _called(job: Job) -> str:

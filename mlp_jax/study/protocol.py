@@ -1,0 +1,261 @@
+"""The protocol of a cell: which trials are trained, one job after another, each decided by what those before found.
+
+Invariant: the jobs of a cell are a function of the study, the cell and the rows of the jobs before; so a study goes on
+wherever it was left, and grows: a longer protocol begins with the jobs of a shorter one.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax import optimizers
+from mlp_jax.analysis import response, targets
+from mlp_jax.analysis.response import Response
+from mlp_jax.study import spaces
+from mlp_jax.study.cells import SPARE, StudyCell
+from mlp_jax.study.plan import ROUNDS, Study, digest
+from mlp_jax.study.spaces import Space
+from mlp_jax.training.config import less_is_better
+from mlp_jax.training.trials import Cutoff
+
+if TYPE_CHECKING:
+    import pandas
+
+COARSE, EACH = 10, 6  # trials of the first round, and of each that follows
+TRIES = 2  # first rounds, at rates between those of the one before, before the target counts as not reached
+PATIENCE = 3.0  # a trial of a later round ends at this multiple of the fitted bottom
+WIDER = 10.0  # an optimum at an end of its space moves that end by this factor
+WIDENINGS = 2
+TUNING, FRESH = 0, 1  # kinds of seeds
+
+
+class Job(NamedTuple):
+    """Trials of one cell that are trained together: a round of its tuning, or its winner with fresh seeds.
+
+    `hyper` has a column for each hyper-parameter that the trials differ in or the study fixes. With `noise_scale` the
+    gradient noise scale is measured too.
+    """
+
+    cell: StudyCell
+    phase: str
+    number: int
+    hyper: dict[str, list[float]]
+    seeds: list[int]
+    cutoff: Cutoff
+    racing: int | None = None
+    noise_scale: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the store calls the part that this job makes: what it was asked decides it."""
+        return f"{self.cell.id}-{self.number}-{digest(list(self[3:]))}"
+
+
+Read = Callable[[Job], "pandas.DataFrame | None"]
+
+
+class Valley(NamedTuple):
+    """The fit of steps to target against the hyper-parameter of this name."""
+
+    name: str
+    fit: Response
+
+
+def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]:
+    """Yield the jobs of a cell in their order; end where the rows of one are not there, which the next would need.
+
+    Args:
+        score: the metric that the target is about.
+        read: returns the rows of a job, or None.
+    """
+    found: list[pandas.DataFrame] = []
+    tuning = _rounds if study.method == ROUNDS else _search
+    for job in tuning(study, cell, found):
+        yield job
+        rows = read(job)
+        if rows is None:
+            return
+        found.append(last_rows(rows))
+    yield from _winners(study, cell, score, found, read)
+
+
+def fitted(
+    study: Study, space_of: Mapping[str, Space], trials: "pandas.DataFrame", resamples: int = 1
+) -> Valley | None:
+    """Return the valley of a cell's trials against the one hyper-parameter that is searched; None unless there is one.
+
+    Args:
+        space_of: the space of each hyper-parameter.
+        trials: a row per trial of its tuning, as `last_rows` gives them.
+    """
+    free = [name for name, space in space_of.items() if len(space.choices) != 1]
+    if study.method != ROUNDS or len(free) != 1 or space_of[free[0]].low is None:
+        return None
+    name, space = free[0], space_of[free[0]]
+    values, steps = trials[name].to_numpy(float), np.maximum(trials["steps_to_target"].to_numpy(float), 1)
+    ends = min(space.ends[0], float(values.min())), max(space.ends[1], float(values.max()))
+    return Valley(name, response.fit(values, steps, ends, scale=space.scale, resamples=resamples, seed=study.seed))
+
+
+def last_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return the last row of each trial, which says how it ended."""
+    return rows.sort_values("step", kind="stable").groupby("trial", sort=False).tail(1).sort_index(kind="stable")
+
+
+def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
+    """Yield the jobs that tune a cell whose trials each have a seed of their own."""
+    budget = Cutoff(float(cell.budget), float(SPARE))
+    for attempt in range(TRIES):
+        yield _round(study, cell, attempt, _coarse(study, cell, attempt), budget)
+        if np.isfinite(_steps(found)).any():
+            break
+    else:
+        return
+    number, left, widened = 0, study.rounds, 0
+    ends = {name: space.ends for name, space in cell.space.items()}
+    while left:
+        valley = _valley(study, cell, found, ends)
+        if valley is not None and valley.fit.at_end and widened < WIDENINGS:
+            name = valley.name
+            wider = _wider(cell, name, ends[name], valley.fit.at_end)
+            left, widened = left + (wider != ends[name]), widened + 1
+            ends |= {name: wider}
+            valley = _valley(study, cell, found, ends)
+        bottom = float(np.min(_steps(found))) if valley is None else valley.fit.steps
+        columns = _next(study, cell, number, valley)
+        yield _round(study, cell, TRIES + number, columns, Cutoff(max(PATIENCE * bottom, 5.0)))
+        number, left = number + 1, left - 1
+
+
+def _valley(study: Study, cell: StudyCell, found: list, ends: dict[str, tuple[float, float]]) -> Valley | None:
+    import pandas
+
+    return fitted(study, _within(cell, ends), pandas.concat(found))
+
+
+def _within(cell: StudyCell, ends: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """Return the space of a cell with these ends."""
+    import dataclasses
+
+    moved = lambda space, low, high: dataclasses.replace(space, low=low, high=high) if space.low is not None else space
+    return {name: moved(space, *ends[name]) for name, space in cell.space.items()}
+
+
+def _wider(cell: StudyCell, name: str, ends: tuple[float, float], at_end: str) -> tuple[float, float]:
+    """Return the ends of a space with one of them moved, where the hyper-parameter may have such values."""
+    low, high = ends
+    scale, domain = cell.space[name].scale, optimizers.table(cell.optimizer)[name].domain
+    factor = {"log": WIDER, "log_complement": 1 / WIDER}.get(scale)
+    if factor is None:
+        return ends
+    move = (lambda v, f: v * f) if scale == "log" else (lambda v, f: 1 - (1 - v) * f)
+    moved = (move(low, 1 / factor), high) if at_end == "low" else (low, move(high, factor))
+    return moved if all(domain.allows(value) for value in moved) else ends
+
+
+def _coarse(study: Study, cell: StudyCell, attempt: int) -> dict[str, np.ndarray]:
+    """Return the points of the first round: evenly over the space, where there is one dimension."""
+    draw = np.random.default_rng([study.seed, cell.batch_size, zlib.crc32(cell.optimizer.encode())])
+    if len(cell.free) == 1 and cell.space[cell.free[0]].low is not None:
+        (name,) = cell.free
+        space, offset = cell.space[name], float(draw.random()) + attempt / TRIES
+        return _columns(cell, {name: response.coarse(space.ends[0], space.ends[1], COARSE, offset, scale=space.scale)})
+    return _sequence(study, cell, attempt * COARSE, COARSE)
+
+
+def _next(study: Study, cell: StudyCell, number: int, valley: Valley | None) -> dict[str, np.ndarray]:
+    """Return the points of a later round: near the bottom of the valley, or the next ones of a sequence."""
+    if valley is not None:
+        return _columns(cell, {valley.name: response.next_rates(valley.fit, EACH)})
+    return _sequence(study, cell, TRIES * COARSE + number * EACH, EACH)
+
+
+def _sequence(study: Study, cell: StudyCell, first: int, count: int) -> dict[str, np.ndarray]:
+    """Return points of a quasi-random sequence over a space of no or several dimensions."""
+    seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
+    points = spaces.points(cell.space, first + count, "halton", seed)
+    return {k: np.broadcast_to(v, (first + count,))[first:] if len(v) == 1 else v[first:] for k, v in points.items()}
+
+
+def _columns(cell: StudyCell, searched: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns of trials: what is searched, rounded where it takes whole numbers, and what is fixed."""
+    (count,) = {len(values) for values in searched.values()}
+    fixed = {name: np.full(count, space.choices[0]) for name, space in cell.space.items() if name not in searched}
+    whole = {name: np.rint(values) if name in optimizers.WHOLE else values for name, values in searched.items()}
+    return {name: (whole | fixed)[name] for name in cell.space}
+
+
+def _round(study: Study, cell: StudyCell, number: int, columns: dict[str, np.ndarray], cutoff: Cutoff) -> Job:
+    count = len(next(iter(columns.values())))
+    return Job(cell, "tuning", number, _plain(columns), _seeds(study, cell, TUNING, number, 0, count), cutoff)
+
+
+def _search(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
+    """Yield the job that tunes a cell over points, each with the same seeds."""
+    seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
+    points = spaces.points(cell.space, study.points, study.method, seed)
+    columns = {name: np.repeat(values, study.seeds) for name, values in points.items()}
+    count = len(next(iter(points.values())))
+    seeds = _seeds(study, cell, TUNING, 0, 0, study.seeds) * count
+    yield Job(cell, "tuning", 0, _plain(columns), seeds, Cutoff(float(cell.budget)), study.racing)
+
+
+def _winners(study: Study, cell: StudyCell, score: str, found: list, read: Read) -> Iterator[Job]:
+    """Yield the jobs that run the winner with fresh seeds: those that are there, and one for all that are missing."""
+    import pandas
+
+    trials = pandas.concat(found, ignore_index=True)
+    point, steps = winner(study, cell, trials, score)
+    end = Cutoff(SPARE * steps if np.isfinite(steps) else float(cell.budget))
+
+    def lot(first: int, count: int) -> Job:
+        columns, seeds = {k: [v] * count for k, v in point.items()}, _seeds(study, cell, FRESH, 0, first, count)
+        return Job(cell, "winners", first, columns, seeds, end, None, study.noise_scale)
+
+    first = 0
+    while first < study.fresh_seeds:
+        lots = [lot(first, count) for count in range(study.fresh_seeds - first, 0, -1)]
+        there = next((job for job in lots if read(job) is not None), None)
+        yield there or lots[0]
+        if there is None:
+            return
+        first += len(there.seeds)
+
+
+def winner(study: Study, cell: StudyCell, trials: "pandas.DataFrame", score: str) -> tuple[dict[str, float], float]:
+    """Return the hyper-parameters that a cell is best at, and the steps to target there; inf where none met it.
+
+    That is the bottom of the valley; of a search the point with the least median; and where no trial met the target,
+    the point with the best median `score`.
+    """
+    valley = fitted(study, cell.space, trials)
+    if valley is not None and np.isfinite(valley.fit.steps):
+        columns = _columns(cell, {valley.name: np.array([valley.fit.rate])})
+        return {name: float(values[0]) for name, values in columns.items()}, valley.fit.steps
+    names = list(cell.space)
+    _, point = np.unique(trials[names].to_numpy(float), axis=0, return_inverse=True)
+    count = int(point.max()) + 1
+    best = targets.best(trials["steps_to_target"].to_numpy(float), point.reshape(-1), count)
+    chosen = best.point
+    if chosen < 0:
+        scores = trials[score].to_numpy(float)
+        costs = np.nan_to_num(scores if less_is_better(score) else -scores, nan=np.inf, posinf=np.inf)
+        chosen = int(np.argmin(targets.medians(costs, point.reshape(-1), count)))
+    row = trials.iloc[int(np.argmax(point.reshape(-1) == chosen))]
+    return {name: float(row[name]) for name in names}, best.median
+
+
+def _seeds(study: Study, cell: StudyCell, kind: int, number: int, first: int, count: int) -> list[int]:
+    """Return seeds: the same for all optimizers, others for each batch size and round."""
+    drawn = np.random.default_rng([study.seed, cell.batch_size, kind, number]).integers(0, 2**31, first + count)
+    return drawn[first:].tolist()
+
+
+def _steps(found: list) -> np.ndarray:
+    return np.concatenate([rows["steps_to_target"].to_numpy(float) for rows in found])
+
+
+def _plain(columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: values.astype(float).tolist() for name, values in columns.items()}
