@@ -133,7 +133,8 @@ def _compared(found: Findings) -> str:
     without = [pair for pair in found.differences if pair.verdict == family.NOT_REACHED]
     text = f"Among {len(found.differences)} comparisons (all pairs; Holm, 95 % for all together): "
     text += "; ".join(map(compared, apart)) or "no two optimizers are told apart"
-    text += f"; {_not_apart(equal)}" * bool(equal)
+    if equal:
+        text += f"; {_not_apart(equal)}"
     names = [f"{pair.first} and {pair.second} in {pair.quantity}" for pair in without]
     text += f"; not compared, as the target was not reached: {_some(names)}" * bool(without)
     return text + "."

@@ -4,6 +4,7 @@ Invariant: a cell is decided by the study, the cell's optimizer and batch size, 
 study has other cells too, or more rounds, changes nothing in it.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -75,14 +76,12 @@ def of(study: Study, data: Facts) -> Iterator[StudyCell]:
 
 
 def _config(study: Study, optimizer: str, batch_size: int, budget: int) -> Config:
-    from dataclasses import replace
-
-    return replace(
+    return dataclasses.replace(
         study.workload,
         optimizer=optimizer,
         batch_size=batch_size,
         schedule="constant",
-        steps=SPARE * budget,
+        steps=budget * (SPARE if study.method == ROUNDS else 1),
         stop_at=study.target,
         stop_metric=study.target_metric,
         stop_smoothing=study.smoothing,

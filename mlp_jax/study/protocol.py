@@ -117,16 +117,24 @@ def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
     ends = {name: space.ends for name, space in cell.space.items()}
     while left:
         valley = _valley(study, cell, found, ends)
-        if valley is not None and valley.fit.at_end and widened < WIDENINGS:
-            name = valley.name
-            wider = _wider(cell, name, ends[name], valley.fit.at_end)
-            left, widened = left + (wider != ends[name]), widened + 1
-            ends |= {name: wider}
+        if valley is not None and widened < WIDENINGS and (end := _outermost(valley, found)):
+            wider = _wider(cell, valley.name, ends[valley.name], end)
+            left, widened = left + (wider != ends[valley.name]), widened + 1
+            ends |= {valley.name: wider}
             valley = _valley(study, cell, found, ends)
         bottom = float(np.min(_steps(found))) if valley is None else valley.fit.steps
         columns = _next(study, cell, number, valley)
         yield _round(study, cell, TRIES + number, columns, Cutoff(max(PATIENCE * bottom, 5.0)))
         number, left = number + 1, left - 1
+
+
+def _outermost(valley: Valley, found: list) -> str:
+    """Say at which end the bottom lies at the outermost rate that was tried, so that the valley may go on beyond it."""
+    scale, tried = valley.fit.scale, np.concatenate([rows[valley.name].to_numpy(float) for rows in found])
+    bottom, places = scale.coordinate(np.array([valley.fit.rate]))[0], scale.coordinate(tried)
+    least, largest = bottom <= places.min() + response.EDGE, bottom >= places.max() - response.EDGE
+    low, high = (largest, least) if scale.falls else (least, largest)
+    return "low" if low else "high" if high else ""
 
 
 def _valley(study: Study, cell: StudyCell, found: list, ends: dict[str, tuple[float, float]]) -> Valley | None:

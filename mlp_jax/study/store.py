@@ -164,7 +164,7 @@ class Store:
         of_study = ("study.json", lambda: to_dict(self.study))
         for name, value in (of_study, ("data.json", self.data._asdict), ("environment.json", describe)):
             path = self.directory / name
-            if name == "study.json" or not path.exists():
+            if not path.exists() or (name == "study.json" and read_plan(self.directory) != self.study):
                 text = json.dumps(value(), indent=2) + "\n"
                 files.replace(path, lambda partial, text=text: partial.write_text(text))
             _remove_partials(path)

@@ -5,7 +5,13 @@ from mlp_jax.cli import studies
 from mlp_jax.study import Study
 
 STUDY = Study(
-    workload=Config(dataset="iris", hidden=()), optimizers=("sgd",), batch_sizes=(8,), points=2, seeds=1, max_steps=40
+    workload=Config(dataset="iris", hidden=()),
+    optimizers=("sgd",),
+    batch_sizes=(8,),
+    method="halton",
+    points=2,
+    seeds=1,
+    max_steps=40,
 )
 
 

@@ -1,18 +1,18 @@
-"""The cells of a study: every optimizer treated alike, named by all that decides their results; and their jobs."""
+"""The cells of a study: every optimizer treated alike, named by all that decides their results and nothing else."""
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from mlp_jax.study import cells
-from mlp_jax.study.cells import Job
+from mlp_jax.study.cells import Facts
 from mlp_jax.study.plan import Study
 from mlp_jax.study.spaces import Space
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
 IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
+STUDY = Study(workload=IRIS, batch_sizes=(1, 8, "full"))
 
 
 @pytest.fixture(scope="module")
@@ -20,66 +20,85 @@ def iris():
     return configs.load_data(IRIS)
 
 
-@pytest.mark.parametrize("method", ["halton", "sobol", "grid"])
-def test_every_cell_has_the_same_points_and_seeds(iris, method):
-    spaces = {"momentum": {"learning_rate": Space(low=0.01, high=1), "momentum": Space(choices=(0.9,))}}
-    study = Study(workload=IRIS, batch_sizes=(1, 8, "full"), spaces=spaces, method=method, points=7)
-    found = list(cells.of(study, iris))
-    assert len(found) == len({cell.id for cell in found}) == 12
-    assert {cell.seeds for cell in found} == {(0, 1, 2)}
-    assert {len(values) for cell in found for values in cell.points.values()} == {7}
-    first = {cell.optimizer: cell.points for cell in found[:4]}
-    for cell in found:
-        for name, values in cell.points.items():
-            np.testing.assert_array_equal(values, first[cell.optimizer][name])
-            assert not np.isnan(values).any()
+@pytest.fixture(scope="module")
+def data(iris) -> Facts:
+    return cells.facts(STUDY, iris)
 
 
-def test_large_batches_come_first_and_full_is_counted_once(iris):
-    n = len(iris.train.y)
-    study = Study(workload=IRIS, optimizers=("sgd", "adam"), batch_sizes=(1, n, "full", 8))
-    assert [(cell.batch_size, cell.optimizer) for cell in cells.of(study, iris)] == [
-        (n, "sgd"), (n, "adam"), (8, "sgd"), (8, "adam"), (1, "sgd"), (1, "adam"),
+def ids(study: Study, data: Facts) -> list[str]:
+    return [cell.id for cell in cells.of(study, data)]
+
+
+def test_the_facts_are_those_of_the_data(iris, data):
+    assert data == (iris.fingerprint, 96, "validation_accuracy")
+    assert cells.facts(dataclasses.replace(STUDY, target_metric="loss"), iris).score == "validation_loss"
+    diabetes = Study(workload=Config(dataset="diabetes", validation=0.2), batch_sizes=(8,))
+    assert cells.facts(diabetes, configs.load_data(diabetes.workload)).score == "validation_rmse"
+
+
+def test_large_batches_come_first_and_full_is_counted_once(data):
+    study = Study(workload=IRIS, optimizers=("sgd", "adam"), batch_sizes=(1, 96, "full", 8))
+    assert [(cell.batch_size, cell.optimizer) for cell in cells.of(study, data)] == [
+        (96, "sgd"), (96, "adam"), (8, "sgd"), (8, "adam"), (1, "sgd"), (1, "adam"),
     ]  # fmt: skip
 
 
-def test_a_cell_is_what_the_study_and_the_workload_say(iris):
-    study = Study(workload=IRIS, batch_sizes=(8,), max_steps=70, max_epochs=9.0, target=0.8, evaluations=5)
-    for cell in cells.of(study, iris):
+def test_a_cell_is_what_the_study_and_the_workload_say_with_room_for_four_times_the_budget(data):
+    study = Study(workload=IRIS, batch_sizes=(8,), max_steps=70, max_epochs=9.0, target=0.8, evaluations=5, smoothing=2)
+    for cell in cells.of(study, data):
+        assert cell.budget == 70
         assert cell.config == dataclasses.replace(
-            IRIS, optimizer=cell.optimizer, batch_size=8, schedule="constant", steps=70, epochs=9.0, stop_at=0.8,
-            evaluations=5, spacing="log",
+            IRIS, optimizer=cell.optimizer, batch_size=8, schedule="constant", steps=280, stop_at=0.8,
+            stop_smoothing=2, evaluations=5, spacing="log",
         )  # fmt: skip
+    assert {cell.budget for cell in cells.of(dataclasses.replace(study, max_epochs=1.5), data)} == {18}
 
 
 def test_a_batch_size_larger_than_the_data_is_refused(iris):
     with pytest.raises(ValueError, match="batch size 97 is not allowed"):
-        list(cells.of(Study(workload=IRIS, batch_sizes=(97,)), iris))
+        cells.check(Study(workload=IRIS, batch_sizes=(97,)), iris)
 
 
-def test_the_noise_scale_is_no_part_of_a_cells_identity(iris):
-    studies = (Study(workload=IRIS, batch_sizes=(8,), noise_scale=measured) for measured in (False, True))
-    without, measured = ([cell.id for cell in cells.of(study, iris)] for study in studies)
-    assert without == measured
+@pytest.mark.parametrize(
+    "grown",
+    [
+        {"rounds": 9}, {"fresh_seeds": 7}, {"noise_scale": True}, {"optimizers": ("adam", *STUDY.optimizers)},
+        {"batch_sizes": (2, 1, 8, "full")}, {"workload": dataclasses.replace(IRIS, data_dir="there")},
+    ],
+)  # fmt: skip
+def test_what_a_study_may_grow_by_changes_no_cell_that_is_there(data, grown):
+    assert set(ids(STUDY, data)) <= set(ids(dataclasses.replace(STUDY, **grown), data))
 
 
-def test_where_the_data_lie_decides_nothing_and_what_they_are_does(iris):
-    here, there = (
-        Study(workload=dataclasses.replace(IRIS, data_dir=place), batch_sizes=(8,)) for place in ("here", "there")
-    )
-    assert here.id == there.id
-    ids = [cell.id for cell in cells.of(here, iris)]
-    assert [cell.id for cell in cells.of(there, iris)] == ids
-    y = iris.train.y.copy()
-    y[0] = (y[0] + 1) % 3
-    other = dataclasses.replace(iris, train=iris.train._replace(y=y))
-    assert not {cell.id for cell in cells.of(here, other)} & set(ids)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"target": 0.9}, {"target_metric": "loss"}, {"smoothing": 1.0}, {"evaluations": 120}, {"seed": 1},
+        {"method": "halton"}, {"max_steps": 99}, {"max_epochs": 2.0}, {"workload": dataclasses.replace(IRIS, l2=0.1)},
+    ],
+)  # fmt: skip
+def test_what_decides_results_changes_every_cell(data, other):
+    assert not set(ids(STUDY, data)) & set(ids(dataclasses.replace(STUDY, **other), data))
 
 
-def test_each_job_has_a_name_of_its_own(iris):
-    found = list(cells.of(Study(workload=IRIS, batch_sizes=(8,)), iris))
-    tuning, winner = Job(found[0]), Job(found[0], 3)
-    assert (tuning.phase, tuning.name) == ("tuning", found[0].id)
-    assert (winner.phase, winner.name) == ("winners", f"{found[0].id}-3")
-    assert Job(found[0], 3, noise_scale=True).name == f"{found[0].id}-3-noise"
-    assert len({Job(cell, point).name for cell in found for point in (None, 0, 1)}) == 3 * len(found)
+def test_the_data_and_the_space_decide_cells_too(data):
+    assert not set(ids(STUDY, data)) & set(ids(STUDY, data._replace(fingerprint="other")))
+    space = {"sgd": {"learning_rate": Space(low=0.1, high=1.0)}}
+    other = {cell.optimizer: cell.id for cell in cells.of(dataclasses.replace(STUDY, spaces=space), data)}
+    before = {cell.optimizer: cell.id for cell in cells.of(STUDY, data)}
+    assert {name for name in before if other[name] != before[name]} == {"sgd"}
+
+
+@pytest.mark.parametrize("field", ["points", "seeds", "racing"])
+def test_a_searchs_points_and_seeds_decide_its_cells_and_no_others(data, field):
+    search = dataclasses.replace(STUDY, method="halton")
+    assert not set(ids(search, data)) & set(ids(dataclasses.replace(search, **{field: 2}), data))
+    if field != "racing":
+        assert ids(STUDY, data) == ids(dataclasses.replace(STUDY, **{field: 2}), data)
+
+
+def test_a_cell_knows_what_is_searched(data):
+    space = {"momentum": {"learning_rate": Space(low=0.01, high=1), "momentum": Space(choices=(0.9,))}}
+    study = Study(workload=IRIS, optimizers=("momentum",), batch_sizes=(8,), spaces=space)
+    (cell,) = cells.of(study, data)
+    assert cell.free == ["learning_rate"]

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.study import cells, store
-from mlp_jax.study.cells import Job, StudyCell
+from mlp_jax.study import cells, protocol, store
+from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.places import here
 from mlp_jax.study.plan import Study
+from mlp_jax.study.protocol import Job
 from mlp_jax.training import config as configs
 from mlp_jax.training import population
 from mlp_jax.training.config import Config
@@ -20,6 +21,7 @@ TINY = Study(
     workload=Config(dataset="iris", hidden=(), validation=0.2),
     optimizers=("sgd",),
     batch_sizes=(8, 16, 32, 64, "full"),
+    method="halton",
     points=1,
     seeds=1,
     fresh_seeds=1,
@@ -30,6 +32,10 @@ TINY = Study(
 SMALL = dataclasses.replace(TINY, batch_sizes=(16, "full"))
 
 
+def tuning(cell: StudyCell) -> Job:
+    return next(protocol.jobs(TINY, cell, "validation_accuracy", lambda _: None))
+
+
 @pytest.fixture(scope="module")
 def dataset():
     return configs.load_data(TINY.workload)
@@ -37,7 +43,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def order(dataset) -> list[StudyCell]:
-    return list(cells.of(TINY, dataset))
+    return list(cells.of(TINY, cells.facts(TINY, dataset)))
 
 
 def wait_for(condition) -> None:
@@ -57,10 +63,10 @@ def test_each_cell_is_compiled_once_while_one_that_comes_before_it_trains(monkey
     expected = {0: [1, 2], 1: [1, 2, 3], 3: [1, 2, 3, 4], 4: [1, 2, 3, 4]}
     with here._compiler(order, dataset, (8, 1)) as compile_behind:
         for number, known in expected.items():
-            compile_behind(Job(order[number]))
+            compile_behind(tuning(order[number]))
             wait_for(lambda known=known: len(compiled) >= len(known))
             assert [names.index(name) for name, *_ in compiled] == known
-        compile_behind(Job(order[0], 0))
+        compile_behind(tuning(order[0])._replace(phase="winners"))
     assert compiled == [(name, dataset, (8, 1)) for name in names[1:]]
     assert not compilers()
 
@@ -70,7 +76,7 @@ def test_a_cell_that_is_trained_before_its_turn_is_compiled_where_it_is_needed(m
     monkeypatch.setattr(here, "compile_ahead", lambda cell, *_: compiled.append(cell.id))
     with here._compiler(order, dataset, None) as compile_behind:
         for number in (2, 1, 0):
-            compile_behind(Job(order[number]))
+            compile_behind(tuning(order[number]))
         wait_for(lambda: len(compiled) == 2)
     assert compiled == [order[3].id, order[4].id]
 
@@ -79,7 +85,7 @@ def test_what_has_not_been_compiled_at_the_end_is_left(monkeypatch, dataset, ord
     begun, over = [], threading.Event()
     monkeypatch.setattr(here, "compile_ahead", lambda cell, *_: begun.append(cell.id) or over.wait(30))
     with here._compiler(order, dataset, None) as compile_behind:
-        compile_behind(Job(order[0]))
+        compile_behind(tuning(order[0]))
         wait_for(lambda: begun)
         threading.Timer(0.1, over.set).start()
     assert begun == [order[1].id]
@@ -98,9 +104,9 @@ def test_a_fault_while_compiling_behind_shows_nowhere(tmp_path, monkeypatch):
     assert_frame_equal(failing.sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True))
 
 
-def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, order):
-    other = store.Store(tmp_path, SMALL)
-    assert next(other.claimed([Job(order[0])])) is not None
+def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, monkeypatch, order, dataset):
+    other = store.Store(tmp_path, SMALL, cells.facts(SMALL, dataset))
+    assert next(other.claimed()) == tuning(order[0])
     waits = iter([lambda: None, other.let_go])  # the other process dies while it is waited for
     monkeypatch.setattr(here, "time", SimpleNamespace(sleep=lambda _: next(waits)()))
     assert here.run(SMALL, tmp_path) == (True, 4)
@@ -108,13 +114,13 @@ def test_a_part_of_another_process_is_waited_for_until_it_is_there(tmp_path, mon
     assert len(list(tmp_path.rglob("*.parquet"))) == 4
 
 
-def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, order):
+def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, order, dataset):
     waited = []
     monkeypatch.setattr(here, "time", SimpleNamespace(sleep=waited.append))
-    other = store.Store(tmp_path, SMALL)
-    assert next(other.claimed([Job(order[0])])) is not None
+    other = store.Store(tmp_path, SMALL, cells.facts(SMALL, dataset))
+    assert next(other.claimed()) == tuning(order[0])
     outcome = here.run(SMALL, tmp_path, interrupted=lambda: len(waited) > 2)
-    assert outcome == (False, 1)
+    assert outcome == (False, 2), "the other cell is tuned and its winner has run"
 
 
 def test_a_mesh_reaches_tuning_and_the_winners_that_go_through_the_same_program(tmp_path, monkeypatch):

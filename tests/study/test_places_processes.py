@@ -8,15 +8,19 @@ from pathlib import Path
 import pandas
 import pytest
 
-from mlp_jax.study import cells, store
-from mlp_jax.study.cells import Job
+from mlp_jax.study import cells, protocol, store
 from mlp_jax.study.places import processes
 from mlp_jax.study.plan import Study
+from mlp_jax.study.protocol import Job
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
-TINY = Study(workload=Config(dataset="iris", validation=0.2), optimizers=("sgd", "momentum"), batch_sizes=(16, "full"))
-CELLS = list(cells.of(TINY, configs.load_data(TINY.workload)))
+TINY = Study(
+    workload=Config(dataset="iris", validation=0.2), optimizers=("sgd", "momentum"), batch_sizes=(16, "full"),
+    method="halton",
+)  # fmt: skip
+DATA = cells.facts(TINY, configs.load_data(TINY.workload))
+CELLS = list(cells.of(TINY, DATA))
 PARTS = 8  # four cells, each tuned and its winner run
 PATIENCE = 60.0  # seconds for what takes less than one
 
@@ -110,8 +114,12 @@ class Follower(threading.Thread):
 
 def rows(job: Job, made_by: int = 0) -> pandas.DataFrame:
     """What stands for the rows of a job."""
-    row = {"trial": job.name, "step": 0, "point": 0, "steps_to_target": 3.0, "validation_accuracy": 1.0}
+    row = {"trial": job.name, "step": 0, "learning_rate": 0.1, "steps_to_target": 3.0, "validation_accuracy": 1.0}
     return pandas.DataFrame([row | {"made_by": made_by}])
+
+
+def tuning(cell) -> Job:
+    return next(protocol.jobs(TINY, cell, DATA.score, lambda _: None))
 
 
 def train(monkeypatch, make) -> None:
@@ -119,7 +127,7 @@ def train(monkeypatch, make) -> None:
     monkeypatch.setattr(
         processes,
         "make",
-        lambda study, job, dataset, progress, interrupted, mesh, work=None: make(job, work, interrupted),
+        lambda job, dataset, progress, interrupted, mesh, work=None: make(job, work, interrupted),
     )
 
 
@@ -153,15 +161,14 @@ def test_both_make_parts_and_process_0_keeps_all(hosts, tmp_path, monkeypatch, c
     assert {index for index, work in seen if work is not None} == {0}, "process 0 alone has the directory"
     assert not list(tmp_path.rglob("*.progress"))
     said = capfd.readouterr().err
-    for phase in ("tuning", "winners"):
-        for index in range(2):
-            assert f"process {index} of 2 (8 devices): 2 of 4 parts of {phase}" in said
+    for index in range(2):
+        assert f"process {index} of 2 (8 devices): 4 of 8 parts" in said
 
 
 def test_a_part_that_another_run_makes_is_not_overwritten(hosts, tmp_path, monkeypatch):
-    beside = store.Store(tmp_path, TINY)
-    taken, late = Job(CELLS[0]), Job(CELLS[1])
-    assert next(beside.claimed([taken])) is not None
+    beside = store.Store(tmp_path, TINY, DATA)
+    taken, late = tuning(CELLS[0]), tuning(CELLS[1])
+    assert next(beside.claimed()) == taken
 
     def make(job: Job, work, interrupted):
         if not part(tmp_path, taken).exists():
@@ -178,18 +185,17 @@ def test_a_part_that_another_run_makes_is_not_overwritten(hosts, tmp_path, monke
 
 
 def test_a_job_that_is_handed_out_is_claimed(hosts, tmp_path, monkeypatch):
-    beside, free = store.Store(tmp_path, TINY), []
+    beside, free = store.Store(tmp_path, TINY, DATA), []
 
     def make(job: Job, work, interrupted):
-        jobs = beside.claimed([job])
-        free.append(next(jobs))
+        free.append(beside._claim(part(tmp_path, job)))
         return rows(job)
 
     train(monkeypatch, make)
     other = Follower(hosts)
     assert processes.run(TINY, tmp_path).complete
     other.join()
-    assert free == [None] * PARTS
+    assert free == [False] * PARTS
 
 
 def test_rows_that_come_are_kept_while_process_0_trains(hosts, tmp_path, monkeypatch):
@@ -200,7 +206,7 @@ def test_rows_that_come_are_kept_while_process_0_trains(hosts, tmp_path, monkeyp
             assert training.wait(PATIENCE)
         elif not training.is_set():
             training.set()
-            wait(lambda: len(list(tmp_path.rglob("*.parquet"))) == 3)  # all others of the tuning
+            wait(lambda: len(list(tmp_path.rglob("*.parquet"))) == 6)  # all of the other cells
             there.append(job)
         return rows(job)
 

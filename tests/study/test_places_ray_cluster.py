@@ -24,6 +24,7 @@ STUDY = Study(
     workload=Config(dataset="digits", hidden=(32,), validation=0.2),
     optimizers=("sgd", "momentum"),
     batch_sizes=(16, 64, 256),
+    method="halton",
     points=2,
     seeds=2,
     fresh_seeds=2,

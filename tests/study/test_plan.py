@@ -7,13 +7,15 @@ import pytest
 
 from mlp_jax import optimizers
 from mlp_jax.study import cells, plan, toml
+from mlp_jax.study.cells import Facts
 from mlp_jax.study.plan import Study
 from mlp_jax.study.spaces import Space
-from mlp_jax.training.config import Config, load_data
+from mlp_jax.training.config import Config
 
 OVER = "max_steps of batch size 8 2147483648"
 STEPS, SIZE = "a whole number from 1 to 2**31 - 1", "a whole number of at least 1, or full"
 IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
+DATA = Facts("data", 96, "validation_accuracy")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
         ("spaces = 3", "spaces 3 is not allowed; give a table"),
         ("[spaces]\nsgd = 3", "the space of sgd 3 is not allowed; give a table"),
         ("protocol = 1.0", "protocol 1.0 is not allowed; give text"),
-        ("search_seed = 1.5", "search_seed 1.5 is not allowed; give a whole number of at least 0"),
+        ("seed = 1.5", "seed 1.5 is not allowed; give a whole number of at least 0"),
         ("[spaces.sgd]\nlearning_rate = 0.1", "the space of sgd learning_rate 0.1 is not allowed; give a table"),
         (
             "[spaces.sgd]\nlearning_rate = { low = 'a', high = 'b' }",
@@ -83,7 +85,8 @@ def test_python_is_checked_as_a_file_is(fields, message):
 
 OWNED = {"learning_rate": 0.1, "momentum": 0.5, "decay": 0.5, "beta1": 0.5, "beta2": 0.5, "epsilon": 0.1, "seed": 1,
          "initial_accumulator": 0.5, "optimizer": "sgd", "schedule": "constant", "batch_size": 64, "epochs": 3.0,
-         "steps": 3, "seconds": 3.0, "stop_at": 0.5, "evaluations": 3, "spacing": "log",
+         "steps": 3, "seconds": 3.0, "stop_at": 0.5, "stop_metric": "loss", "stop_smoothing": 2.0, "evaluations": 3,
+         "spacing": "log",
          "evaluate_on": ("train",), "noise_scale": True}  # fmt: skip
 TAKER = {"decay": "rmsprop", "beta1": "adam", "beta2": "adam", "epsilon": "adam", "initial_accumulator": "adagrad"}
 
@@ -98,14 +101,19 @@ def test_what_the_study_decides_must_be_left_out_of_the_workload():
 
 CHANGES = {"workload": Config(dataset="wine"), "optimizers": ("sgd",), "batch_sizes": (8,), "method": "sobol",
            "spaces": {"sgd": {"learning_rate": Space(choices=(0.1,))}}, "points": 9, "seeds": 4, "fresh_seeds": 6,
-           "max_steps": 4999, "max_epochs": 299.5, "target": 0.9, "evaluations": 61, "racing": 2, "search_seed": 1,
-           "noise_scale": True,
+           "max_steps": 4999, "max_epochs": 299.5, "target": 0.9, "evaluations": 61, "racing": 2, "seed": 1,
+           "noise_scale": True, "rounds": 4, "target_metric": "loss", "smoothing": 1.5,
            "protocol": plan.PROTOCOL + ".1"}  # fmt: skip
+
+
+def with_method(name: str, value) -> dict:
+    """Racing is for a search alone."""
+    return {name: value} | ({"method": "halton"} if name == "racing" else {})
 
 
 def test_the_id_changes_with_every_field_and_with_every_field_of_the_workload():
     assert set(CHANGES) == {field.name for field in dataclasses.fields(Study)}
-    ids = [Study().id, *(Study(**{name: value}).id for name, value in CHANGES.items())]
+    ids = [Study().id, *(Study(**with_method(name, value)).id for name, value in CHANGES.items())]
     given = {"hidden": (3,), "validation": 0.3, "split_seed": 1, "l2": 0.1, "clip": 1.0, "activation": "tanh"}
     ids += [Study(workload=Config(**{name: value})).id for name, value in given.items()]
     assert len(set(ids)) == len(ids)
@@ -113,7 +121,7 @@ def test_the_id_changes_with_every_field_and_with_every_field_of_the_workload():
 
 def test_a_study_survives_json_whatever_is_changed():
     for name, value in CHANGES.items():
-        study = Study(**{name: value})
+        study = Study(**with_method(name, value))
         assert plan.from_dict(json.loads(json.dumps(plan.to_dict(study)))) == study
 
 
@@ -126,28 +134,21 @@ def test_equal_studies_have_equal_ids_and_cells_however_they_are_written():
     )
     assert first == second
     assert first.id == second.id
-    dataset = load_data(IRIS)
-    assert [part.id for part in cells.of(first, dataset)] == [part.id for part in cells.of(second, dataset)]
+    assert [part.id for part in cells.of(first, DATA)] == [part.id for part in cells.of(second, DATA)]
 
 
-@pytest.fixture(scope="module")
-def iris():
-    return load_data(IRIS)
-
-
-def test_every_batch_size_may_have_a_budget_of_its_own(iris, tmp_path):
+def test_every_batch_size_may_have_a_budget_of_its_own(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(
         'batch_sizes = [1, 8, "full"]\nmax_steps = { full = 40, 1 = 900, 8 = 200 }\n[workload]\ndataset = "iris"'
     )
     study = toml.from_file(path)
     assert toml.from_toml(toml.to_toml(study)) == study
-    n = len(load_data(study.workload).train.y)
-    budgets = {part.batch_size: part.config.steps for part in cells.of(study, load_data(study.workload))}
-    assert budgets == {1: 900, 8: 200, n: 40}
+    budgets = {part.batch_size: part.budget for part in cells.of(study, DATA)}
+    assert budgets == {1: 900, 8: 200, 96: 40}
     same = dataclasses.replace(study, batch_sizes=(8,), max_steps=200)
-    ids = {part.id for part in cells.of(study, iris)}
-    assert {part.id for part in cells.of(same, iris)} <= ids
+    ids = {part.id for part in cells.of(study, DATA)}
+    assert {part.id for part in cells.of(same, DATA)} <= ids
     for wrong, message in (
         ({"1": 9, "8": 9}, "max_steps and the batch sizes differ in full; give one number, or one for each"),
         ({"1": 9, "8": 9, "full": 9, "64": 9}, "differ in 64"),
@@ -180,3 +181,43 @@ def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
     assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
     assert list(after.spaces) == ["momentum", "adam"]
     assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]
+
+
+def test_racing_is_for_a_search_alone():
+    with pytest.raises(ValueError, match="racing is for a search of points; choose method halton, sobol or grid"):
+        Study(racing=2)
+
+
+SMALL = Study(workload=IRIS, optimizers=("sgd",), batch_sizes=(8, "full"), max_steps={"8": 90, "full": 9})
+
+
+def test_a_study_grows_by_what_is_asked_besides():
+    asked = dataclasses.replace(
+        SMALL, optimizers=("adam",), spaces={}, batch_sizes=(16, 8), rounds=5, fresh_seeds=2,
+        max_steps={"8": 90, "16": 50}, noise_scale=True,
+    )  # fmt: skip
+    found = plan.grown(SMALL, asked)
+    assert (found.optimizers, found.batch_sizes) == (("sgd", "adam"), (8, "full", 16))
+    assert found.max_steps == {"8": 90, "full": 9, "16": 50}
+    assert (found.rounds, found.fresh_seeds, found.noise_scale) == (5, 5, True)
+    assert plan.grown(found, SMALL) == found
+    assert plan.grown(SMALL, SMALL) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": 0.9}, "another study (target 0.95 there, 0.9 here)"),
+        ({"seed": 3}, "another study (seed 0 there, 3 here)"),
+        ({"smoothing": 1.0}, "another study (smoothing 1.25 there, 1.0 here)"),
+        ({"method": "halton"}, "another study (method 'rounds' there, 'halton' here)"),
+        ({"max_steps": {"8": 91, "full": 9}}, "another study (max_steps of 8 90 there, 91 here)"),
+        ({"max_steps": 9}, "another study (max_steps"),
+        ({"spaces": {"sgd": {"learning_rate": Space(low=0.1, high=1.0)}}}, "another study (spaces of sgd"),
+        ({"workload": dataclasses.replace(IRIS, l2=0.1)}, "another study (workload"),
+    ],
+)
+def test_what_contradicts_is_another_study(changes, message):
+    with pytest.raises(ValueError, match="^") as raised:
+        plan.grown(SMALL, dataclasses.replace(SMALL, **changes))
+    assert message in str(raised.value)

@@ -17,17 +17,48 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.study import cells, plan, store
-from mlp_jax.study.cells import Job
+from mlp_jax.study import cells, plan, protocol, store
+from mlp_jax.study.cells import Facts
 from mlp_jax.study.plan import Study
+from mlp_jax.study.protocol import Job
 from mlp_jax.study.store import Store
-from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
-STUDY = Study(workload=Config(dataset="iris", validation=0.2), optimizers=("sgd",), batch_sizes=(8,))
-CELL = next(iter(cells.of(STUDY, configs.load_data(STUDY.workload))))
-A, B, C = (Job(CELL._replace(id=name)) for name in "abc")
-ROWS = pandas.DataFrame({"trial": ["a", "a", "b"], "step": [0, 3, 0], "steps_to_target": [3.0, 3.0, np.inf]})
+STUDY = Study(
+    workload=Config(dataset="iris", validation=0.2),
+    optimizers=("sgd",),
+    batch_sizes=(8, 16, 32),
+    method="halton",
+    points=2,
+    seeds=1,
+    fresh_seeds=1,
+)
+DATA = Facts("data", 96, "validation_accuracy")
+NAMES = ["data.json", "environment.json", "study.json"]
+
+
+def rows_of(job: Job) -> pandas.DataFrame:
+    """What stands for the rows of a job: two rows of each trial."""
+    hyper = pandas.DataFrame(job.hyper).assign(seed=job.seeds, trial=[f"{job.name}-{i}" for i in range(len(job.seeds))])
+    ends = hyper.assign(steps_to_target=[3.0, *[np.inf] * (len(hyper) - 1)], validation_accuracy=0.5, phase=job.phase)
+    return pandas.concat([ends.assign(step=step) for step in (0, 3)], ignore_index=True)
+
+
+def opened(directory: Path, study: Study = STUDY) -> Store:
+    return Store(directory, study, DATA)
+
+
+def first_jobs(study: Study = STUDY) -> list[Job]:
+    """The tuning of each cell."""
+    return [next(protocol.jobs(study, cell, DATA.score, lambda _: None)) for cell in cells.of(study, DATA)]
+
+
+A, B, C = first_jobs()
+ROWS = rows_of(A)
+
+
+def part(directory: Path, job: Job, suffix: str = ".parquet") -> Path:
+    return directory / job.phase / (job.name + suffix)
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -35,19 +66,19 @@ def files(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_part_comes_back_as_it_was_and_nothing_else_is_left(tmp_path):
-    made = Store(tmp_path / "study", STUDY)
+    made = opened(tmp_path / "study")
     assert made.read(A) is None
     made.write(A, ROWS)
     assert_frame_equal(made.read(A), ROWS)
-    assert sorted(files(tmp_path / "study")) == ["environment.json", "study.json", "tuning/a.parquet"]
+    assert sorted(files(tmp_path / "study")) == [*NAMES, f"tuning/{A.name}.parquet"]
     assert store.read_plan(tmp_path / "study") == STUDY
     assert json.loads((tmp_path / "study/environment.json").read_text())["platform"] == "cpu"
 
 
 def test_opening_a_study_again_changes_nothing(tmp_path):
-    Store(tmp_path, STUDY).write(A, ROWS)
+    opened(tmp_path).write(A, ROWS)
     before = files(tmp_path)
-    Store(tmp_path, STUDY)
+    opened(tmp_path)
     assert files(tmp_path) == before
 
 
@@ -55,7 +86,7 @@ def test_opening_a_study_again_changes_nothing(tmp_path):
     "entries", [(), ("study.lock", "study.json.7.partial"), ("study.json",), ("study.json", "tuning")]
 )
 def test_a_study_killed_while_it_was_opened_is_opened_again(tmp_path, entries):
-    whole = Store(tmp_path / "whole", STUDY).directory
+    whole = opened(tmp_path / "whole").directory
     (tmp_path / "killed").mkdir()
     for name in entries:
         if name == "tuning":
@@ -64,8 +95,8 @@ def test_a_study_killed_while_it_was_opened_is_opened_again(tmp_path, entries):
             (tmp_path / "killed" / name).write_bytes(
                 b"" if Path(name).suffix in store.PASSING else (whole / name).read_bytes()
             )
-    Store(tmp_path / "killed", STUDY).write(A._replace(point=0), ROWS)
-    assert set(files(tmp_path / "killed")) == {"study.json", "environment.json", "winners/a-0.parquet"}
+    opened(tmp_path / "killed").write(A._replace(phase="winners"), ROWS)
+    assert set(files(tmp_path / "killed")) == {*NAMES, f"winners/{A.name}.parquet"}
 
 
 def test_the_study_is_named_before_anything_else_is_there(tmp_path, monkeypatch):
@@ -78,8 +109,10 @@ def test_the_study_is_named_before_anything_else_is_there(tmp_path, monkeypatch)
         replace(path, write)
 
     monkeypatch.setattr(store.files, "replace", note)
-    Store(tmp_path, STUDY)
-    assert seen == [("study.json", []), ("environment.json", ["study.json"])]
+    opened(tmp_path)
+    assert seen == [
+        ("study.json", []), ("data.json", ["study.json"]), ("environment.json", ["data.json", "study.json"]),
+    ]  # fmt: skip
 
 
 def data_end(whole: bytes) -> int:
@@ -98,25 +131,25 @@ def broken(whole: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["empty", "half", "other", "flipped"])
 def test_a_damaged_part_is_named_and_set_aside(tmp_path, how):
-    made = Store(tmp_path, STUDY)
+    made = opened(tmp_path)
     made.write(A, ROWS)
-    path = tmp_path / "tuning/a.parquet"
+    path = part(tmp_path, A)
     damaged = broken(path.read_bytes(), how)
     path.write_bytes(damaged)
-    with pytest.warns(UserWarning, match="tuning/a.parquet is damaged .*: it is left out"):
+    with pytest.warns(UserWarning, match=f"{A.name}.parquet is damaged .*: it is left out"):
         assert store.read_study(tmp_path).empty
     assert path.read_bytes() == damaged
-    with pytest.warns(UserWarning, match="tuning/a.parquet is damaged .*: it is set aside as .* and made again"):
-        assert next(made.claimed([A])) == A
-    assert (tmp_path / "tuning/a.damaged").read_bytes() == damaged
+    with pytest.warns(UserWarning, match=f"{A.name}.parquet is damaged .*: it is set aside as .* and made again"):
+        assert next(made.claimed()) == A
+    assert part(tmp_path, A, ".damaged").read_bytes() == damaged
     made.write(A, ROWS)
     assert_frame_equal(store.read_study(tmp_path), ROWS)
 
 
 def test_any_flipped_byte_of_the_data_is_noticed_or_harmless(tmp_path):
-    made = Store(tmp_path, STUDY)
+    made = opened(tmp_path)
     made.write(A, ROWS)
-    whole = (tmp_path / "tuning/a.parquet").read_bytes()
+    whole = (part(tmp_path, A)).read_bytes()
     path = tmp_path / "flipped.parquet"
     for place in range(4, data_end(whole), 3):
         path.write_bytes(flipped(whole, place))
@@ -127,7 +160,7 @@ def test_any_flipped_byte_of_the_data_is_noticed_or_harmless(tmp_path):
 
 
 def test_what_is_no_damage_is_not_set_aside(tmp_path, monkeypatch):
-    made = Store(tmp_path, STUDY)
+    made = opened(tmp_path)
     made.write(A, ROWS)
     before = files(tmp_path)
 
@@ -138,41 +171,42 @@ def test_what_is_no_damage_is_not_set_aside(tmp_path, monkeypatch):
     with pytest.raises(PermissionError):
         made.read(A)
     with pytest.raises(PermissionError):
-        next(made.claimed([A]))
+        next(made.claimed())
     assert files(tmp_path) == before
 
 
 def test_another_study_is_refused_with_the_key_that_differs(tmp_path):
-    Store(tmp_path, STUDY)
+    opened(tmp_path)
     before = files(tmp_path)
     for changes, message in (
-        ({"points": 9}, r"another study \(points 8 there, 9 here\); name another directory"),
+        ({"points": 9}, r"another study \(points 2 there, 9 here\); name another directory"),
+        ({"target": 0.9}, r"another study \(target 0.95 there, 0.9 here\); name another directory"),
         ({"workload": {"l2": 0.1}}, r"another study \(workload \{.*\} there, \{.*'l2': 0.1.*\} here\)"),
     ):
         other = plan.changed(STUDY, changes.get("workload", {}), {k: v for k, v in changes.items() if k != "workload"})
         with pytest.raises(ValueError, match=message):
-            Store(tmp_path, other)
+            opened(tmp_path, other)
     assert files(tmp_path) == before
 
 
 def test_a_study_of_another_protocol_is_refused(tmp_path):
-    Store(tmp_path, STUDY)
+    opened(tmp_path)
     fields = json.loads((tmp_path / "study.json").read_text())
     (tmp_path / "study.json").write_text(json.dumps(fields | {"protocol": "0.7"}))
     before = files(tmp_path)
     message = f"the study in {tmp_path} is of protocol 0.7, and this is protocol {plan.PROTOCOL}"
-    for function in (lambda: Store(tmp_path, STUDY), lambda: store.read_study(tmp_path)):
+    for function in (lambda: opened(tmp_path), lambda: store.read_study(tmp_path)):
         with pytest.raises(ValueError, match=message):
             function()
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"protocol": "1.0", "points": "x"}', '{"protocol": "1.0", "lr": 1}'])
+@pytest.mark.parametrize("text", ["", "{", '{"protocol": "2.0", "points": "x"}', '{"protocol": "2.0", "lr": 1}'])
 def test_a_damaged_study_file_is_named(tmp_path, text, no_beartype):
-    Store(tmp_path, STUDY)
+    opened(tmp_path)
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(ValueError, match="study.json"):
-        Store(tmp_path, STUDY)
+        opened(tmp_path)
     assert (tmp_path / "study.json").read_text() == text
 
 
@@ -182,11 +216,11 @@ def test_what_is_no_study_is_left_alone(tmp_path):
     (tmp_path / "folder/letter.txt").write_text("mine")
     before = files(tmp_path)
     with pytest.raises(ValueError, match="file is a file; name a directory"):
-        Store(tmp_path / "file", STUDY)
+        opened(tmp_path / "file")
     with pytest.raises(ValueError, match=r"holds no study \(study.json is missing\)"):
-        Store(tmp_path / "folder", STUDY)
+        opened(tmp_path / "folder")
     with pytest.raises(OSError, match="can't make .*: Not a directory; name another place"):
-        Store(tmp_path / "file/below", STUDY)
+        opened(tmp_path / "file/below")
     for name in ("file", "folder", "nowhere"):
         with pytest.raises(ValueError, match="holds no study|is not a directory"):
             store.read_study(tmp_path / name)
@@ -205,11 +239,11 @@ def largest_file(size: int):
 
 
 def test_a_full_disk_leaves_no_part_and_the_rest_as_it_was(tmp_path):
-    made = Store(tmp_path, STUDY)
+    made = opened(tmp_path)
     made.write(A, ROWS)
     before = files(tmp_path)
     many = pandas.DataFrame({"x": np.random.default_rng(0).normal(size=10**6)})
-    with largest_file(2**20), pytest.raises(OSError, match="can't write .*tuning/b.parquet: .*; name another place"):
+    with largest_file(2**20), pytest.raises(OSError, match=f"can't write .*{B.name}.parquet: .*; name another place"):
         made.write(B, many)
     assert files(tmp_path) == before
     made.write(B, many)
@@ -224,63 +258,71 @@ def test_a_full_disk_at_the_start_leaves_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
         with pytest.raises(OSError, match="can't write .*study.json: No space left on device; name another place"):
-            Store(tmp_path / "study", STUDY)
+            opened(tmp_path / "study")
     assert files(tmp_path) == {}
-    Store(tmp_path / "study", STUDY)
+    opened(tmp_path / "study")
 
 
-def claim(made: Store, *jobs: Job) -> list[Job | None]:
-    """What is claimed of these jobs until none is free or missing."""
-    return list(iter(functools.partial(next, made.claimed(jobs, at_once=9), None), None))
+def claim(made: Store) -> list[Job]:
+    """What is claimed until no job is free, or none is missing."""
+    jobs = made.claimed(at_once=9)
+    return list(iter(functools.partial(next, jobs, None), None))
 
 
-def test_one_process_at_a_time_holds_a_part(tmp_path):
-    made, other = Store(tmp_path, STUDY), Store(tmp_path, STUDY)
-    winner = A._replace(point=0)
-    assert claim(made, A) == [A]
-    assert claim(other, A, B, winner) == [B, winner]
-    assert claim(made, A, B) == []
+def winner_of(job: Job) -> Job:
+    """The job that follows the tuning of a cell."""
+    there = {job.name: protocol.last_rows(rows_of(job))}
+    return list(protocol.jobs(STUDY, job.cell, DATA.score, lambda job: there.get(job.name)))[-1]
+
+
+def test_one_process_at_a_time_holds_a_part_and_the_next_comes_when_it_is_there(tmp_path):
+    made, other = opened(tmp_path), opened(tmp_path)
+    assert next(made.claimed(at_once=1)) == A
+    assert claim(other) == [B, C]
+    assert claim(made) == []
     other.let_go()
-    assert claim(made, A, B) == [B]
-    made.write(A, ROWS)
-    assert claim(other, A, B) == []
+    assert claim(made) == [B, C]
+    made.write(A, rows_of(A))
+    assert claim(other) == [winner_of(A)]
     made.let_go()
-    assert claim(other, A, B) == [B]
+    assert claim(other) == [B, C]
     other.let_go()
-    assert sorted(files(tmp_path)) == ["environment.json", "study.json", "tuning/a.parquet"]
+    assert sorted(files(tmp_path)) == [*NAMES, f"tuning/{A.name}.parquet"]
 
 
-def test_claimed_jobs_come_until_none_is_missing(tmp_path):
-    made, other = Store(tmp_path, STUDY), Store(tmp_path, STUDY)
-    assert next(other.claimed([B])) == B
-    jobs = made.claimed([A, B, C], at_once=2)
-    assert [next(jobs), next(jobs), next(jobs)] == [A, C, None]
-    made.write(C, ROWS)
-    assert next(jobs) is None, "another process holds what is left"
-    other.write(B, ROWS)
-    assert next(jobs) is None, "what is claimed here is not there yet"
-    made.write(A, ROWS)
-    assert next(jobs, "end") == "end"
+def test_claimed_jobs_come_until_none_is_missing_the_first_cell_first(tmp_path):
+    made, seen = opened(tmp_path), []
+    for job in made.claimed():
+        assert job is not None
+        seen.append((job.cell.batch_size, job.phase))
+        made.write(job, rows_of(job))
+    assert seen == [(size, phase) for size in (32, 16, 8) for phase in ("tuning", "winners")]
+    assert list(made.claimed()) == []
+    assert store.read_all(tmp_path)[1:] == (3, 3)
 
 
 def test_so_many_jobs_are_claimed_at_once(tmp_path):
-    made = Store(tmp_path, STUDY)
-    jobs = made.claimed([A, B, C], at_once=2)
+    made, other = opened(tmp_path), opened(tmp_path)
+    jobs = made.claimed(at_once=2)
     assert [next(jobs) for _ in range(4)] == [A, B, None, None]
-    made.write(B, ROWS)
-    assert next(jobs) == C
+    made.write(B, rows_of(B))
+    assert next(jobs) == winner_of(B)
+    assert next(jobs) is None
+    made.let_go()
+    assert claim(other) == [A, winner_of(B), C]
+    assert [next(jobs), next(jobs)] == [None, None], "another process holds what is left"
 
 
 def test_no_job_comes_once_interrupted(tmp_path):
     asked = []
-    jobs = Store(tmp_path, STUDY).claimed([A, B, C], lambda: len(asked) > 0, at_once=2)
+    jobs = opened(tmp_path).claimed(lambda: len(asked) > 0, at_once=2)
     assert [next(jobs), next(jobs), next(jobs)] == [A, B, None]
     asked.append("stop")
     assert next(jobs, "end") == "end"
 
 
 def test_a_part_that_is_made_between_the_look_and_the_claim_is_not_made_again(tmp_path, monkeypatch):
-    made, other = Store(tmp_path, STUDY), Store(tmp_path, STUDY)
+    made, other = opened(tmp_path), opened(tmp_path)
     load, looks = store._load, []
 
     def look(path):
@@ -291,14 +333,16 @@ def test_a_part_that_is_made_between_the_look_and_the_claim_is_not_made_again(tm
         return found
 
     monkeypatch.setattr(store, "_load", look)
-    assert claim(made, A, B) == [B]
+    assert claim(made) == [B, C]
+    made.let_go()
+    assert claim(made) == [winner_of(A), B, C]
     assert_frame_equal(made.read(A), ROWS)
 
 
 def test_a_lock_file_that_was_removed_holds_nothing(tmp_path, monkeypatch):
     """A process opens it, another lets go of it and removes it, a third makes it anew: two would hold the part."""
-    made, other = Store(tmp_path, STUDY), Store(tmp_path, STUDY)
-    assert claim(other, A) == [A]
+    made, other = opened(tmp_path), opened(tmp_path)
+    assert next(other.claimed()) == A
     flock = fcntl.flock
 
     def late(file, operation):
@@ -307,9 +351,81 @@ def test_a_lock_file_that_was_removed_holds_nothing(tmp_path, monkeypatch):
         return flock(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    assert claim(made, A) == []
-    assert not (tmp_path / "tuning/a.lock").exists()
-    assert claim(made, A) == [A]
+    assert not made._claim(part(tmp_path, A))
+    assert not part(tmp_path, A, ".lock").exists()
+    assert made._claim(part(tmp_path, A))
+
+
+def test_what_the_protocol_does_not_name_is_never_read(tmp_path):
+    """Another study's part, one of a winner that is none any more, what a person put there."""
+    made = opened(tmp_path)
+    for job in iter(functools.partial(next, made.claimed(), None), None):
+        made.write(job, rows_of(job))
+    before = store.read_study(tmp_path)
+    rows_of(A).assign(steps_to_target=1.0).to_parquet(tmp_path / f"winners/{A.cell.id}-0-0123456789abcdef.parquet")
+    rows_of(B).to_parquet(tmp_path / "tuning/other.parquet")
+    assert_frame_equal(store.read_study(tmp_path), before)
+    assert list(opened(tmp_path).claimed()) == []
+
+
+def test_rows_that_change_make_what_followed_from_them_anew(tmp_path):
+    made = opened(tmp_path)
+    for job in iter(functools.partial(next, made.claimed(), None), None):
+        made.write(job, rows_of(job))
+    winner = winner_of(A)
+    changed = rows_of(A)
+    changed["steps_to_target"] = np.where(changed["steps_to_target"] < np.inf, np.inf, 3.0)
+    changed.to_parquet(part(tmp_path, A), write_page_checksum=True)
+    (again,) = [job for job in claim(opened(tmp_path)) if job is not None]
+    assert again.cell == winner.cell
+    assert again.hyper != winner.hyper
+    assert set(store.read_study(tmp_path).query("phase == 'winners'")["trial"].str.split("-").str[0]) == {
+        B.cell.id, C.cell.id
+    }  # fmt: skip
+
+
+def test_a_study_grows_and_what_is_there_stays(tmp_path):
+    made = opened(tmp_path)
+    for job in iter(functools.partial(next, made.claimed(), None), None):
+        made.write(job, rows_of(job))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    asked = plan.changed(STUDY, {}, {"optimizers": ("adam",), "batch_sizes": (64, 8), "fresh_seeds": 2})
+    larger = Store(tmp_path, asked, DATA)
+    assert larger.study == plan.changed(
+        STUDY, {}, {"optimizers": ("sgd", "adam"), "batch_sizes": (8, 16, 32, 64), "fresh_seeds": 2}
+    )
+    assert store.read_plan(tmp_path) == larger.study
+    for job in iter(functools.partial(next, larger.claimed(), None), None):
+        larger.write(job, rows_of(job))
+    anew = Store(tmp_path.parent / "anew", larger.study, DATA)
+    for job in iter(functools.partial(next, anew.claimed(), None), None):
+        anew.write(job, rows_of(job))
+    order = ["seed", "learning_rate", "phase", "step", "steps_to_target"]
+    both = [
+        store.read_study(each).drop(columns="trial").sort_values(order, ignore_index=True)
+        for each in (tmp_path, anew.directory)
+    ]
+    assert len(both[0]) == len(both[1])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert store.read_all(tmp_path)[1:] == (8, 8)
+    assert opened(tmp_path).study == larger.study, "who asks for less asks for what is there"
+
+
+def test_data_that_changed_are_refused(tmp_path):
+    opened(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match="holds a study of other data: they have changed; name another directory"):
+        Store(tmp_path, STUDY, DATA._replace(fingerprint="other"))
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["{}", '{"fingerprint": "x", "examples": "many", "score": "y"}', "3", "{"])
+def test_damaged_facts_are_named(tmp_path, text):
+    opened(tmp_path)
+    (tmp_path / "data.json").write_text(text)
+    for read in (lambda: store.read_study(tmp_path), lambda: opened(tmp_path)):
+        with pytest.raises(ValueError, match="data.json"):
+            read()
 
 
 HOLDER = """
@@ -324,55 +440,57 @@ time.sleep(60)
 
 
 def test_a_killed_process_lets_go_of_its_part(tmp_path):
-    made = Store(tmp_path, STUDY)
-    path = tmp_path / "tuning/a.lock"
+    made = opened(tmp_path)
+    path = part(tmp_path, A, ".lock")
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        assert claim(made, A) == []
+        assert claim(made) == [B, C]
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert path.exists()
-    assert claim(made, A) == [A]
+    assert claim(made) == [A]
 
 
 def test_what_killed_processes_left_beside_a_part_is_removed(tmp_path):
-    made = Store(tmp_path, STUDY)
-    made.write(A, ROWS)
-    (tmp_path / "tuning/a.lock").touch()
-    (tmp_path / "tuning/a.parquet.7.partial").write_bytes(b"half")
-    (tmp_path / "tuning/a.progress").mkdir()
-    (tmp_path / "tuning/a.progress/0").write_bytes(b"half")
-    assert claim(made, A) == []
-    assert sorted(files(tmp_path)) == ["environment.json", "study.json", "tuning/a.parquet"]
-    assert not (tmp_path / "tuning/a.progress").exists()
+    opened(tmp_path).write(A, ROWS)
+    part(tmp_path, A, ".lock").touch()
+    part(tmp_path, A, ".parquet.7.partial").write_bytes(b"half")
+    part(tmp_path, A, ".progress").mkdir()
+    (part(tmp_path, A, ".progress") / "0").write_bytes(b"half")
+    made = opened(tmp_path)
+    assert claim(made) == [winner_of(A), B, C]
+    made.let_go()
+    assert sorted(files(tmp_path)) == [*NAMES, f"tuning/{A.name}.parquet"]
+    assert not part(tmp_path, A, ".progress").exists()
 
 
 def test_work_in_progress_stays_until_the_part_is_there(tmp_path):
-    made = Store(tmp_path, STUDY)
-    assert claim(made, A, B) == [A, B]
+    made = opened(tmp_path)
+    assert claim(made) == [A, B, C]
     for job in (A, B):
         assert not any(made.work(job).iterdir())
     (made.work(A) / "0").write_bytes(b"half")
     made.let_go()
-    assert not (tmp_path / "tuning/b.progress").exists(), "nothing was in it"
-    made.check_cells("ab")
+    assert not part(tmp_path, B, ".progress").exists(), "nothing was in it"
     assert store.read_study(tmp_path).empty
-    assert claim(made, A) == [A]
+    assert next(made.claimed()) == A
     assert (made.work(A) / "0").read_bytes() == b"half"
     made.write(A, ROWS)
-    assert sorted(path.name for path in (tmp_path / "tuning").iterdir()) == ["a.parquet"]
+    assert sorted(path.name for path in (tmp_path / "tuning").iterdir()) == [f"{A.name}.parquet"]
 
 
 def test_a_study_in_progress_is_read_as_far_as_it_is(tmp_path):
-    made = Store(tmp_path, STUDY)
+    made = opened(tmp_path)
     assert store.read_study(tmp_path).empty
-    made.write(B, ROWS)
-    assert claim(made, C) == [C]
-    (made.work(C) / "0").write_bytes(b"half")
-    (tmp_path / "tuning/c.parquet.7.partial").write_bytes(b"half")
-    assert_frame_equal(store.read_study(str(tmp_path)), ROWS)
-    made.write(B._replace(point=0), ROWS.assign(test_loss=0.5))
+    made.write(B, rows_of(B))
+    assert next(made.claimed()) == A
+    (made.work(A) / "0").write_bytes(b"half")
+    part(tmp_path, A, ".parquet.7.partial").write_bytes(b"half")
+    assert_frame_equal(store.read_study(str(tmp_path)), rows_of(B))
+    made.write(winner_of(B), rows_of(winner_of(B)).assign(test_loss=0.5))
     rows = store.read_study(tmp_path)
-    assert len(rows) == 6
-    assert rows["test_loss"].isna().tolist() == [True] * 3 + [False] * 3
+    assert rows["test_loss"].isna().tolist() == [True] * 4 + [False] * 2
+    assert store.read_all(tmp_path)[1:] == (1, 3)
+    (tmp_path / "data.json").unlink()
+    assert store.read_study(tmp_path).empty, "killed while it was begun"

@@ -66,7 +66,7 @@ def test_a_study_is_written_as_people_write_one():
     text = toml.to_toml(study)
     assert toml.from_toml(text) == study
     for part in (
-        'optimizers = ["sgd"]\nbatch_sizes = [8, "full"]\nmethod = "halton"\n',
+        'optimizers = ["sgd"]\nbatch_sizes = [8, "full"]\nmethod = "rounds"\nrounds = 3\n',
         "[max_steps]\n8 = 9\nfull = 7\n",
         '[spaces.sgd.learning_rate]\nlow = 0.001\nhigh = 10.0\nscale = "log"\n',
         "hidden = []\n",
@@ -114,7 +114,7 @@ def test_a_file_by_hand_needs_only_what_differs(tmp_path):
         ("max_epochs = inf", "max_epochs inf is not allowed"),
         ("target = nan", "target nan is not allowed"),
         ("racing = 1", "racing 1 is not allowed"),
-        ("search_seed = -1", "search_seed -1 is not allowed"),
+        ("seed = -1", "seed -1 is not allowed"),
         ('method = "random"', "unknown method 'random'"),
         ('protocol = "0.9"', "protocol 0.9, and this is protocol"),
         ("[workload]\nactivation = 'rleu'", "unknown activation 'rleu'"),

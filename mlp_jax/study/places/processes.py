@@ -88,6 +88,7 @@ class _Share:
         """Hand out the jobs and yield the rows that come; a thread makes some of them here."""
         hosts.send("grown", json.dumps([to_dict(store.study), store.data]).encode())
         given: list[Job] = []
+        complete: bool | None = None  # while something may have failed
         over = threading.Event()
         stopped = lambda: over.is_set() or self.stopped()
 
@@ -107,20 +108,24 @@ class _Share:
                     yield from arrived()
                     if own.done():
                         own.result()  # raises what has stopped it
+                complete = not self.stopped()
             finally:
                 over.set()
-                self.end(len(given))
+                self.end(len(given), complete)
         own.result()
         yield from arrived()  # when it is interrupted
 
     def follow(self) -> Outcome:
         """Make some of what process 0 hands out, until it says how the study has ended."""
-        return self.work(config.load_data(self.study.workload), self.stopped)
+        complete, made = self.work(config.load_data(self.study.workload), self.stopped)
+        if complete is None:
+            hosts.receive("never")  # process 0 has failed, which ends this too
+        return Outcome(bool(complete), made)
 
     def work(
         self, dataset: Dataset, stopped: Callable[[], bool], directory: Callable[[Job], Path | None] = lambda _: None
-    ) -> Outcome:
-        """Take jobs and send their rows until there are no more."""
+    ) -> tuple[bool | None, int]:
+        """Take jobs and send their rows until there are no more; return how the study ended and how many it made."""
         study, facts = json.loads(hosts.receive("grown"))
         if cells.facts(self.study, dataset) != Facts(*facts):
             raise ValueError(f"{hosts.name()} has other data in {self.study.workload.dataset} than process 0")
@@ -135,7 +140,7 @@ class _Share:
                 hosts.send(f"rows/{said['number']}", _to_bytes(rows))
         made = f"{mine} of {said['count']} parts"
         print(f"{hosts.name()} ({jax.local_device_count()} devices): {made}", file=sys.stderr, flush=True)
-        return Outcome(said["complete"], mine)
+        return said["complete"], mine
 
     def say(self, number: int, message: dict[str, Any]) -> None:
         """Leave a message for the process that takes its number."""
@@ -146,10 +151,10 @@ class _Share:
         number = hosts.take("taken")
         return {"number": number} | json.loads(hosts.receive(f"said/{number}"))
 
-    def end(self, count: int) -> None:
+    def end(self, count: int, complete: bool | None) -> None:
         """Tell every process that the study has ended, and how."""
         for number in range(count, count + hosts.count()):
-            self.say(number, {"job": None, "count": count, "complete": not self.stopped()})
+            self.say(number, {"job": None, "count": count, "complete": complete})
 
 
 def _job(known: dict[str, StudyCell], cell: str, phase: str, number: int, hyper, seeds, cutoff, racing, noise) -> Job:
