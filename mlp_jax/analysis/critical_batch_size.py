@@ -17,7 +17,7 @@ NO_PLATEAU = "no plateau seen: larger batch sizes are needed for an upper end"
 NO_SCALING = "no scaling seen: smaller batch sizes are needed for a lower end"
 TOO_FEW_SIZES = "too few batch sizes reached the target: a line needs 3"
 TOO_FEW_TRIALS = "too few trials for an interval: each batch size needs 3"
-MISFIT = "no critical batch size: the line misses the steps by {:.0%}, and {:.0%} is allowed"
+MISFIT = "no critical batch size: the line misses the steps by {:.0f} %, and {:.0f} % is allowed"
 LARGEST_MISFIT = 0.15
 FLOOR = 0.1  # of B_crit on either side, at least: the bottom of a parabola is not quite that of the valley
 LEAST = 3  # batch sizes for a line that can be checked, and trials at each for an interval
@@ -90,11 +90,12 @@ def fit_samples(
     samples: Float[np.ndarray, "resamples sizes"],
     *,
     level: float = 0.95,
+    allowed: float = LARGEST_MISFIT,
 ) -> Fit:
     """Fit S = S_min + E_min/B to the least steps at each batch size, as `response.fit` finds them, and to each sample.
 
     The intervals are percentiles over the samples, so they hold what the samples hold. That of B_crit has its ends at
-    least 10 % from the value. There is no B_crit where the line misses the steps by more than 15 %.
+    least 10 % from the value. There is no B_crit where the misfit is above `allowed`.
 
     Args:
         sizes: the batch sizes, each once.
@@ -116,8 +117,8 @@ def fit_samples(
     s_min, e_min, b_crit = map(Estimate, values.tolist(), low.tolist(), high.tolist())
     misfit = _root_mean_square(steps[used] / (s_min.value + e_min.value / sizes[used]) - 1)
     missed = tuple(sizes[~used].astype(float).tolist())
-    if misfit > LARGEST_MISFIT:
-        verdict = MISFIT.format(misfit, LARGEST_MISFIT)
+    if misfit > allowed:
+        verdict = MISFIT.format(100 * misfit, 100 * allowed)
         return Fit(s_min, e_min, Estimate(np.nan, 0.0, np.inf), misfit, missed, verdict)
     value, least, most = b_crit
     if used.sum() >= LEAST:

@@ -60,7 +60,7 @@ def compare(
         raise ValueError(f"level {level!r} and power {power!r} are not allowed; give numbers between 0 and 1")
     pairs = [(what, *two) for what, of in measured.items() for two in combinations(of, 2)]
     differences = [difference(measured[what][a], measured[what][b], seed) for what, a, b in pairs]
-    raw = [2 * NORMAL.cdf(-abs(middle) / spread) if spread > 0 else 1.0 for middle, spread in differences]
+    raw = [2 * NORMAL.cdf(-abs(middle) / spread) if 0 < spread < np.inf else 1.0 for middle, spread in differences]
     adjusted, each = holm(raw), (1 - level) / max(len(pairs), 1)
     return [_pair(pair, *two, p, 1 - level, each, power) for pair, two, p in zip(pairs, differences, adjusted)]
 

@@ -12,10 +12,11 @@ from jaxtyping import Float, Real
 from mlp_jax.analysis import bootstrap, valley
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.scale import Scale
-from mlp_jax.analysis.valley import Parabola
+from mlp_jax.analysis.valley import UNKNOWNS, Parabola
 
-NEAR = 1.3  # the next rates lie where the parabola is at most this times its bottom
-HALF_WIDTHS = (1 / 6, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
+STOP = 4.0  # a trial is stopped at this many times the least of the first round, later the fitted bottom
+NEAR = 1.5  # the next rates lie where the parabola is at most this times its bottom
+HALF_WIDTHS = (1 / 4, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
 EDGE = 0.05  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
 
 
@@ -24,7 +25,9 @@ class Response(NamedTuple):
 
     `steps` is inf and `rate` NaN where no trial met the target. `window` holds the least and the largest rate that the
     curve was fitted to. `at_end` is "low" or "high" where the bottom lies at that end of the space, beyond which the
-    valley may go on. A resample without any trial that met the target has steps inf and rate NaN.
+    valley may go on. `turn` is the coordinate around which to look on: the curve's own bottom, also where it lies past
+    the last trial that the curve was fitted to. A resample without any trial that met the target has steps inf and
+    rate NaN.
     """
 
     steps: float
@@ -34,6 +37,7 @@ class Response(NamedTuple):
     samples_steps: Float[np.ndarray, " resamples"]
     samples_rate: Float[np.ndarray, " resamples"]
     at_end: str
+    turn: float
     scale: Scale
 
 
@@ -48,8 +52,8 @@ def fit(
 ) -> Response:
     """Find the rate that needs the fewest steps, and how many those are, from trials spread over rates.
 
-    The bottom is that of a robust parabola of log steps over log rate (`valley.fit`). Each resample draws the trials
-    with replacement and fits everything again, so that its spread holds the luck of the seeds and of the rates tried.
+    The bottom is that of a robust parabola of log steps over log rate (`valley.fit`). Each resample draws trials with
+    replacement and fits everything again, so that its spread holds the luck of the seeds and of the rates tried.
 
     Args:
         rate: the hyper-parameter of each trial; each trial has a seed of its own.
@@ -65,22 +69,36 @@ def fit(
         raise ValueError(f"{rate.size} rates and {steps.size} numbers of steps do not pair; give one of both per trial")
     if not np.all(steps > 0):
         raise ValueError("a number of steps is not positive; give positive numbers, and inf for a trial that missed")
-    place, height = measure.coordinate(rate), np.log(steps)
-    order = np.lexsort((height, place))  # the resamples must not depend on the order of the trials
-    drawn = np.vstack([np.arange(rate.size), bootstrap.draws(rate.size, resamples, seed)])
-    found = valley.fit(place[order][drawn], height[order][drawn])
-    values, places = np.exp(found.bottom), measure.value(found.place)
+    place, height = measure.coordinate(rate), np.log(steps.astype(float))
+    order = np.lexsort((height, place))  # what is drawn must not depend on the order of the trials
+    place, height = place[order], height[order]
+    found = valley.fit(place[None], height[None])
+    if np.isnan(found.height[0]):
+        nothing = np.full(resamples, np.inf)
+        window = Parabola(*[np.nan] * 3), (np.nan, np.nan), nothing, nothing * np.nan
+        return Response(np.inf, np.nan, *window, "", np.nan, measure)
+    drawn = bootstrap.draws(rate.size, resamples, seed)[:, : _size(rate.size, found.trials[0])]
+    samples = valley.fit(place[drawn], height[drawn])
     window = measure.value(np.array([found.low[0], found.high[0]]))
     return Response(
-        float(values[0]),
-        float(places[0]),
+        float(np.exp(found.height[0])),
+        float(measure.value(found.place)[0]),
         found.curve(0),
         (float(window.min()), float(window.max())),
-        values[1:],
-        places[1:],
-        _end(measure, found.place[0]),
+        np.where(np.isnan(samples.height), np.inf, np.exp(samples.height)),
+        measure.value(samples.place),
+        _end(measure, float(found.turn[0])),
+        float(found.turn[0]),
         measure,
     )
+
+
+def _size(trials: int, kept: float) -> int:
+    """Return how many trials a resample draws: so many fewer than there are that it spreads as much as new trials do.
+
+    Residuals of a fit are smaller than errors by (k − 3)/k, k being the trials that the parabola was fitted to.
+    """
+    return max(round(trials * (1 - UNKNOWNS / kept)), -(-trials // 2))
 
 
 def interval(value: float, samples: Float[np.ndarray, " resamples"], level: float = 0.95) -> Estimate:
@@ -105,9 +123,9 @@ def coarse(low: float, high: float, count: int, offset: float, *, scale: str = "
 
 
 def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
-    """Return `count` rates, evenly where the curve is at most 1.3 times its bottom: there trials tell most of it.
+    """Return `count` rates, evenly where the curve is at most 1.5 times its bottom: there trials tell most of it.
 
-    The half-width is ⅙ to ½ decade, and what would lie outside the space is moved inside.
+    The half-width is ¼ to ½ decade, and what would lie outside the space is moved inside.
 
     Raises:
         ValueError: no trial met the target, so that there is no bottom, or `count` is below 1.
@@ -115,13 +133,11 @@ def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
     if count < 1 or not np.isfinite(response.steps):
         raise ValueError(f"{count!r} rates around no bottom are not possible; give at least 1, and a trial in time")
     measure, bend = response.scale, response.curve.c
-    middle = measure.coordinate(np.array([response.rate]))[0]
-    half = np.clip(np.sqrt(np.log(NEAR) / bend) if bend > 0 else np.inf, *HALF_WIDTHS)
     low, high = measure.bounds
+    half = np.clip(np.sqrt(np.log(NEAR) / bend) if bend > 0 else np.inf, *HALF_WIDTHS)
     half = min(half, (high - low) / 2)
-    middle = np.clip(middle, low + half, high - half)
-    places = middle + half * (2 * (np.arange(count) + 0.5) / count - 1)
-    return np.sort(measure.value(places))
+    middle = np.clip(response.turn, low + half, high - half)
+    return np.sort(measure.value(middle + half * (2 * (np.arange(count) + 0.5) / count - 1)))
 
 
 def _end(measure: Scale, place: float) -> str:
