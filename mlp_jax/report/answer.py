@@ -27,6 +27,13 @@ def max_steps(study: Study) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,} (by batch size)"
 
 
+def rounds(study: Study) -> str:
+    """Return the number of rounds, of each optimizer where they differ."""
+    if isinstance(study.rounds, int):
+        return str(study.rounds)
+    return ", ".join(f"{count} ({name})" for name, count in study.rounds.items())
+
+
 def target(study: Study, rows: "pandas.DataFrame", value: float | None = None) -> str:
     """Name the target: 'validation accuracy 0.95'."""
     value = study.target if value is None else value

@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mlp_jax.analysis import response
 from mlp_jax.data import Dataset
 from mlp_jax.study.plan import ROUNDS, Study, digest, identity
 from mlp_jax.study.spaces import Space
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 
-SPARE = 4  # a trial may take so many times the steps in which another met the target, and no more
+SPARE = int(response.STOP)  # a trial may take so many times the steps in which another met the target, and no more
 
 
 class Facts(NamedTuple):

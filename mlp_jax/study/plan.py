@@ -52,8 +52,8 @@ class Study:
     method: str = "rounds"
     """rounds: each trial a point and a seed of its own, round after round closer to the best; or a search (halton,
     sobol, grid) of `points`, each with the same `seeds`."""
-    rounds: Count = 3
-    """Number of rounds of 6 trials that follow the first 10."""
+    rounds: Count | Mapping[str, Count] = 3
+    """Number of rounds of 6 trials that follow the first 10, for all optimizers or for each: {"sgd": 3, "adam": 5}."""
     points: Count = 8
     """Number of points of each cell, of a search."""
     seeds: Count = 3
@@ -82,13 +82,14 @@ class Study:
 
     def __post_init__(self) -> None:
         checks.fields(self, batch_sizes="batch size", max_steps="max_steps of batch size", spaces="the space of")
-        for name in ("rounds", "points", "seeds", "fresh_seeds", "evaluations"):
+        for name in ("points", "seeds", "fresh_seeds", "evaluations"):
             if getattr(self, name) > MOST:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not allowed; give at most {MOST:,}")
         for name in ("optimizers", "batch_sizes"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         self._check_workload()
-        self._check_max_steps()
+        self._check_each("max_steps", "the batch sizes", self.batch_sizes)
+        self._check_each("rounds", "the optimizers", self.optimizers)
         check_protocol(self.protocol, "the study")
         if not self.optimizers or not self.batch_sizes:
             raise ValueError("a study needs optimizers and batch sizes; give at least one of each")
@@ -110,12 +111,15 @@ class Study:
         """Return the budget in steps of a trial at one of the study's batch sizes."""
         return self.max_steps if isinstance(self.max_steps, int) else self.max_steps[str(batch_size)]
 
-    def _check_max_steps(self) -> None:
-        if isinstance(self.max_steps, int):
-            return
-        if odd := sorted(set(self.max_steps) ^ set(map(str, self.batch_sizes))):
-            differing = ", ".join(odd)
-            raise ValueError(f"max_steps and the batch sizes differ in {differing}; give one number, or one for each")
+    def rounds_of(self, optimizer: str) -> int:
+        """Return the number of rounds of one of the study's optimizers."""
+        return self.rounds if isinstance(self.rounds, int) else self.rounds[optimizer]
+
+    def _check_each(self, name: str, what: str, keys: tuple) -> None:
+        """Raise a ValueError unless a number is given for all, or one for each."""
+        given = getattr(self, name)
+        if isinstance(given, Mapping) and (odd := sorted(set(given) ^ set(map(str, keys)))):
+            raise ValueError(f"{name} and {what} differ in {', '.join(odd)}; give one number, or one for each")
 
     def _check_workload(self) -> None:
         default = Config()
@@ -211,11 +215,25 @@ def grown(before: Study, asked: Study) -> Study:
         optimizers=(*before.optimizers, *asked.optimizers),
         batch_sizes=(*before.batch_sizes, *asked.batch_sizes),
         spaces={**asked.spaces, **before.spaces},
-        rounds=max(before.rounds, asked.rounds),
+        rounds=_larger_rounds(before, asked),
         fresh_seeds=max(before.fresh_seeds, asked.fresh_seeds),
         max_steps=steps,
         noise_scale=before.noise_scale or asked.noise_scale,
     )
+
+
+def with_rounds(study: Study, rounds: Mapping[str, int]) -> Study:
+    """Return `study` with so many rounds of each optimizer; one number where they are all equal."""
+    counts = set(rounds.values())
+    return dataclasses.replace(study, rounds=counts.pop() if len(counts) == 1 else dict(rounds))
+
+
+def _larger_rounds(before: Study, asked: Study) -> int | dict[str, int]:
+    if isinstance(before.rounds, int) and isinstance(asked.rounds, int):
+        return max(before.rounds, asked.rounds)
+    of = lambda study, name: study.rounds_of(name) if name in study.optimizers else 0
+    rounds = {n: max(of(before, n), of(asked, n)) for n in dict.fromkeys((*before.optimizers, *asked.optimizers))}
+    return rounds if len(set(rounds.values())) > 1 else next(iter(rounds.values()))
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
@@ -227,6 +245,8 @@ def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]
     given = {name: value for name, value in workload.items() if value is not None}
     new = {name: value for name, value in fields.items() if value is not None}
     kept = {name: space for name, space in study.spaces.items() if name in new.get("optimizers", study.optimizers)}
+    if isinstance(study.rounds, Mapping) and "optimizers" in new:
+        new.setdefault("rounds", max(study.rounds.values()))
     new |= {"workload": dataclasses.replace(study.workload, **given), "spaces": kept}
     return dataclasses.replace(study, **new)
 

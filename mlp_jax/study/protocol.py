@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 COARSE, EACH = 10, 6  # trials of the first round, and of each that follows
 TRIES = 2  # first rounds, at rates between those of the one before, before the target counts as not reached
-PATIENCE = 3.0  # a trial of a later round ends at this multiple of the fitted bottom
 WIDER = 10.0  # an optimum at an end of its space moves that end by this factor
 WIDENINGS = 2
 TUNING, FRESH = 0, 1  # kinds of seeds
@@ -113,7 +112,7 @@ def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
             break
     else:
         return
-    number, left, widened = 0, study.rounds, 0
+    number, left, widened = 0, study.rounds_of(cell.optimizer), 0
     ends = {name: space.ends for name, space in cell.space.items()}
     while left:
         valley = _valley(study, cell, found, ends)
@@ -124,7 +123,7 @@ def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
             valley = _valley(study, cell, found, ends)
         bottom = float(np.min(_steps(found))) if valley is None else valley.fit.steps
         columns = _next(study, cell, number, valley)
-        yield _round(study, cell, TRIES + number, columns, Cutoff(max(PATIENCE * bottom, 5.0)))
+        yield _round(study, cell, TRIES + number, columns, Cutoff(max(response.STOP * bottom, 5.0)))
         number, left = number + 1, left - 1
 
 

@@ -221,3 +221,18 @@ def test_what_contradicts_is_another_study(changes, message):
     with pytest.raises(ValueError, match="^") as raised:
         plan.grown(SMALL, dataclasses.replace(SMALL, **changes))
     assert message in str(raised.value)
+
+
+def test_rounds_may_differ_between_optimizers():
+    study = dataclasses.replace(SMALL, optimizers=("sgd", "adam"), spaces={}, rounds={"sgd": 2, "adam": 4})
+    assert (study.rounds_of("sgd"), study.rounds_of("adam")) == (2, 4)
+    assert toml.from_toml(toml.to_toml(study)) == study
+    assert plan.grown(study, dataclasses.replace(study, rounds=3)).rounds == {"sgd": 3, "adam": 4}
+    assert plan.grown(SMALL, study).rounds == {"sgd": 3, "adam": 4}
+    assert plan.with_rounds(study, {"sgd": 2, "adam": 2}).rounds == 2
+    assert plan.changed(study, {}, {"optimizers": ("sgd",)}).rounds == 4
+    with pytest.raises(ValueError, match="rounds and the optimizers differ in adam; give one number, or one for each"):
+        dataclasses.replace(study, rounds={"sgd": 2})
+    for wrong in (0, {"sgd": 0, "adam": 1}):
+        with pytest.raises(ValueError, match="is not allowed; give a whole number of at least 1"):
+            dataclasses.replace(study, rounds=wrong)
