@@ -56,13 +56,18 @@ def compare(
     Raises:
         ValueError: `level` or `power` is not between 0 and 1.
     """
-    if not (0 < level < 1 and 0 < power < 1):
-        raise ValueError(f"level {level!r} and power {power!r} are not allowed; give numbers between 0 and 1")
+    refuse(level, power)
     pairs = [(what, *two) for what, of in measured.items() for two in combinations(of, 2)]
     differences = [difference(measured[what][a], measured[what][b], seed) for what, a, b in pairs]
     raw = [2 * NORMAL.cdf(-abs(middle) / spread) if 0 < spread < np.inf else 1.0 for middle, spread in differences]
     adjusted, each = holm(raw), (1 - level) / max(len(pairs), 1)
     return [_pair(pair, *two, p, 1 - level, each, power) for pair, two, p in zip(pairs, differences, adjusted)]
+
+
+def refuse(level: float, power: float) -> None:
+    """Raise a ValueError unless both are between 0 and 1."""
+    if not (0 < level < 1 and 0 < power < 1):
+        raise ValueError(f"level {level!r} and power {power!r} are not allowed; give numbers between 0 and 1")
 
 
 def difference(first: Measured, second: Measured, seed: int = 0) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from mlp_jax.analysis.valley import UNKNOWNS, Parabola
 STOP = 4.0  # a trial is stopped at this many times the least of the first round, later the fitted bottom
 NEAR = 1.5  # the next rates lie where the parabola is at most this times its bottom
 HALF_WIDTHS = (1 / 4, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
-EDGE = 0.05  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
+EDGE = 0.1  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
 
 
 class Response(NamedTuple):

@@ -1,178 +1,135 @@
-"""Do the intervals hold? Whole studies drawn from a dense table of real trials, whose truth is known.
+"""How often the intervals hold the truth, in studies that are drawn from tables of real trials.
 
-Invariant: a study sees what a real one would: one trial for each rate, each with a seed of its own, stopped where the
-protocol stops it; the truth is a number of the table, so that drawing more studies makes every share more exact.
+Invariant: what a study withholds (no B_crit, no exponent) is counted apart and is neither a hit nor a miss. Shares are
+in percent.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib import resources
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float
 
-from mlp_jax.analysis import bootstrap, critical_batch_size, power_law, response, valley
-from mlp_jax.analysis.critical_batch_size import Fit
-from mlp_jax.analysis.power_law import Exponent
-from mlp_jax.analysis.response import Response
+from mlp_jax.analysis import family, power_law, response, testbed
+from mlp_jax.analysis.bootstrap import Estimate
+from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS, Measured
+from mlp_jax.analysis.testbed import STANDARD, Design, Study, Table, Truth
 
-NEIGHBOURS = 0.25  # decades on either side of a rate that its smoothed steps come from
-GRIDS = 2  # first rounds, each with an offset of its own, before a cell counts as not reached
-
-
-class Table(NamedTuple):
-    """Steps to target of one optimizer: at each batch size, each rate of a fine grid, with many seeds; inf missed."""
-
-    sizes: Float[np.ndarray, " sizes"]
-    rates: Float[np.ndarray, " rates"]
-    steps: Float[np.ndarray, "sizes rates seeds"]
+LEVEL = 0.95
+COPIES = 4  # of one optimizer, as in a study of four, whose differences are all chance
+LIMIT = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard deviations, of a single difference
 
 
-class Design(NamedTuple):
-    """How many trials a cell gets: a first round over the whole space, and rounds around the valley's bottom."""
+def score(
+    tables: Mapping[str, Table], count: int, design: Design = STANDARD, *, resamples: int = 1000, seed: int = 0
+) -> dict:
+    """Draw `count` studies of each optimizer and return what share of their intervals hold the truth, ready for JSON.
 
-    coarse: int = 10
-    rounds: int = 3
-    each: int = 6
+    Args:
+        tables: a dense table of each optimizer, all over the same batch sizes.
 
-
-STANDARD = Design()
-
-
-class Truth(NamedTuple):
-    """What a study wants to know: the least steps at each batch size, the rates that need them, and the line."""
-
-    steps: Float[np.ndarray, " sizes"]
-    rates: Float[np.ndarray, " sizes"]
-    line: Fit
-
-
-class Study(NamedTuple):
-    """What a drawn study says: the bottom at each batch size, the line, the exponent.
-
-    `line` is the fit as if no misfit were too large, so that its interval of B_crit can be counted as well.
+    Raises:
+        ValueError: there are fewer than 4 studies.
     """
-
-    cells: list[Response]
-    fit: Fit
-    line: Fit
-    exponent: Exponent
-
-
-def shipped() -> dict[str, Table]:
-    """Return the tables that come with the package: digits, each optimizer of them (see tables/README.md)."""
-    with resources.files("mlp_jax.analysis").joinpath("tables/digits.npz").open("rb") as file:
-        return load(np.load(file))
-
-
-def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
-    """Return the table of each optimizer from arrays that are called `<optimizer>/sizes`, `/rates` and `/steps`."""
-    names = sorted({name.partition("/")[0] for name in arrays})
-    return {name: Table(*(arrays[f"{name}/{what}"].astype(float) for what in Table._fields)) for name in names}
+    if count < COPIES:
+        raise ValueError(f"{count!r} studies are not enough; give at least {COPIES}, which are compared as equals")
+    truths = {name: testbed.truth(table) for name, table in tables.items()}
+    drawn = {
+        name: testbed.studies(table, count, design, resamples=resamples, seed=seed + k)
+        for k, (name, table) in enumerate(tables.items())
+    }
+    of_two = lambda a, b: _of_two((truths[a], truths[b]), (drawn[a], drawn[b]))
+    return {
+        "studies": count,
+        "trials_per_cell": design.coarse + design.rounds * design.each,
+        "resamples": resamples,
+        "optimizers": {name: _of_one(tables[name], truths[name], drawn[name]) for name in tables},
+        "differences": {f"{a}, {b}": of_two(a, b) for a, b in combinations(tables, 2)},
+    }
 
 
-def truth(table: Table) -> Truth:
-    """Return the bottom of the table at each batch size.
-
-    At each rate the seeds' log steps have a Huber mean, a miss counting as 4 times the bottom, as it does in a study.
-    A quadratic that is local in the rate (a quarter of a decade, tricube weights) smooths these, and its least is the
-    truth: no parabola over the whole valley, whose bias is one of the things to be measured.
-    """
-    bottoms = np.array([_bottom(np.log10(table.rates), np.log(steps)) for steps in table.steps])
-    steps, rates = np.exp(bottoms[:, 0]), 10 ** bottoms[:, 1]
-    return Truth(steps, rates, critical_batch_size.fit_samples(table.sizes, steps, steps[None], allowed=np.inf))
-
-
-def draw(table: Table, design: Design, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the rates and steps of all trials of a study, by batch size; each rate is the nearest of the grid."""
-    return [_cell(table.rates, steps, design, rng) for steps in table.steps]
-
-
-def analyse(
-    table: Table, trials: Sequence[tuple[np.ndarray, np.ndarray]], resamples: int = 1000, seed: int = 0
-) -> Study:
-    """Return what the trials say, as a real study would say it."""
-    ends = (float(table.rates[0]), float(table.rates[-1]))
-    cells = [response.fit(*of_cell, ends, resamples=resamples, seed=seed + k) for k, of_cell in enumerate(trials)]
-    steps, rates = (np.array([getattr(cell, what) for cell in cells]) for what in ("steps", "rate"))
-    joined = bootstrap.joined([cell.samples_steps for cell in cells], seed)
-    fit, line = (
-        critical_batch_size.fit_samples(table.sizes, steps, joined, allowed=allowed)
-        for allowed in (critical_batch_size.LARGEST_MISFIT, np.inf)
-    )
-    joined = bootstrap.joined([cell.samples_rate for cell in cells], seed)
-    return Study(cells, fit, line, power_law.fit_samples(table.sizes, rates, joined, line.b_crit.value))
-
-
-def studies(
-    table: Table, count: int, design: Design = STANDARD, *, resamples: int = 1000, seed: int = 0
-) -> list[Study]:
-    """Draw and analyse `count` studies of one optimizer, independent of each other."""
-    seeds = np.random.SeedSequence(seed).spawn(count)
-    return [
-        analyse(table, draw(table, design, np.random.default_rng(own)), resamples, int(own.generate_state(1)[0]))
-        for own in seeds
+def _of_one(table: Table, truth: Truth, studies: Sequence[Study]) -> dict:
+    """Return how often the intervals of one optimizer hold the truth, and how wide and how far off they are."""
+    cells = [[study.cells[k] for study in studies] for k in range(table.sizes.size)]
+    by_size = lambda values: {f"{size:g}": _round(value) for size, value in zip(table.sizes, values)}
+    held = lambda true, what: [
+        _held(value, (response.interval(getattr(c, what), getattr(c, f"samples_{what}")) for c in of))
+        for value, of in zip(true, cells)
     ]
+    steps, rates = held(truth.steps, "steps"), held(truth.rates, "rate")
+    lines = {name: [getattr(study.line, name) for study in studies] for name in ("s_min", "e_min", "b_crit")}
+    return {
+        "steps": _round(np.mean(steps)),
+        "steps_by_batch_size": by_size(steps),
+        "bias_by_batch_size": by_size([_bias(true, of) for true, of in zip(truth.steps, cells)]),
+        "best_rate": _round(np.mean(rates)),
+        **{name: _round(_held(getattr(truth.line, name).value, of)) for name, of in lines.items()},
+        "b_crit_true": _round(truth.line.b_crit.value),
+        "b_crit_high_over_low": _round(np.median([_ratio(one) for one in lines["b_crit"]])),
+        "misfit_true": _round(100 * truth.line.misfit),
+        "b_crit_given": _round(100 * np.mean([np.isfinite(study.fit.b_crit.value) for study in studies])),
+        **_exponents(table, truth, [study.exponent for study in studies]),
+        **_equals(studies),
+    }
 
 
-def _cell(
-    rates: np.ndarray, steps: np.ndarray, design: Design, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rates and steps of one cell's trials: first rounds until one meets the target, then the others."""
-    ends, offset = (float(rates[0]), float(rates[-1])), float(rng.random())
-    rate, taken = np.zeros(0), np.zeros(0)
-    for number in range(GRIDS):
-        wanted = response.coarse(*ends, design.coarse, offset + number / GRIDS)
-        rate, taken = _with(rate, taken, *_run(rates, steps, wanted, np.inf, rng))
-        if np.isfinite(taken).any():
-            break
-    taken = np.where(taken > response.STOP * taken.min(), np.inf, taken)
-    for _ in range(design.rounds if np.isfinite(taken).any() else 0):
-        found = response.fit(rate, taken, ends, resamples=1)
-        wanted = response.next_rates(found, design.each)
-        rate, taken = _with(rate, taken, *_run(rates, steps, wanted, response.STOP * found.steps, rng))
-    return rate, taken
+def _exponents(table: Table, truth: Truth, exponents: Sequence[power_law.Exponent]) -> dict:
+    given = [one for one in exponents if not one.missing]
+    used = [np.isin(table.sizes, one.sizes) for one in given]
+    true = [power_law.fit(table.sizes[kept], truth.rates[kept]).exponent for kept in used]
+    return {
+        "exponent": _round(np.mean([_held(value, [one.estimate]) for value, one in zip(true, given)] or [np.nan])),
+        "exponent_width": _round(np.median([one.estimate.high - one.estimate.low for one in given] or [np.nan])),
+        "exponent_given": _round(100 * len(given) / len(exponents)),
+    }
 
 
-def _run(
-    rates: np.ndarray, steps: np.ndarray, wanted: np.ndarray, stop: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    nearest = np.abs(np.log(rates)[:, None] - np.log(wanted)).argmin(axis=0)
-    taken = steps[nearest, rng.integers(0, steps.shape[1], nearest.size)]
-    return rates[nearest], np.where(taken > stop, np.inf, taken)
+def _of_two(truths: tuple[Truth, Truth], drawn: tuple[Sequence[Study], Sequence[Study]]) -> dict:
+    """Return how often the interval of two optimizers' ratio holds the true one, at the smallest and the largest B."""
+    shares = {}
+    for what, k in (("smallest", 0), ("largest", -1)):
+        true = np.log(truths[0].steps[k] / truths[1].steps[k])
+        middle, spread = np.array([family.difference(_cell(a, k), _cell(b, k)) for a, b in zip(*drawn)]).T
+        middle = np.nan_to_num(middle)  # where one was missed, whose spread is infinite
+        held, seen = np.abs(middle - true) <= LIMIT * spread, np.abs(middle) > LIMIT * spread
+        percent = {"held": _round(100 * held.mean()), "seen": _round(100 * seen.mean())}
+        shares[what] = {"ratio": _round(np.exp(true)), **percent}
+    return shares
 
 
-def _with(rate: np.ndarray, taken: np.ndarray, *more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([rate, more[0]]), np.concatenate([taken, more[1]])
+def _equals(studies: Sequence[Study]) -> dict:
+    """Return how often equals are called different: two cells by themselves, and any two of four copies of a study."""
+    groups = [studies[k : k + COPIES] for k in range(0, len(studies) - COPIES + 1, COPIES)]
+    sizes = range(len(studies[0].cells))
+    alone = [family.difference(_cell(g[i], k), _cell(g[i + 1], k)) for g in groups for i in (0, 2) for k in sizes]
+    of_end = lambda group, k: {f"{i}": _cell(study, k) for i, study in enumerate(group)}
+    families = [family.compare({"examples": of_end(g, 0), "steps": of_end(g, -1)}) for g in groups]
+    wrong = [any(pair.verdict in (FIRST_LESS, SECOND_LESS) for pair in pairs) for pairs in families]
+    return {
+        "equals_called_different": _round(100 * np.mean([abs(middle) > LIMIT * spread for middle, spread in alone])),
+        "any_of_four_equals_called_different": _round(100 * np.mean(wrong)),
+    }
 
 
-def _bottom(place: np.ndarray, heights: np.ndarray) -> tuple[float, float]:
-    """Return height and place of the least smoothed height; inf and NaN where most trials miss at every rate."""
-    middle = np.quantile(heights, 0.5, axis=1, method="inverted_cdf")
-    least, at = float(middle.min()), float("nan")
-    for _ in range(3 if np.isfinite(least) else 0):
-        each = _huber_means(np.minimum(heights, least + valley.BAD))
-        known = each < least + 0.95 * valley.BAD
-        fine = np.linspace(place[known][0], place[known][-1], 500)
-        smooth = np.array([_smoothed(place[known], each[known], one) for one in fine])
-        least, at = float(smooth.min()), float(fine[smooth.argmin()])
-    return least, at
+def _cell(study: Study, k: int) -> Measured:
+    return study.cells[k].steps, study.cells[k].samples_steps
 
 
-def _smoothed(place: np.ndarray, height: np.ndarray, at: float) -> float:
-    away = place - at
-    weight = np.clip(1 - np.abs(away / NEIGHBOURS) ** 3, 0, None) ** 1.5  # the root of a tricube
-    if (weight > 0).sum() < 4:
-        return np.inf
-    powers = np.stack([np.ones_like(away), away, away**2], axis=1)
-    return float(np.linalg.lstsq(weight[:, None] * powers, weight * height)[0][0])
+def _held(true: float, estimates: Iterable[Estimate]) -> float:
+    """Return the percentage of the intervals that hold the true value."""
+    return 100 * float(np.mean([one.low <= true <= one.high for one in estimates]))
 
 
-def _huber_means(values: np.ndarray) -> np.ndarray:
-    """Return the Huber mean of each row, around its median and with that of the distances from it."""
-    mean = np.median(values, axis=1, keepdims=True)
-    limit = np.maximum(valley.HUBER * 1.4826 * np.median(np.abs(values - mean), axis=1, keepdims=True), valley.SMALL)
-    for _ in range(20):
-        weight = np.minimum(1, limit / np.maximum(np.abs(values - mean), valley.SMALL))
-        mean = (weight * values).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
-    return mean[:, 0]
+def _bias(true: float, cells: Sequence[response.Response]) -> float:
+    """Return by how many percent the geometric mean of the steps is off, where there are any."""
+    steps = np.array([cell.steps for cell in cells])
+    return 100 * float(np.expm1(np.log(steps[np.isfinite(steps)] / true).mean()))
+
+
+def _ratio(one: Estimate) -> float:
+    return one.high / one.low if one.low > 0 else np.inf
+
+
+def _round(value: float | np.floating) -> float | None:
+    """Return four digits; None for what JSON can't hold."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 BAD = float(np.log(4.0))  # a trial this much above the base does not belong to the valley, and counts no more than this
-KEPT = float(np.log(2.0))  # the parabola takes in what it puts at most this much above its bottom
+KEPT = float(np.log(1.5))  # the parabola takes in what it puts at most this much above its bottom
 AHEAD, MOST = 5, 0.6  # the valley ends where more than this share of the next 5 trials is bad
 UNKNOWNS = 3  # of a parabola
-LEAST = 8  # trials for the parabola to narrow its window
+LEAST = 16  # trials for the parabola to narrow its window
 PASSES, REWEIGHTS = 3, 3  # of the window, and of Huber's weights for each
 HUBER = 1.345  # standard deviations: 95 % efficient where errors are normal (Huber 1964)
 SMALL = 0.02  # an error of 2 % is never an outlier
@@ -59,8 +59,9 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
     The least running median of 3 is the base. A trial is bad if it missed or needed more than 4 times the base; it
     counts as 4 times. The valley goes from the base to both sides until more than 60 % of the next five trials are bad,
     and takes in what has a running median of at most 4 times the base: a cliff stays outside. A Huber parabola is
-    fitted, and twice more to what it puts within 2 times its bottom, with the valley and what is bad seen from that
-    bottom. The bottom is where the parabola is least between the outermost trials that it was fitted to.
+    fitted, and twice more to what it puts within 1.5 times its bottom (or to the whole valley, where that is fewer
+    than 16 trials), with the valley and what is bad seen from that bottom. The bottom is where the parabola is least
+    between the outermost trials that it was fitted to.
     """
     order = np.lexsort((height, place), axis=-1)
     place, height = np.take_along_axis(place, order, 1), np.take_along_axis(height, order, 1)
@@ -142,6 +143,7 @@ def _rightwards(bad: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Tell which trials the walk to the right reaches; all to the left of the centre count as reached."""
     trials = bad.shape[1]
     ahead = lambda values: sum(np.pad(values, ((0, 0), (0, AHEAD)))[:, k : trials + k] for k in range(AHEAD))
+    # a trial counts among its own next five, so that the shoulder of a cliff stays outside with the cliff
     ends = ahead(bad.astype(int)) > MOST * ahead(np.ones_like(bad, int))
     return ~np.logical_or.accumulate(ends & (np.arange(trials) > centre[:, None]), axis=1)
 
