@@ -23,10 +23,10 @@ import tyro
 from mlp_jax.cli.entry import script
 from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures, joined, page
-from mlp_jax.study import findings, read_study
+from mlp_jax.study import findings, read_plan, read_study
 
-STUDY = "--optimizers sgd momentum rmsprop --batch-sizes 8 64 512 full --points 4 --seeds 2 --max-steps 2000"
-QUICK = "--hidden 8 --optimizers sgd momentum --batch-sizes 64 full --points 2 --seeds 1 --max-steps 60 --target 0.5"
+STUDY = "--optimizers sgd momentum rmsprop --batch-sizes 8 64 512 full --rounds 2"
+QUICK = "--hidden 8 --optimizers sgd momentum --batch-sizes 64 full --rounds 1 --max-steps 60 --target 0.5"
 FIND = """
 import jax
 for name in ("gpu", "tpu", "cpu"):
@@ -68,7 +68,7 @@ def main(options: Options) -> None:
                 run(environment, "bench", "--quick", "--out", str(record))
             sources.append(record)
     rows = {each.name: read_study(each) for each in sources if each.is_dir()}
-    found = {name: findings(table) for name, table in rows.items()}
+    found = {name: findings(table, read_plan(options.out / name)) for name, table in rows.items()}
     spent = {name: joined.spent(table) for name, table in rows.items()}
     print("\n".join(joined.sentences(found, spent, asks_same=True)))
     print(f"report: {page.write(sources, options.out / 'report.html')}")

@@ -37,6 +37,8 @@ from mlp_jax.cli.entry import script
 from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures
 from mlp_jax.study import Findings, Space, Study
+from mlp_jax.study.evidence import where
+from mlp_jax.study.summary import interval
 
 SMALL = 16  # batch sizes up to here are far below the critical one
 RATES = {"sgd": Space(low=0.003, high=1.5), "momentum": Space(low=7e-4, high=1.4)}
@@ -51,10 +53,6 @@ MLP = Study(
     max_epochs=300.0,
     target=0.94,
     spaces={name: {"learning_rate": rate} for name, rate in RATES.items()},
-    method="grid",
-    points=9,
-    seeds=1,
-    racing=3,
     noise_scale=True,
 )
 SOFTMAX = dataclasses.replace(
@@ -103,14 +101,14 @@ def configure(plan: Study, options: Options) -> Study:
     if not options.quick:
         return study.changed(plan, {"data_dir": options.data_dir}, {})
     sizes, budgets = (1, 8, 64, "full"), {"1": 8000, "8": 2000, "64": 800, "full": 300}
-    fields = {"batch_sizes": sizes, "max_steps": budgets, "target": 0.9, "points": 5}
+    fields = {"batch_sizes": sizes, "max_steps": budgets, "target": 0.9, "rounds": 1}
     return study.changed(plan, {"dataset": "digits", "validation": 0.2}, fields)
 
 
 def rows(name: str, found: Findings) -> Iterator[tuple[str, ...]]:
     """Yield a row for each batch size of sgd, with the cost of an iteration and the least and most iterations."""
     runs, cells = found.winners.query("optimizer == 'sgd'"), found.cells.query("optimizer == 'sgd'")
-    cost = (runs["training_seconds"] / runs["steps"]).groupby(runs["batch_size"]).median()
+    cost = runs.groupby("batch_size")["step_seconds"].median()
     for row in cells.sort_values("batch_size").to_dict("records"):
         size = row["batch_size"]
         spent = f"{row['steps']:,.0f}", f"{row['examples']:,.0f}", f"{row['seconds']:.2f}"
@@ -119,15 +117,15 @@ def rows(name: str, found: Findings) -> Iterator[tuple[str, ...]]:
 
 
 def print_scaling(found: Findings) -> None:
-    """Print for each optimizer the slope at small batches, the range of perfect scaling, B_crit and the noise scale."""
+    """Print for each optimizer the slope at small batches, how far examples stay few, B_crit and the noise scale."""
     for name, scaling in found.scaling.items():
-        cells = figures.where(found.cells, optimizer=name)
+        cells = where(found.cells, optimizer=name)
         sizes, steps = cells["batch_size"].to_numpy(), cells["steps"].to_numpy(float)
         slope = power_law.fit(sizes[sizes <= SMALL], steps[sizes <= SMALL]).exponent
-        critical, noise = scaling.fit.b_crit, cells["noise_scale"].to_numpy(float)
-        print(f"{name}: steps ∝ B^{slope:.2f} up to B = {SMALL}; perfect scaling from {scaling.perfect.low:,.0f} to "
-              f"{scaling.perfect.high:,.0f}; B_crit {critical.value:.0f} [{critical.low:.0f}, {critical.high:.0f}]; "
-              f"run-averaged noise scale {np.nanmin(noise):.0f} to {np.nanmax(noise):.0f}")  # fmt: skip
+        noise, misfit = cells["noise_scale"].to_numpy(float), 100 * scaling.fit.misfit
+        print(f"{name}: steps ∝ B^{slope:.2f} up to B = {SMALL}; examples within 1.5 times the fewest up to "
+              f"B = {scaling.perfect.high:,.0f}; B_crit {interval(scaling.fit.b_crit)}, misfit {misfit:.0f} %; "
+              f"noise scale weighed by progress {np.nanmin(noise):.0f} to {np.nanmax(noise):.0f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures
 from mlp_jax.report.panels import grid, legend, log_y
 from mlp_jax.study import Findings, Space, Study
+from mlp_jax.study.evidence import where
+from mlp_jax.study.summary import compared
 
 RATES = {
     "sgd": Space(low=0.01, high=10), "momentum": Space(low=1e-3, high=1), "adagrad": Space(low=1e-3, high=1),
@@ -58,6 +60,7 @@ NARROW = Study(
     max_steps=3000,
     target=0.96,
     spaces={name: {"learning_rate": rate} for name, rate in RATES.items()},
+    method="halton",
     points=24,
 )
 INCLUSIVE = dataclasses.replace(
@@ -99,33 +102,33 @@ def configure(plan: Study, options: Options) -> Study:
     """Return what is run: the study, on the data that the options name."""
     if not options.quick:
         return study.changed(plan, {"data_dir": options.data_dir}, {})
-    fields = {"target": 0.9, "points": 5, "seeds": 1, "max_steps": 400, "evaluations": 30}
+    fields = {"target": 0.9, "points": 5, "seeds": 1, "max_steps": 400}
     return study.changed(plan, {"dataset": "digits", "validation": 0.2}, fields)
 
 
 def print_ranking(name: str, found: Findings) -> None:
-    """Print the optimizers from the fewest steps to the most, and what may be said of each two, paired by seed."""
+    """Print the optimizers from the fewest steps to the most, and what may be said of each two."""
     rows = []
     for row in found.cells.sort_values("steps").to_dict("records"):
         spread = f"{row['steps_low']:,.0f} to {row['steps_high']:,.0f}"
         trials = f"{row['reached']} of {row['trials']} trials"
         rows.append((row["optimizer"], f"{row['steps']:,.0f}", spread, trials, f"{row['test_accuracy']:.2%}"))
-    heads = (f"{name} spaces", "steps", "least to most", "points that reached it", "test accuracy")
+    heads = (f"{name} spaces", "steps", "95 %", "points that reached it", "test accuracy")
     print("\n" + tables.text(heads, rows))
-    for (first, second), by_cost in found.differences.items():
-        estimate, _, verdict = by_cost["steps"]
-        print(f"  {first} − {second}: {estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]: {verdict}")
+    for pair in found.differences:
+        print(f"  {compared(pair)}")
 
 
 def draw(plans: dict[str, Study], places: dict[str, Path], path: Path) -> None:
     """Draw the median best of k points against k, a panel for each kind of space and a line for each optimizer."""
     figure, panels = grid([f"{name} spaces" for name in plans])
     for axes, (name, plan) in zip(panels, plans.items()):
-        trials = figures.where(study.read_study(places[name]), phase="tuning").drop_duplicates("trial")
+        trials = where(study.read_study(places[name]), phase="tuning").drop_duplicates("trial")
         for optimizer in plan.optimizers:
-            own, (colour, marker) = figures.where(trials, optimizer=optimizer), figures.LOOKS[optimizer]
-            steps, point = own["steps_to_target"].to_numpy(float), own["point"].to_numpy()
-            curve = comparison.best_of_k(targets.medians(steps, point, int(point.max()) + 1))
+            own, (colour, marker) = where(trials, optimizer=optimizer), figures.LOOKS[optimizer]
+            steps, settings = own["steps_to_target"].to_numpy(float), own[list(plan.spaces[optimizer])].to_numpy(float)
+            _, point = np.unique(settings, axis=0, return_inverse=True)
+            curve = comparison.best_of_k(targets.medians(steps, point.reshape(-1), int(point.max()) + 1))
             median = np.where(np.isfinite(curve.median), curve.median, np.nan)
             axes.plot(curve.k, median, marker=marker, markersize=3, color=colour, label=optimizer)
         axes.set_xlabel("points tried, k", size=9)

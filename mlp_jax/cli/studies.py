@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -15,6 +15,9 @@ from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import cache, clocks, devices, files, hosts
 from mlp_jax.study import Findings, Study
+
+SELF_TESTS, SELF_TEST_RESAMPLES = 40, 200
+MOST_ROUNDS = 7
 
 
 class Found(NamedTuple):
@@ -32,12 +35,14 @@ def find(
     run: Callable | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     quiet: bool = False,
+    write: bool = True,
 ) -> Found:
     """Run what is missing of `study` in `out`, and return what all of it shows and the page about it.
 
     Args:
         run: how and where it is run, as `mlp_jax.study.run`, which is the default.
         quiet: show no progress.
+        write: write the page, where there is something new.
 
     Raises:
         ValueError, OSError: as `run`.
@@ -50,11 +55,55 @@ def find(
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
     found, path = studies.findings(studies.read_study(out), studies.read_plan(out)), out / "report.html"
-    if outcome.made or not path.exists():
+    if write and (outcome.made or not path.exists()):
         from mlp_jax.report import page
 
         page.write((out,), path)
     return Found(True, found, path)
+
+
+def find_until(study: Study, out: Path, width: float, most: int, **how: Any) -> tuple[Found, str]:
+    """Add rounds to `study` until B_crit is known within a factor `width`; return what all shows, and what that took.
+
+    Args:
+        most: rounds of an optimizer at most.
+        how: as for `find`.
+
+    Raises:
+        ValueError, OSError: as `find`, or the width can't be asked of this study.
+    """
+    from mlp_jax.study import until
+
+    last = Found(False)
+
+    def look(asked: Study) -> Findings | None:
+        nonlocal last
+        last = find(asked, out, write=False, **how)
+        return last.findings
+
+    reached = until.reach(study, width, most, look)
+    if reached is None:
+        return last, ""
+    (out / "report.html").unlink(missing_ok=True)  # that of fewer rounds
+    return find(reached.study, out, **how), until.said(reached)
+
+
+def self_test(json: bool) -> int:
+    """Draw studies from the tables that come with the package, and say how often their intervals hold the truth."""
+    from mlp_jax import tables
+    from mlp_jax.analysis import selftest, testbed
+
+    found = selftest.score(testbed.shipped(), SELF_TESTS, resamples=SELF_TEST_RESAMPLES)
+    if json:
+        entry.show(found)
+        return 0
+    heads = ("optimizer", "S", "S_min", "E_min", "B_crit", "exponent", "B_crit high/low", "equals called different")
+    keys = ("steps", "s_min", "e_min", "b_crit", "exponent", "b_crit_high_over_low", "equals_called_different")
+    shown = lambda value: "–" if value is None else f"{value:g}"
+    rows = [(name, *(shown(of[key]) for key in keys)) for name, of in found["optimizers"].items()]
+    said = f"how often (%) a 95 % interval holds the truth, in {SELF_TESTS} studies drawn from real trials on digits"
+    entry.show(f"{said}:\n\n{tables.text(heads, rows)}")
+    return 0
 
 
 def _address(words: list[str]) -> str:
@@ -96,6 +145,8 @@ def study(
     target_metric: Literal["accuracy", "rmse", "loss"] | None = None,
     seed: int | None = None,
     noise_scale: tyro.conf.FlagCreatePairsOff[bool] = False,
+    until: float | None = None,
+    selftest: tyro.conf.FlagCreatePairsOff[bool] = False,
     ray: Ray = None,
     out: Path | None = None,
     save_config: Path | None = None,
@@ -129,6 +180,10 @@ def study(
         target_metric: What the target is about, where it is not that.
         seed: All that is random follows from it; another seed makes a replicate.
         noise_scale: Measure the gradient noise scale too, in the runs of each winner.
+        until: Add rounds where they help until the ends of each interval of B_crit are within this factor, such as
+            1.75; with --rounds, at most so many, else 7. There is a look after each round from the second on.
+        selftest: Run no study: draw 40 from real trials that come with the package, and say how often the intervals
+            hold the truth.
         ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
             one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
@@ -146,6 +201,8 @@ def study(
     from mlp_jax import study as studies
     from mlp_jax.study import places
 
+    if selftest:
+        return self_test(json)
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "method": method, "rounds": rounds}
     fields |= {"points": points, "seeds": seeds, "fresh_seeds": fresh_seeds, "max_steps": max_steps, "seed": seed}
@@ -159,15 +216,22 @@ def study(
     run = places.choose(ray, mesh, distributed, coordinator, num_processes, process_id)
     cache.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
+    took = ""
     with entry.interrupts() as interrupted:
-        found = find(asked, directory, run=run, interrupted=interrupted, quiet=json)
+        how = {"run": run, "interrupted": interrupted, "quiet": json}
+        if until is None:
+            found = find(asked, directory, **how)
+        else:
+            found, took = find_until(asked, directory, until, rounds or MOST_ROUNDS, **how)
     if not found.complete:
         return entry.interrupted(directory, "run the same command")
     if found.findings is None:
         return 0  # process 0 has all of it
     if json:
         result = {"study": str(directory), "report": str(found.page), "seconds": clock.seconds["total"]}
+        result |= {"until": took} if took else {}
         entry.show(result | studies.to_json(found.findings))
     else:
-        entry.show(f"{studies.table(found.findings)}\n\nstudy: {directory}\nreport: {found.page}")
+        parts = (studies.table(found.findings), took, f"study: {directory}\nreport: {found.page}")
+        entry.show("\n\n".join(filter(None, parts)))
     return 0

@@ -35,7 +35,7 @@ def check(study: Study, width: float) -> None:
     """Raise a ValueError unless the intervals of `study` can be asked to be so narrow."""
     if not 1 < width < math.inf:
         raise ValueError(
-            f"--until {width:g} is not allowed; give the largest ratio of an interval's ends, a number above 1, such as 1.75"
+            f"--until {width:g} is not allowed; give a ratio of the ends of an interval, above 1, such as 1.75"
         )
     if study.method != ROUNDS:
         raise ValueError(f"--until adds rounds, and method {study.method} has none; choose method rounds")

@@ -1,8 +1,10 @@
 """A study that a command or a script runs: found once, kept, and nothing returned where it is not whole."""
 
+import json
+
 from mlp_jax import Config
 from mlp_jax.cli import studies
-from mlp_jax.study import Study
+from mlp_jax.study import Study, read_plan
 
 STUDY = Study(
     workload=Config(dataset="iris", hidden=()),
@@ -30,3 +32,32 @@ def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsy
     studies.find(STUDY, tmp_path, quiet=True)
     assert "<svg" in page.read_text()
     assert capsys.readouterr().out == ""
+
+
+def test_rounds_are_added_until_the_interval_is_narrow_or_no_more_are_asked(tmp_path):
+    study = Study(
+        workload=Config(dataset="iris", hidden=()), optimizers=("sgd",), batch_sizes=(4, 16, "full"), fresh_seeds=1,
+        target=0.9, evaluations=60, max_epochs=40.0,
+    )  # fmt: skip
+    whole, took = studies.find_until(study, tmp_path, 1.01, 2, quiet=True)
+    assert whole.complete
+    assert whole.page is not None
+    assert "B_crit within a factor of 1.01: no optimizer, after 1 looks" in took
+    assert "not within it: sgd (" in took
+    assert read_plan(tmp_path).rounds == 2
+    more, took = studies.find_until(study, tmp_path, 1e6, 3, quiet=True)
+    assert more.findings is not None
+    assert "after 1 looks" in took or "after 2 looks" in took
+    stopped, took = studies.find_until(study, tmp_path / "other", 2.0, 3, quiet=True, interrupted=lambda: True)
+    assert (stopped.complete, took) == (False, "")
+
+
+def test_the_self_test_says_how_often_intervals_hold(monkeypatch, capsys):
+    monkeypatch.setattr(studies, "SELF_TESTS", 4)
+    monkeypatch.setattr(studies, "SELF_TEST_RESAMPLES", 20)
+    assert studies.self_test(json=False) == 0
+    text = capsys.readouterr().out
+    assert "in 4 studies drawn from real trials" in text
+    assert all(name in text for name in ("sgd", "momentum", "rmsprop", "B_crit"))
+    assert studies.self_test(json=True) == 0
+    assert json.loads(capsys.readouterr().out)["studies"] == 4
