@@ -3,6 +3,7 @@
 Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.entry`.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -13,7 +14,8 @@ import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_line
-from mlp_jax.cli.studies import study
+from mlp_jax.cli.studies import ASKED, study
+from mlp_jax.data.options import Options
 from mlp_jax.machine import cache, clocks, devices
 from mlp_jax.model import Network
 from mlp_jax.training.config import Config
@@ -86,7 +88,7 @@ def data(
     /,
     *,
     data_dir: str | None = None,
-    target: str | None = None,
+    options: Annotated[Options, tyro.conf.arg(name="")] = ASKED,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """List the data sets there are, prepare one (download it, once), or show one: shapes, splits, class counts.
@@ -95,10 +97,12 @@ def data(
         action: What to do.
         name: A name from the list, or a path; for prepare and show.
         data_dir: Folder with the data set's IDX files, or the folder above it.
-        target: The column of a CSV file to predict.
+        options: How a table or an archive is read.
         json: Print one JSON object on stdout.
     """
     from mlp_jax import data
+
+    asked = dataclasses.asdict(options)
 
     if action != "list" and name is None:
         raise ValueError(f"data {action} needs the name of a data set; see mlp-jax data list")
@@ -107,11 +111,12 @@ def data(
         rows = [[entry[key] for key in ("name", "task", "source")] for entry in entries]
         entry.show({"datasets": entries} if json else tables.text((), rows))
     elif action == "prepare":
-        path = str(data.prepare(str(name), data_dir=data_dir, target=target))
+        path = str(data.prepare(str(name), data_dir=data_dir, **asked))
         entry.show({"path": path} if json else path)
     else:
-        description = data.describe(data.load(str(name), data_dir=data_dir, target=target))
-        entry.show(description if json else _lines(description))
+        dataset = data.load(str(name), data_dir=data_dir, **asked)
+        description = data.describe(dataset)
+        entry.show(description if json else f"{data.sentence(dataset)}\n\n{_lines(description)}")
     return 0
 
 
@@ -205,4 +210,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _lines(description: dict) -> str:
     width = max(map(len, description))
-    return "\n".join(f"{key:<{width}}  {value}" for key, value in description.items())
+    shown = {key: value for key, value in description.items() if key not in ("columns", "why")}  # the sentence has them
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())

@@ -13,8 +13,11 @@ import tyro
 
 from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_table
+from mlp_jax.data.options import Options
 from mlp_jax.machine import cache, clocks, devices, files, hosts
 from mlp_jax.study import Findings, Study
+
+ASKED = Options()
 
 
 class Found(NamedTuple):
@@ -82,6 +85,7 @@ def study(
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
+    options: Annotated[Options, tyro.conf.arg(name="")] = ASKED,
     hidden: tuple[int, ...] | None = None,
     optimizers: tuple[str, ...] | None = None,
     batch_sizes: tuple[int | Literal["full"], ...] | None = None,
@@ -107,6 +111,7 @@ def study(
         file: A study.toml; options given here replace its values. Without it, a study of the digits.
         dataset: A name from `mlp-jax data list`, or a path.
         data_dir: Folder with the data set's IDX files, or the folder above it.
+        options: How a table or an archive is read.
         hidden: Widths of the hidden layers.
         optimizers: Optimizers to compare.
         batch_sizes: Batch sizes; full is the full gradient.
@@ -133,7 +138,8 @@ def study(
     from mlp_jax import study as studies
     from mlp_jax.study import places
 
-    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
+    given = {name: v for name, v in vars(options).items() if v != getattr(ASKED, name)}
+    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden, **given}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "points": points, "seeds": seeds}
     fields |= {"max_steps": max_steps, "max_epochs": max_epochs, "target": target}
     fields |= {"noise_scale": noise_scale or None}

@@ -15,12 +15,14 @@ import numpy as np
 from mlp_jax import checks, losses, model, optimizers, sampling, trial
 from mlp_jax.checks import Count, Domain, Positive, Seed, Steps, choose
 from mlp_jax.data import Dataset, load
+from mlp_jax.data.options import Decimal, Header, Missing, Options, TaskOption
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell
 
 OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
 SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
+LISTS = ("hidden", "evaluate_on", "drop")
 DEFAULT_EPOCHS = 20.0
 PART = Domain(
     lambda v: 0 <= v < 1 or (v < math.inf and v >= 1 and v == int(v)),
@@ -38,14 +40,28 @@ class Config:
     """A name from `mlp-jax data list`, or a path: file.npz, file.csv, a folder with IDX files."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
-    target: str | None = None
-    """The column of a CSV file to predict."""
+    column: str | None = None
+    """The column of a table to predict."""
+    task: TaskOption = "auto"
+    """What its values are: classes, or real numbers; auto: the output or the loss says it, or else the values."""
+    drop: tuple[str, ...] = ()
+    """Columns of a table to leave out."""
+    separator: str = "auto"
+    """What separates the cells of a table: a character, or tab, comma, semicolon, space."""
+    decimal: Decimal = "auto"
+    """The decimal sign of a table."""
+    header: Header = "auto"
+    """Whether the first row of a table names its columns; without a header they are called 1, 2, 3, …"""
+    missing: Missing = "refuse"
+    """What becomes of a missing value: an error, or the mean, or the most frequent value, of the training part."""
     validation: Part = 0.1
     """Part of the training examples held out for validation: a fraction below 1, or a count."""
     test: Part = 0.2
     """Part held out for testing, where the data set has no test part of its own."""
     split_seed: Seed = 0
     """Seed of the splits, apart from the trial's."""
+    stratify: bool = False
+    """Give each part its share of every class (also done where a class would have no training example)."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
     """How features are normalised; auto: unit for images, standard for tables."""
 
@@ -106,7 +122,8 @@ class Config:
     """Measure the gradient noise scale at every evaluation, over all training examples."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split")
+        checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split", drop="column to drop")
+        Options(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Options)})
         choose("activation", self.activation, model.ACTIVATIONS)
         choose("output", self.output, ("auto", *model.OUTPUTS))
         choose("loss", self.loss, ("auto", *losses.LOSSES))
@@ -127,17 +144,34 @@ class Config:
 
 
 def load_data(config: Config) -> Dataset:
-    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised."""
+    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised.
+
+    The output or the loss says what the task is, where `task` does not.
+    """
+    asked = {field.name: getattr(config, field.name) for field in dataclasses.fields(Options)}
     return load(
         config.dataset,
         data_dir=config.data_dir,
-        target=config.target,
         validation=config.validation,
         test=config.test,
         split_seed=config.split_seed,
+        stratify=config.stratify,
         scaling=config.scaling,
         target_scaling="scale" if config.output == "relu" else "standard",
+        **asked | {"task": _task(config)},
     )
+
+
+def _task(config: Config) -> str:
+    """Return the task that is asked for, by its name or by an output or a loss that only it has."""
+    if config.task != "auto":
+        return config.task
+    regression = [name for name, fitting in losses.FITTING.items() if losses.is_regression(fitting[0])]
+    if config.output != "auto":
+        return "regression" if config.output in regression else "classification"
+    if config.loss != "auto":
+        return "regression" if losses.is_regression(config.loss) else "classification"
+    return "auto"
 
 
 def make_cell(config: Config, dataset: Dataset) -> Cell:
@@ -237,7 +271,7 @@ def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, Any]) -> 
 
 def to_dict(config: Config) -> dict:
     """Return `config` as what JSON can hold."""
-    return dataclasses.asdict(config) | {"hidden": list(config.hidden), "evaluate_on": list(config.evaluate_on)}
+    return dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Config:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlp_jax import model, tables
-from mlp_jax.data import Dataset
+from mlp_jax.data import Dataset, sentence
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
 from mlp_jax.training import meshes, task
@@ -56,6 +56,7 @@ class Run:
         return finite(
             {
                 "dataset": self.config.dataset,
+                "data": sentence(self.dataset),
                 "optimizer": self.cell.optimizer,
                 "hyper": self.hyper,
                 "batch_size": self.cell.batch_size,
@@ -72,7 +73,7 @@ class Run:
         )
 
     def table(self) -> str:
-        """Return the result as text: the network, how training ended, the metrics of each split, the clocks."""
+        """Return the result as text: the data, the network, how training ended, each split's metrics, the clocks."""
         names = list(dict.fromkeys(name.split("_", 1)[1] for name in self.metrics))
         splits = list(dict.fromkeys(name.split("_", 1)[0] for name in self.metrics))
         ended = f"{self.status} after {self.steps:,} steps of {self.cell.batch_size} examples"
@@ -80,9 +81,8 @@ class Run:
             ended += f"; the loss was not finite at step {self.failed:,}: try a smaller learning rate"
         rows = [(split, *(f"{self.metrics[f'{split}_{name}']:.4f}" for name in names)) for split in splits]
         clocks = "  ".join(f"{part} {seconds:.2f}" for part, seconds in self.seconds.items())
-        return "\n".join(
-            [model.summary(self.cell.network), "", ended, "", tables.text(("", *names), rows), "", f"seconds: {clocks}"]
-        )
+        head = [sentence(self.dataset), "", model.summary(self.cell.network), "", ended, ""]
+        return "\n".join([*head, tables.text(("", *names), rows), "", f"seconds: {clocks}"])
 
 
 def train(

@@ -32,7 +32,7 @@ def test_prepare_names_the_users_own_file_or_folder(tmp_path, monkeypatch, offli
     np.savez(tmp_path / "file.npz", x=np.eye(3), y=np.arange(3))
     assert prepare(str(tmp_path / "file.npz")) == tmp_path / "file.npz"
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
-    assert prepare(str(tmp_path / "table.csv"), target="b") == tmp_path / "table.csv"
+    assert prepare(str(tmp_path / "table.csv"), column="b") == tmp_path / "table.csv"
     write_folder(tmp_path / "kmnist")
     assert prepare(str(tmp_path / "kmnist")) == tmp_path / "kmnist"
     assert prepare("kmnist", data_dir=tmp_path) == tmp_path / "kmnist"
