@@ -16,7 +16,7 @@ from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import ASKED, study
 from mlp_jax.data.options import Options
-from mlp_jax.machine import cache, clocks, devices
+from mlp_jax.machine import cache, clocks, devices, files
 from mlp_jax.model import Network
 from mlp_jax.training.config import Config
 
@@ -62,6 +62,7 @@ def predict(
     file: Path | None = None,
     invert: tyro.conf.FlagCreatePairsOff[bool] = False,
     data_dir: str | None = None,
+    out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Print the label and the probabilities that a trained run gives to examples.
@@ -69,15 +70,20 @@ def predict(
     Args:
         run: Directory that `mlp-jax train --out` wrote.
         index: Number of an example in the data set's test part.
-        file: A .npy file with one example or several, or a PNG or JPEG image.
+        file: A table with the columns of the run's (names decide, not their order), a .npy file, a PNG or JPEG image.
         invert: The image has dark strokes on a light ground.
         data_dir: Where the data set is now, if not where it was.
+        out: Write a CSV file with a row per prediction instead of printing them.
         json: Print one JSON object on stdout.
     """
     from mlp_jax.training import prediction
 
     cache.enable_compilation_cache()
     results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
+    if out is not None:
+        files.replace(out, lambda path: prediction.table(results).to_csv(path, index=False))
+        entry.show({"path": str(out), "count": len(results)} if json else f"{len(results):,} predictions: {out}")
+        return 0
     entry.show({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
     return 0
 

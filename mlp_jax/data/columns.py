@@ -115,7 +115,7 @@ def _feature(table: Table, column: Column, unseen: list[str] | None) -> np.ndarr
     name = column.name
     if name in table.numeric and column.kind == "number":
         return table.numbers[:, [table.numeric.index(name)]].astype(np.float64)
-    cells = table.texts[name] if name in table.texts else _texts_of(table, name)
+    cells = table.texts[name]
     if column.kind == "number":
         return _check_numbers(table, name, cells, numerals.coerced(cells, column.decimal))[:, None]
     known = cells[:, None] == np.array(column.categories, object)
@@ -128,13 +128,6 @@ def _feature(table: Table, column: Column, unseen: list[str] | None) -> np.ndarr
     if strange.any() and unseen is not None:
         unseen.append(f"{name} {', '.join(sorted(set(cells[strange].tolist())))[:80]}")
     return x
-
-
-def _texts_of(table: Table, name: str) -> np.ndarray:
-    """Return a column of numbers as texts: its categories were called so."""
-    values = table.numbers[:, table.numeric.index(name)]
-    texts = [("" if np.isnan(value) else str(int(value)) if value == int(value) else str(value)) for value in values]
-    return np.array(texts, object)
 
 
 def _check(table: Table, columns: list[Column], x: np.ndarray, missing: bool) -> None:

@@ -10,7 +10,7 @@ import io
 import itertools
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,7 +42,7 @@ class Style(NamedTuple):
 class Table(NamedTuple):
     """Columns by name: numbers side by side in one array (NaN where a cell is empty), and texts, without spaces around.
 
-    `ends` tells what `path` and the style of the text are, for messages that name a row.
+    `path` and `style` are for messages that name a row.
     """
 
     path: Path
@@ -75,8 +75,8 @@ def is_table(path: Path) -> bool:
     return name.endswith(SUFFIXES)
 
 
-def read_table(path: Path, options: Options) -> Table:
-    """Read a text file; the column to predict stays text, since a class is its text.
+def read_table(path: Path, options: Options, as_text: Collection[str] = ()) -> Table:
+    """Read a text file; the column to predict stays text, since a class is its text, and so do those in `as_text`.
 
     Raises:
         DataError: it is no text in a known encoding, has no rows, names a column twice, or a row has more or fewer
@@ -86,7 +86,8 @@ def read_table(path: Path, options: Options) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a row longer than the first is a warning to pandas
-            numeric, numbers, texts = _read(path, style, options.column)
+            asked = {str(options.column), *as_text} & set(style.names)
+            numeric, numbers, texts = _read(path, style, sorted(asked))
             if names := [name for name in style.names if name not in numeric and name not in texts]:
                 texts |= _texts(path, style, names)
     except (UnicodeError, ValueError, Warning, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -98,21 +99,25 @@ def read_table(path: Path, options: Options) -> Table:
     return table
 
 
-def _read(path: Path, style: Style, column: str | None) -> tuple[tuple[str, ...], np.ndarray, dict[str, np.ndarray]]:
-    """Return the columns that hold nothing but numbers and empty cells, in the smallest type, and `column` as text."""
+def _read(path: Path, style: Style, as_text: list[str]) -> tuple[tuple[str, ...], np.ndarray, dict[str, np.ndarray]]:
+    """Return the columns that hold nothing but numbers and empty cells, in the smallest type, and `as_text` as such."""
     import pandas
 
-    how: Any = _how(style) | {"chunksize": max(100, CHUNK_CELLS // len(style.names))}
-    how |= {"dtype": {column: str}} if column in style.names else {}
-    numeric, blocks, cells = [name for name in style.names if name != column], [], []
+    how: Any = _how(style) | {
+        "chunksize": max(100, CHUNK_CELLS // len(style.names)),
+        "dtype": dict.fromkeys(as_text, str),
+    }
+    numeric, blocks = [name for name in style.names if name not in as_text], []
+    cells: dict[str, list[np.ndarray]] = {name: [] for name in as_text}
     with pandas.read_csv(path, **how) as reader:
         for chunk in reader:
-            kept = [name for name in numeric if chunk[name].dtype.kind in "iuf"]
-            blocks.append((kept, compact(chunk[kept].to_numpy()) if kept else np.zeros((len(chunk), 0))))
-            cells += [_stripped(chunk[column])] if column in style.names else []
-            numeric = kept
+            numeric = [name for name in numeric if chunk[name].dtype.kind in "iuf"]
+            block = compact(chunk[numeric].to_numpy()) if numeric else np.zeros((len(chunk), 0))
+            blocks.append((numeric, block))
+            for name in as_text:
+                cells[name].append(_stripped(chunk[name]))
     parts = [block[:, np.isin(kept, numeric)] if len(kept) > len(numeric) else block for kept, block in blocks]
-    texts = {str(column): np.concatenate(cells)} if cells else {}
+    texts = {name: np.concatenate(found) for name, found in cells.items() if found}
     return tuple(numeric), np.concatenate(parts) if parts else np.zeros((0, 0)), texts
 
 

@@ -123,7 +123,7 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split", drop="column to drop")
-        Options(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Options)})
+        options(self)
         choose("activation", self.activation, model.ACTIVATIONS)
         choose("output", self.output, ("auto", *model.OUTPUTS))
         choose("loss", self.loss, ("auto", *losses.LOSSES))
@@ -148,7 +148,7 @@ def load_data(config: Config) -> Dataset:
 
     The output or the loss says what the task is, where `task` does not.
     """
-    asked = {field.name: getattr(config, field.name) for field in dataclasses.fields(Options)}
+    asked = dataclasses.asdict(options(config))
     return load(
         config.dataset,
         data_dir=config.data_dir,
@@ -160,6 +160,11 @@ def load_data(config: Config) -> Dataset:
         target_scaling="scale" if config.output == "relu" else "standard",
         **asked | {"task": _task(config)},
     )
+
+
+def options(config: Config) -> Options:
+    """Return how `config` wants tables and archives to be read."""
+    return Options(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Options)})
 
 
 def _task(config: Config) -> str:
