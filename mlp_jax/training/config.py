@@ -24,6 +24,9 @@ SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
 LISTS = ("hidden", "evaluate_on", "drop")
 DEFAULT_EPOCHS = 20.0
+LEAST_STEPS = 2000  # of a budget that nobody gave, for real targets
+SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
+DEFAULT_BATCH_SIZE = 32
 PART = Domain(
     lambda v: 0 <= v < 1 or (v < math.inf and v >= 1 and v == int(v)),
     "a fraction from 0 to below 1, or a count of examples",
@@ -90,7 +93,7 @@ class Config:
     weight_decay: float | None = None
     """Decoupled weight decay, of matrices only."""
     clip: float | None = None
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient (1 for real targets where no learning rate is given)."""
     schedule: str = "auto"
     """How the learning rate falls; auto: cosine to the end of a budget in steps or epochs, constant under seconds."""
     warmup_steps: float | None = None
@@ -99,13 +102,15 @@ class Config:
     stages: float | None = None
     """Number of plateaus of schedule step."""
 
-    batch_size: Count | Literal["full"] = 32
+    batch_size: Count | Literal["full", "auto"] = "auto"
+    """Examples a step; full is the full gradient, auto 32 or as many as there are."""
     sampling: str = "epochs"
     seed: Seed = 0
     """Seed of the weights and of the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in epochs (20 when no budget is given); with several budgets, the first to run out binds."""
+    """Budget in epochs (20 when no budget is given, for real targets at least 2,000 steps); of several, the first to
+    run out binds."""
     steps: Steps | None = None
     """Budget in steps."""
     seconds: Positive | None = None
@@ -187,7 +192,8 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     """
     n = len(dataset.train.y)
     output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
-    batch_size = n if config.batch_size == "full" else config.batch_size
+    sizes = {"full": n, "auto": min(DEFAULT_BATCH_SIZE, n)}
+    batch_size = sizes[config.batch_size] if isinstance(config.batch_size, str) else config.batch_size
     sampling.check_size(batch_size, n)
     if config.stop_at is not None and monitored(dataset) == "train":
         raise ValueError("stop_at needs validation examples; give validation more than 0")
@@ -200,6 +206,7 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         bias=config.bias,
         init=config.init,
         init_std=config.init_std,
+        output_start=float(dataset.train.y.mean()) if output == "relu" else 0.0,
     )
     return Cell(
         network=network,
@@ -211,13 +218,14 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     )
 
 
-def total_steps(config: Config, n: int, batch_size: int) -> int | None:
+def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass") -> int | None:
     """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
 
     Raises:
         ValueError: there are more steps than a program can count.
     """
-    epochs = DEFAULT_EPOCHS if (config.steps, config.epochs, config.seconds) == (None, None, None) else config.epochs
+    none_given = (config.steps, config.epochs, config.seconds) == (None, None, None)
+    epochs = DEFAULT_EPOCHS if none_given else config.epochs
     limits = [config.steps] if config.steps is not None else []
     if epochs is not None:
         limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
@@ -225,7 +233,8 @@ def total_steps(config: Config, n: int, batch_size: int) -> int | None:
         raise ValueError(
             f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
         )
-    return min(limits, default=None)
+    least = LEAST_STEPS if none_given and task == "regression" else 0
+    return max(least, min(limits)) if limits else None
 
 
 def evaluation_points(config: Config, total: int | None) -> np.ndarray:
@@ -245,10 +254,15 @@ def evaluation_points(config: Config, total: int | None) -> np.ndarray:
 def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:
     """Return all hyper-parameters of this run, those in `changes` in the place of its own; schedules end with it.
 
+    With real targets the gradient is clipped, unless a learning rate or a clip is given: the table's learning rates
+    diverge on some of them.
+
     Raises:
         ValueError: as `trial.complete`, or a schedule has no end because the budget is in seconds.
     """
     given = _regularizers(config) | _hyper(config) | changes
+    if losses.is_regression(cell.loss) and given["learning_rate"] is None and given["clip"] is None:
+        given["clip"] = SAFE_CLIP
     if cell.schedule == "constant":
         return trial.complete(cell, **given)
     if steps is None:

@@ -1,15 +1,18 @@
 """One run: a population of one, with a directory where asked, and how it went."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from mlp_jax import model, tables
-from mlp_jax.data import Dataset, sentence
+from mlp_jax.data import Dataset, Split, sentence
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
+from mlp_jax.rows import normalize, place
 from mlp_jax.training import meshes, task
 from mlp_jax.training.config import Config
 from mlp_jax.training.directory import RunDirectory
@@ -130,7 +133,18 @@ def train(
     finally:
         if directory is not None:
             directory.close()
-    return _of(trials)
+    result = _of(trials)
+    if result.cell.network.output == "relu" and result.status != Status.INFEASIBLE and _is_dead(result):
+        warnings.warn("every output is 0: no example passes the ReLU; try a smaller learning rate", stacklevel=2)
+    return result
+
+
+def _is_dead(run: Run) -> bool:
+    """Tell whether the network gives 0 for each of the first examples that it was trained on."""
+    some = run.dataset.train.x[:1000]
+    data = place(run.cell.network, run.dataset, Split(some, run.dataset.train.y[: len(some)]))
+    z = jax.vmap(lambda x: model.forward(run.cell.network, run.params, x))(normalize(data, data.x))
+    return not bool((z > 0).any())
 
 
 def _of(trials: Trials) -> Run:

@@ -96,5 +96,5 @@ def resolve(config: Config, dataset: Dataset | None = None) -> Task:
     """
     dataset = dataset or configs.load_data(config)
     cell = configs.make_cell(config, dataset)
-    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
+    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size, dataset.task)
     return Task(config=config, dataset=dataset, cell=cell, total=total)
