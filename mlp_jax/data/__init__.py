@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlp_jax.checks import build
-from mlp_jax.data import downloads, embedded, idx
+from mlp_jax.data import downloads, embedded, idx, inmemory, kept
+from mlp_jax.data.cache import cached
 from mlp_jax.data.dataset import Column, Dataset, Source, Split
 from mlp_jax.data.description import describe, sentence
 from mlp_jax.data.errors import DataError
@@ -22,6 +23,7 @@ from mlp_jax.data.table import is_table
 __all__ = ["Column", "DataError", "Dataset", "Options", "Split", "catalogue", "describe", "load", "prepare", "sentence"]
 
 VARIABLE = "MLP_JAX_DATA_DIR"
+CACHED_BYTES = 4_000_000  # smaller tables are read as quickly as they are found
 FILES_MISSING = "put train-images-idx3-ubyte and the other three there"
 
 
@@ -64,6 +66,8 @@ def load(
         ValueError: an option is unknown or its value not allowed.
     """
     asked = build(Options, "the options of a data set", options, key="option")
+    if (made := inmemory.find(str(name))) is not None:
+        return made
     source = _find(str(name), data_dir, asked).read()
     how: dict[str, Any] = {"validation": validation, "test": test, "split_seed": split_seed, "stratify": stratify}
     how |= {"scaling": scaling, "target_scaling": target_scaling, "missing": asked.missing}
@@ -134,9 +138,15 @@ def _read_archive(path: Path, options: Options) -> Source:
 
 
 def _read_table(path: Path, options: Options) -> Source:
+    """Read a table; what a large one gave is cached until it changes."""
     from mlp_jax.data import columns, table
 
-    return columns.read(table.read_table(path, options), options)
+    read = lambda: columns.read(table.read_table(path, options), options)
+    stat = path.stat()
+    if stat.st_size < CACHED_BYTES:
+        return read()
+    key = f"table {path.resolve()} {stat.st_size} {stat.st_mtime_ns} {options}"
+    return kept.restored(cached(key, lambda: kept.arrays(read())))
 
 
 def _check_variable(name: str) -> None:

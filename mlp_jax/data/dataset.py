@@ -5,7 +5,7 @@ Invariant: `train`, `validation` and `test` are disjoint, and every statistic wa
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
@@ -97,3 +97,52 @@ class Dataset:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
+
+    @classmethod
+    def of(
+        cls,
+        x: Any,
+        y: Any,
+        *,
+        validation: tuple[Any, Any] | float | int = 0.1,
+        test: tuple[Any, Any] | float | int = 0.2,
+        split_seed: int = 0,
+        stratify: bool = False,
+        task: str = "auto",
+        missing: str = "refuse",
+        scaling: str = "auto",
+        target_scaling: str = "standard",
+    ) -> "Dataset":
+        """Make a data set of arrays, data frames of numbers, or sparse matrices in memory.
+
+        Its name is a hash of its content, and `Config(dataset=data.name)` finds it as long as it is kept in this
+        process: so do `train`, `train_many` and `Study`.
+
+        >>> data = Dataset.of([[0.0], [1.0], [2.0], [3.0]] * 5, ["low", "low", "high", "high"] * 5)
+        >>> data.classes, len(data.train.y)
+        (('high', 'low'), 14)
+
+        Args:
+            x: a row per example, of any shape; uint8 of two or more dimensions an example is an image.
+            y: a number or a text for each.
+            validation: a part of the examples, a fraction or a count, or a pair (x, y) of its own.
+            test: the same.
+            split_seed: the splits are a function of this and the data alone.
+            stratify: give each part its share of every class.
+            task: classification | regression, or auto: the values say it.
+            missing: refuse | mean | most_frequent, for NaN in x.
+            scaling: as `load` has it.
+            target_scaling: standard, or scale for an output of relu, or none.
+
+        Raises:
+            DataError: the arrays do not fit each other, or hold what is no number.
+            ValueError: an option is not allowed.
+        """
+        from mlp_jax.data import inmemory
+        from mlp_jax.data.options import Options
+
+        given = {"validation": validation, "test": test}
+        parts = {name: part if isinstance(part, tuple) else None for name, part in given.items()}
+        how = {name: 0 if isinstance(part, tuple) else part for name, part in given.items()}
+        how |= {"split_seed": split_seed, "stratify": stratify, "scaling": scaling, "target_scaling": target_scaling}
+        return inmemory.make(x, y, parts, how, Options(task=task, missing=missing))  # pyright: ignore[reportArgumentType]
