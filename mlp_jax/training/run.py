@@ -9,12 +9,13 @@ import jax
 import numpy as np
 
 from mlp_jax import model, tables
+from mlp_jax.checks import choose
 from mlp_jax.data import Dataset, Split, sentence
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
 from mlp_jax.rows import normalize, place
-from mlp_jax.training import meshes, task
-from mlp_jax.training.config import Config
+from mlp_jax.training import classes, meshes, task
+from mlp_jax.training.config import SPLITS, Config
 from mlp_jax.training.directory import RunDirectory
 from mlp_jax.training.loop import Loop, Options
 from mlp_jax.training.trials import Progress, Status, Trials
@@ -53,9 +54,24 @@ class Run:
         """Number of updates."""
         return int(self.state.step)
 
+    def per_class(self, split: str = "test") -> dict:
+        """Return the confusion matrix of a split (a row per class, a column per prediction), precision and recall.
+
+        Raises:
+            ValueError: the targets are no classes, the split is unknown, or training failed.
+        """
+        choose("split", split, SPLITS)
+        if not self.dataset.classes or self.status == Status.INFEASIBLE:
+            why = "its targets are real numbers" if not self.dataset.classes else "its loss was not finite"
+            raise ValueError(f"this run has no results per class, since {why}")
+        counts = classes.confusion(self.cell.network, self.params, self.dataset, getattr(self.dataset, split))
+        return classes.results(counts, self.dataset.classes)
+
     def summary(self) -> dict:
         """Return the result as one JSON object; None stands for a number that is not finite."""
         examples = self.steps * self.cell.batch_size
+        told = self.dataset.classes and self.status != Status.INFEASIBLE
+        per_class = {"per_class": {split: self.per_class(split) for split in ("validation", "test")}} if told else {}
         return finite(
             {
                 "dataset": self.config.dataset,
@@ -71,6 +87,7 @@ class Run:
                 "examples": examples,
                 "steps_to_target": self.steps_to_target,
                 **self.metrics,
+                **per_class,
                 "seconds": self.seconds,
             }
         )
