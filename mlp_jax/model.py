@@ -38,7 +38,8 @@ class Network:
 
     `bias` says where the constants are: `all` gives every layer its b, as in z = Wx + b; `ones` appends one
     feature of all ones to the input and has no other bias, as in x ∈ R^785; `none` has neither.
-    `init_std` is the standard deviation that `init="truncated_normal"` draws with (cut at two of them).
+    `init_std` is the standard deviation that `init="truncated_normal"` draws with (cut at two of them), and
+    `output_start` what the output layer's b starts at.
 
     Raises:
         ValueError: a width is not positive, or a name is not in its table.
@@ -52,6 +53,7 @@ class Network:
     bias: str = "all"
     init: str = "he"
     init_std: Positive = 0.03
+    output_start: float = 0.0
 
     def __post_init__(self) -> None:
         checks.fields(self, inputs="inputs width", hidden="hidden width", outputs="outputs width")
@@ -77,7 +79,7 @@ Params = tuple[Layer, ...]
 
 
 def init(key: Key[Array, ""], network: Network) -> Params:
-    """Draw the parameters of `network` from `key`; biases start at zero.
+    """Draw the parameters of `network` from `key`; biases start at zero, the last at `output_start`.
 
     He: N(0, 2/in) truncated; Glorot: uniform ±√(6/(in+out)); LeCun: N(0, 1/in) truncated, as `jax.nn.initializers`
     defines them. Layer k draws from `fold_in(key, k)`, so a deeper network starts with the same first layers.
@@ -93,7 +95,9 @@ def init(key: Key[Array, ""], network: Network) -> Params:
     return tuple(
         Layer(
             W=draw(jax.random.fold_in(key, k), (width_out, width_in), dtype),
-            b=jnp.zeros(width_out, dtype) if network.bias == "all" else None,
+            b=jnp.full(width_out, network.output_start if k == len(network.hidden) else 0.0, dtype)
+            if network.bias == "all"
+            else None,
         )
         for k, (width_in, width_out) in enumerate(zip(network.widths, network.widths[1:]))
     )

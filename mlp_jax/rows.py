@@ -42,8 +42,10 @@ def shape(network: Network, dataset: Dataset, split: Split) -> Data:
 def _on_host(network: Network, dataset: Dataset, split: Split) -> Any:
     real = jnp.result_type(float)
     y = np.asarray(split.y, real if dataset.task == "regression" else np.int32)
-    center, scale = np.asarray(dataset.center, real), np.asarray(dataset.scale, real)
-    return Data(np.asarray(split.x), losses.labels(network, y), center, scale)  # pyright: ignore[reportArgumentType]
+    center, scale, x = np.asarray(dataset.center, real), np.asarray(dataset.scale, real), np.asarray(split.x)
+    if x.dtype == np.float64:  # float32 would merge its values before they are centred
+        x, center, scale = ((x - dataset.center) * dataset.scale).astype(real), np.zeros((), real), np.ones((), real)
+    return Data(x, losses.labels(network, y), center, scale)  # pyright: ignore[reportArgumentType]
 
 
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:

@@ -9,7 +9,8 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from mlp_jax import rows
-from mlp_jax.data.dataset import Source, divide
+from mlp_jax.data.dataset import Source
+from mlp_jax.data.splits import divide
 from mlp_jax.machine import devices
 from mlp_jax.model import Network
 from mlp_jax.rows import Data

@@ -3,6 +3,7 @@
 Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.entry`.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -13,8 +14,9 @@ import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_line
-from mlp_jax.cli.studies import study
-from mlp_jax.machine import cache, clocks, devices
+from mlp_jax.cli.studies import ASKED, study
+from mlp_jax.data.options import Options
+from mlp_jax.machine import cache, clocks, devices, files
 from mlp_jax.model import Network
 from mlp_jax.training.config import Config
 
@@ -60,6 +62,7 @@ def predict(
     file: Path | None = None,
     invert: tyro.conf.FlagCreatePairsOff[bool] = False,
     data_dir: str | None = None,
+    out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Print the label and the probabilities that a trained run gives to examples.
@@ -67,15 +70,20 @@ def predict(
     Args:
         run: Directory that `mlp-jax train --out` wrote.
         index: Number of an example in the data set's test part.
-        file: A .npy file with one example or several, or a PNG or JPEG image.
+        file: A table with the columns of the run's (names decide, not their order), a .npy file, a PNG or JPEG image.
         invert: The image has dark strokes on a light ground.
         data_dir: Where the data set is now, if not where it was.
+        out: Write a CSV file with a row per prediction instead of printing them.
         json: Print one JSON object on stdout.
     """
     from mlp_jax.training import prediction
 
     cache.enable_compilation_cache()
     results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
+    if out is not None:
+        files.replace(out, lambda path: prediction.table(results).to_csv(path, index=False))
+        entry.show({"path": str(out), "count": len(results)} if json else f"{len(results):,} predictions: {out}")
+        return 0
     entry.show({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
     return 0
 
@@ -86,7 +94,7 @@ def data(
     /,
     *,
     data_dir: str | None = None,
-    target: str | None = None,
+    options: Annotated[Options, tyro.conf.arg(name="")] = ASKED,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """List the data sets there are, prepare one (download it, once), or show one: shapes, splits, class counts.
@@ -95,10 +103,12 @@ def data(
         action: What to do.
         name: A name from the list, or a path; for prepare and show.
         data_dir: Folder with the data set's IDX files, or the folder above it.
-        target: The column of a CSV file to predict.
+        options: How a table or an archive is read.
         json: Print one JSON object on stdout.
     """
     from mlp_jax import data
+
+    asked = dataclasses.asdict(options)
 
     if action != "list" and name is None:
         raise ValueError(f"data {action} needs the name of a data set; see mlp-jax data list")
@@ -107,11 +117,12 @@ def data(
         rows = [[entry[key] for key in ("name", "task", "source")] for entry in entries]
         entry.show({"datasets": entries} if json else tables.text((), rows))
     elif action == "prepare":
-        path = str(data.prepare(str(name), data_dir=data_dir, target=target))
+        path = str(data.prepare(str(name), data_dir=data_dir, **asked))
         entry.show({"path": path} if json else path)
     else:
-        description = data.describe(data.load(str(name), data_dir=data_dir, target=target))
-        entry.show(description if json else _lines(description))
+        dataset = data.load(str(name), data_dir=data_dir, **asked)
+        description = data.describe(dataset)
+        entry.show(description if json else f"{data.sentence(dataset)}\n\n{_lines(description)}")
     return 0
 
 
@@ -214,4 +225,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _lines(description: dict) -> str:
     width = max(map(len, description))
-    return "\n".join(f"{key:<{width}}  {value}" for key, value in description.items())
+    shown = {key: value for key, value in description.items() if key not in ("columns", "why")}  # the sentence has them
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())

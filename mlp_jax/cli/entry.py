@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -171,7 +172,7 @@ def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
         if stop.code != 2:
             sys.stdout.flush()  # the help too
             raise
-        raise ValueError(f"{_unboxed(printed.getvalue())}; see {program} --help") from None
+        raise ValueError(f"{_reworded(_unboxed(printed.getvalue()))}; see {program} --help") from None
 
 
 def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
@@ -185,8 +186,24 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 def _unboxed(text: str) -> str:
     """Turn the parser's box into one line: its title is dropped, and so is what stands below its first rule."""
     rows = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
-    above = itertools.takewhile(lambda row: not row.startswith("──"), rows)
+    is_rule = lambda row: row.startswith(("──", "--")) and not row.strip("─-")
+    above = itertools.takewhile(lambda row: not is_rule(row), itertools.dropwhile(is_rule, rows))
     return _one_line(" ".join(above)).rstrip(".")
+
+
+def _reworded(complaint: str) -> str:
+    """Say in few words what the parser says of a value of a wrong kind, and of an option that there is not."""
+    if wrong := re.match(
+        r"Error parsing (\S+): no type matching (\S+) could be instantiated from \['(.*?)'\]", complaint
+    ):
+        option, kinds, given = wrong.groups()
+        return f"{option} {given!r} is not allowed; give {kinds.replace('{None}|', '').replace('|', ' or ')}"
+    unknown = re.match(r"Unrecognized (?:or misplaced )?options: (.*?)(?: Arguments are applied.*)?$", complaint)
+    if unknown is None:
+        return complaint
+    words = re.sub(r" \(applied to [^)]*\)", "", unknown[1])
+    column = ", perhaps --column, which names the column to predict," if "--target" in words.split() else ""
+    return f"unknown option {words}; give another{column} or leave it out"
 
 
 def _one_line(message: object) -> str:

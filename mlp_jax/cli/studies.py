@@ -13,9 +13,11 @@ import tyro
 
 from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_table
+from mlp_jax.data.options import Options
 from mlp_jax.machine import cache, clocks, devices, files, hosts
 from mlp_jax.study import Findings, Study
 
+ASKED = Options()
 SELF_TESTS, SELF_TEST_RESAMPLES = 40, 200
 MOST_ROUNDS = 7
 
@@ -131,6 +133,7 @@ def study(
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
+    options: Annotated[Options, tyro.conf.arg(name="")] = ASKED,
     hidden: tuple[int, ...] | None = None,
     optimizers: tuple[str, ...] | None = None,
     batch_sizes: tuple[int | Literal["full"], ...] | None = None,
@@ -165,6 +168,7 @@ def study(
         file: A study.toml; options given here replace its values. Without it, a study of the digits.
         dataset: A name from `mlp-jax data list`, or a path.
         data_dir: Folder with the data set's IDX files, or the folder above it.
+        options: How a table or an archive is read.
         hidden: Widths of the hidden layers.
         optimizers: Optimizers to compare.
         batch_sizes: Batch sizes; full is the full gradient.
@@ -203,7 +207,8 @@ def study(
 
     if selftest:
         return self_test(json)
-    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden}
+    given = {name: v for name, v in vars(options).items() if v != getattr(ASKED, name)}
+    workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden, **given}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "method": method, "rounds": rounds}
     fields |= {"points": points, "seeds": seeds, "fresh_seeds": fresh_seeds, "max_steps": max_steps, "seed": seed}
     fields |= {"max_epochs": max_epochs, "target": target, "target_metric": target_metric}

@@ -8,16 +8,22 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+from mlp_jax.checks import build
+from mlp_jax.data import downloads, embedded, idx, inmemory, kept
+from mlp_jax.data.cache import cached
+from mlp_jax.data.dataset import Column, Dataset, Source, Split
+from mlp_jax.data.description import describe, sentence
+from mlp_jax.data.errors import DataError
+from mlp_jax.data.options import Options
+from mlp_jax.data.splits import divide
+from mlp_jax.data.table import is_table
 
-from mlp_jax.data import downloads, embedded, files, idx
-from mlp_jax.data.dataset import DataError, Dataset, Source, Split, divide
-
-__all__ = ["DataError", "Dataset", "Split", "catalogue", "describe", "load", "prepare"]
+__all__ = ["Column", "DataError", "Dataset", "Options", "Split", "catalogue", "describe", "load", "prepare", "sentence"]
 
 VARIABLE = "MLP_JAX_DATA_DIR"
+CACHED_BYTES = 4_000_000  # smaller tables are read as quickly as they are found
 FILES_MISSING = "put train-images-idx3-ubyte and the other three there"
 
 
@@ -32,32 +38,40 @@ def load(
     name: str,
     *,
     data_dir: Path | str | None = None,
-    target: str | None = None,
     validation: float | int = 0.1,
     test: float | int = 0.2,
     split_seed: int = 0,
+    stratify: bool = False,
     scaling: str = "auto",
     target_scaling: str = "none",
+    **options: Any,
 ) -> Dataset:
     """Load a data set.
 
     Args:
-        name: a name from `catalogue()`, any name of the tensorflow-datasets catalogue, or the path of file.npz (arrays
-            x and y), file.csv (with a header) or a folder with the four IDX files.
+        name: a name from `catalogue()`, any name of the tensorflow-datasets catalogue, or the path of file.npz, of
+            file.csv (.tsv, .txt, compressed or not) or of a folder with the four IDX files.
         data_dir: folder with the IDX files of `name`, or the folder above it; $MLP_JAX_DATA_DIR when it is None.
-        target: the CSV column to predict.
-        validation: part of the training examples held out, a fraction below 1 or a count.
-        test: the same for a test part, where the data set has none of its own.
+        validation: part of the training examples held out, a fraction below 1 or a count, where the data set has no
+            validation part of its own.
+        test: the same for a test part.
         split_seed: the splits are a function of this and the data alone.
+        stratify: give each part its share of every class.
         scaling: unit | standard | none, or auto: unit for images, standard for other features.
         target_scaling: for real targets: none | standard (mean 0, standard deviation 1) | scale (divided by it).
+        options: fields of `Options`, for tables and archives: column, task, drop, separator, decimal, header, missing.
 
     Raises:
         DataError: the data can't be had or can't be used.
+        ValueError: an option is unknown or its value not allowed.
     """
-    source = _find(str(name), data_dir, target).read()
-    parts = {"validation": validation, "test": test, "split_seed": split_seed}
-    return divide(source, name=str(name), **parts, scaling=scaling, target_scaling=target_scaling)
+    asked = build(Options, "the options of a data set", options, key="option")
+    if (made := inmemory.find(str(name))) is not None:
+        return made
+    source = _find(str(name), data_dir, asked).read()
+    how: dict[str, Any] = {"validation": validation, "test": test, "split_seed": split_seed, "stratify": stratify}
+    how |= {"scaling": scaling, "target_scaling": target_scaling, "missing": asked.missing}
+    return divide(source, name=str(name), **how)
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -70,7 +84,7 @@ def catalogue() -> list[dict[str, str]]:
     return listed
 
 
-def prepare(name: str, *, data_dir: Path | str | None = None, target: str | None = None) -> Path:
+def prepare(name: str, *, data_dir: Path | str | None = None, **options: Any) -> Path:
     """Read a data set once, downloading it if it must be, and return the file or folder that holds it.
 
     That is a file inside scikit-learn for an embedded data set, the file or folder itself for a local one, and a folder
@@ -79,35 +93,12 @@ def prepare(name: str, *, data_dir: Path | str | None = None, target: str | None
     Raises:
         DataError: as `load`, or what was downloaded can't be kept.
     """
-    place = _find(str(name), data_dir, target)
+    place = _find(str(name), data_dir, build(Options, "the options of a data set", options, key="option"))
     place.read()
     return place.path()
 
 
-def describe(dataset: Dataset) -> dict:
-    """Describe a data set in plain values: task, shapes, classes, and how many examples of each class are where."""
-    splits = {part: getattr(dataset, part) for part in ("train", "validation", "test")}
-    described = {
-        "name": dataset.name,
-        "task": dataset.task,
-        "shape": list(dataset.shape),
-        "inputs": dataset.inputs,
-        "dtype": str(dataset.train.x.dtype),
-        **{part: len(split.y) for part, split in splits.items()},
-    }
-    if dataset.classes:
-        k = len(dataset.classes)
-        counts = {part: np.bincount(split.y, minlength=k).tolist() for part, split in splits.items()}
-        return described | {"classes": list(dataset.classes), "class_counts": counts}
-    unit = dataset.train.y * dataset.target_scale + dataset.target_center
-    return described | {
-        "target_min": float(unit.min()),
-        "target_mean": float(unit.mean()),
-        "target_max": float(unit.max()),
-    }
-
-
-def _find(name: str, data_dir: Path | str | None, target: str | None) -> _Place:
+def _find(name: str, data_dir: Path | str | None, options: Options) -> _Place:
     path = Path(name)
     if not name:
         raise DataError("the data set has no name; see mlp-jax data list, or give a path")
@@ -115,11 +106,11 @@ def _find(name: str, data_dir: Path | str | None, target: str | None) -> _Place:
         raise DataError(f"data_dir {str(data_dir)!r} is not a folder; name one that exists")
     if name in embedded.SETS:
         return _Place(partial(embedded.read, name), partial(embedded.path, name))
-    if path.suffix in (".npz", ".csv"):
+    if (archive := path.suffix.lower() == ".npz") or (is_table(path) and not path.is_dir()):
         if not path.is_file():
-            raise DataError(f"{name} is not a file; give the path of one")
-        read = partial(files.read_npz, path) if path.suffix == ".npz" else partial(files.read_csv, path, target)
-        return _Place(read, lambda: path)
+            what = "a folder, not a file" if path.is_dir() else "not a file"
+            raise DataError(f"{name} is {what}; give the path of one")
+        return _Place(partial(_read_archive if archive else _read_table, path, options), lambda: path)
     if local := _local(name, data_dir):
         return _Place(partial(idx.read_folder, local, name), lambda: local["x"].parent)
     if data_dir is not None:
@@ -134,10 +125,28 @@ def _find(name: str, data_dir: Path | str | None, target: str | None) -> _Place:
     if name in downloads.FAMILY:
         return _Place(partial(downloads.read_family, name), partial(downloads.path, name))
     if name.split("/")[0].split(":")[0] not in (known := downloads.names()):
-        near = difflib.get_close_matches(name, [*embedded.SETS, *downloads.FAMILY, *known], 3)
+        near = difflib.get_close_matches(name, dict.fromkeys([*embedded.SETS, *downloads.FAMILY, *known]), 3)
         mean = f"did you mean {' or '.join(near)}?" if near else f"{', '.join(embedded.SETS)} need no download;"
         raise DataError(f"unknown data set {name!r}; {mean} see mlp-jax data list, or give a path")
     return _Place(partial(downloads.read_any, name), partial(downloads.path, name))
+
+
+def _read_archive(path: Path, options: Options) -> Source:
+    from mlp_jax.data.npz import read_npz
+
+    return read_npz(path, options)
+
+
+def _read_table(path: Path, options: Options) -> Source:
+    """Read a table; what a large one gave is cached until it changes."""
+    from mlp_jax.data import columns, table
+
+    read = lambda: columns.read(table.read_table(path, options), options)
+    stat = path.stat()
+    if stat.st_size < CACHED_BYTES:
+        return read()
+    key = f"table {path.resolve()} {stat.st_size} {stat.st_mtime_ns} {options}"
+    return kept.restored(cached(key, lambda: kept.arrays(read())))
 
 
 def _check_variable(name: str) -> None:
@@ -158,5 +167,8 @@ def _local(name: str, data_dir: Path | str | None) -> dict[str, Path] | None:
     candidates = [Path(name)] if Path(name).is_dir() else []
     if given and Path(given).is_dir():
         explicit = [Path(given)] if data_dir is not None or Path(given).name == name else []
-        candidates = [Path(given) / name, *explicit, *candidates]
-    return next((found for folder in candidates if folder.is_dir() and (found := idx.find(folder))), None)
+        above = (
+            [Path(given).joinpath(*name.split("/")[:-1])] if "/" in name else []
+        )  # all parts of EMNIST in one folder
+        candidates = [Path(given) / name, *explicit, *above, *candidates]
+    return next((found for folder in candidates if folder.is_dir() and (found := idx.find(folder, name))), None)

@@ -5,35 +5,46 @@ Invariant: `train`, `validation` and `test` are disjoint, and every statistic wa
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 
 Task = Literal["multiclass", "binary", "regression"]
-SCALINGS = ("auto", "unit", "standard", "none")
-TARGET_SCALINGS = ("none", "standard", "scale")
-
-
-class DataError(ValueError):
-    """Data that can't be had or can't be used; the message says what was given, what is allowed, what to do."""
 
 
 class Split(NamedTuple):
     """Examples, one a row.
 
-    `x` is uint8 for images (normalised inside the training step) and float32 otherwise; `y` holds class
-    ids 0…k−1 (int32) for classification and targets (float32) for regression.
+    `x` is uint8 for pixels and other small whole numbers (normalised inside the training step), float64 where float32
+    would merge values (normalised before they are placed on a device), and float32 otherwise; `y` holds class ids
+    0…k−1 (int32) for classification and targets (float32) for regression.
     """
 
     x: UInt8[np.ndarray, "n inputs"] | Float[np.ndarray, "n inputs"]
     y: Num[np.ndarray, " n"]
 
 
-class Source(NamedTuple):
-    """What a reader found: examples as they are on disk, with a test part or (None) without one.
+class Column(NamedTuple):
+    """What a column of a table is taken for: number, category (a feature of 0 or 1 for each value), or left out."""
 
-    `levels` is the value of white in an image, 0 where features are no pixels.
+    name: str
+    kind: Literal["number", "category", "left out"]
+    categories: tuple[str, ...] = ()
+    why: str = ""  # it is left out
+    decimal: str = "."
+
+    @property
+    def width(self) -> int:
+        """The number of features it becomes."""
+        return {"number": 1, "category": len(self.categories), "left out": 0}[self.kind]
+
+
+class Source(NamedTuple):
+    """What a reader found: examples as they are on disk, with a validation or test part or (None) without one.
+
+    `levels` is the value of white in an image, 0 where features are no pixels. NaN in `x` is a missing value; of a
+    category it is in all of its features. `why` says why `y` is taken for what it is, `columns` what the features are.
     """
 
     x: np.ndarray
@@ -42,6 +53,10 @@ class Source(NamedTuple):
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     levels: int
+    validation: Split | None = None
+    columns: tuple[Column, ...] = ()
+    column: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +79,10 @@ class Dataset:
     scale: np.ndarray
     target_center: float = 0.0
     target_scale: float = 1.0
+    columns: tuple[Column, ...] = ()  # of a table: what each is taken for
+    column: str | None = None  # the one that is predicted
+    fill: np.ndarray | None = None  # what stands for a missing value, by feature; None: nothing may be missing
+    why: str = ""  # why the target is taken for classes, or for numbers
 
     @property
     def inputs(self) -> int:
@@ -79,91 +98,51 @@ class Dataset:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
+    @classmethod
+    def of(
+        cls,
+        x: Any,
+        y: Any,
+        *,
+        validation: tuple[Any, Any] | float | int = 0.1,
+        test: tuple[Any, Any] | float | int = 0.2,
+        split_seed: int = 0,
+        stratify: bool = False,
+        task: str = "auto",
+        missing: str = "refuse",
+        scaling: str = "auto",
+        target_scaling: str = "standard",
+    ) -> "Dataset":
+        """Make a data set of arrays, data frames of numbers, or sparse matrices in memory.
 
-def divide(
-    source: Source,
-    *,
-    name: str,
-    validation: float | int,
-    test: float | int,
-    split_seed: int,
-    scaling: str,
-    target_scaling: str,
-) -> Dataset:
-    """Split and normalise what a reader found.
+        Its name is a hash of its content, and `Config(dataset=data.name)` finds it as long as it is kept in this
+        process: so do `train`, `train_many` and `Study`.
 
-    The rows are permuted by `split_seed`; the first ones are the test part, unless the source has its own, then come
-    the validation part and the rest, which trains. `unit` scales to 0…1, `standard` to mean 0 and standard deviation
-    1: one pair of constants for all pixels of images, a pair per feature otherwise, a constant feature only centred.
+        >>> data = Dataset.of([[0.0], [1.0], [2.0], [3.0]] * 5, ["low", "low", "high", "high"] * 5)
+        >>> data.classes, len(data.train.y)
+        (('high', 'low'), 14)
 
-    Raises:
-        DataError: a split size or a scaling is not allowed, or nothing is left to train on.
-    """
-    if scaling not in SCALINGS:
-        raise DataError(f"unknown scaling {scaling!r}; choose one of {', '.join(SCALINGS)}")
-    order = np.random.default_rng(split_seed).permutation(len(source.y))
-    held_out = 0 if source.test is not None else _size("test", test, len(order))
-    validating = _size("validation", validation, len(order) - held_out)
-    if held_out + validating >= len(order):
-        raise DataError(
-            f"{len(order)} examples leave none to train on after {held_out} for test and {validating} for validation; "
-            "give smaller parts"
-        )
-    rows = np.split(order, [held_out, held_out + validating])
-    tested, validated, trained = (Split(source.x[np.sort(part)], source.y[np.sort(part)]) for part in rows)
-    center, scale = _constants(trained.x, source.levels, scaling)
-    parts = {"train": trained, "validation": validated, "test": source.test or tested}
-    shift, spread = _target_constants(trained.y, target_scaling) if not source.classes else (0.0, 1.0)
-    if not source.classes:
-        parts = {part: Split(x, ((y - shift) / spread).astype(np.float32)) for part, (x, y) in parts.items()}
-    return Dataset(
-        name=name,
-        task="regression" if not source.classes else "binary" if len(source.classes) == 2 else "multiclass",
-        shape=source.shape,
-        classes=source.classes,
-        levels=source.levels,
-        center=center,
-        scale=scale,
-        target_center=shift,
-        target_scale=spread,
-        **parts,
-    )
+        Args:
+            x: a row per example, of any shape; uint8 of two or more dimensions an example is an image.
+            y: a number or a text for each.
+            validation: a part of the examples, a fraction or a count, or a pair (x, y) of its own.
+            test: the same.
+            split_seed: the splits are a function of this and the data alone.
+            stratify: give each part its share of every class.
+            task: classification | regression, or auto: the values say it.
+            missing: refuse | mean | most_frequent, for NaN in x.
+            scaling: as `load` has it.
+            target_scaling: standard, or scale for an output of relu, or none.
 
+        Raises:
+            DataError: the arrays do not fit each other, or hold what is no number.
+            ValueError: an option is not allowed.
+        """
+        from mlp_jax.data import inmemory
+        from mlp_jax.data.options import Options
 
-def _size(what: str, given: float | int, n: int) -> int:
-    """Return a split size in examples; a fraction is of `n`."""
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
-        return given
-    if isinstance(given, float) and 0 <= given < 1:
-        return round(given * n)
-    if isinstance(given, float) and given >= 1 and given == int(given):
-        return int(given)
-    raise DataError(f"{what} {given!r} is not allowed; give a fraction from 0 to below 1, or a count of examples")
-
-
-def _constants(x: np.ndarray, levels: int, scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    if scaling == "auto":
-        scaling = "unit" if levels else "standard"
-    if scaling == "none":
-        center, spread = 0.0, 1.0
-    elif levels and scaling == "unit":
-        center, spread = 0.0, float(levels)
-    elif levels:
-        counts = np.bincount(x.ravel(), minlength=levels + 1) / x.size
-        values = np.arange(len(counts))
-        center = counts @ values
-        spread = np.sqrt(counts @ (values - center) ** 2)
-    elif scaling == "unit":
-        center, spread = x.min(axis=0), np.ptp(x, axis=0)
-    else:
-        center, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-    spread = np.where(np.asarray(spread) > 0, spread, 1.0)
-    return np.asarray(center, np.float32), np.asarray(1 / spread, np.float32)
-
-
-def _target_constants(y: np.ndarray, target_scaling: str) -> tuple[float, float]:
-    if target_scaling not in TARGET_SCALINGS:
-        raise DataError(f"unknown target scaling {target_scaling!r}; choose one of {', '.join(TARGET_SCALINGS)}")
-    spread = float(y.std(dtype=np.float64)) or 1.0
-    shift = float(y.mean(dtype=np.float64))
-    return {"none": (0.0, 1.0), "standard": (shift, spread), "scale": (0.0, spread)}[target_scaling]
+        given = {"validation": validation, "test": test}
+        parts = {name: part if isinstance(part, tuple) else None for name, part in given.items()}
+        how = {name: 0 if isinstance(part, tuple) else part for name, part in given.items()}
+        how |= {"split_seed": split_seed, "stratify": stratify, "scaling": scaling, "target_scaling": target_scaling}
+        return inmemory.make(x, y, parts, how, Options(task=task, missing=missing))  # pyright: ignore[reportArgumentType]

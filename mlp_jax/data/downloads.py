@@ -18,7 +18,8 @@ import numpy as np
 
 from mlp_jax.data import idx
 from mlp_jax.data.cache import cached, held
-from mlp_jax.data.dataset import DataError, Source, Split
+from mlp_jax.data.dataset import Source, Split
+from mlp_jax.data.errors import DataError
 from mlp_jax.machine import cache
 
 EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
@@ -129,15 +130,13 @@ def _download(name: str) -> dict[str, np.ndarray]:
 
 
 def _unzip_emnist(path: Path, part: str) -> dict[str, np.ndarray]:
-    """Read one part of EMNIST: its images are transposed, and the labels of letters count from 1."""
+    """Read one part of EMNIST."""
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         for key, name in idx.FILES.items():
             member = f"gzip/emnist-{part}-{name.replace('t10k', 'test')}.gz"
             arrays[key] = idx.parse(idx.decompress(archive.read(member), member), 3 if key[0] == "x" else 1, member)
-    arrays["x"], arrays["x_test"] = (np.ascontiguousarray(arrays[key].transpose(0, 2, 1)) for key in ("x", "x_test"))
-    first = min(arrays["y"].min(), arrays["y_test"].min())
-    return arrays | {key: arrays[key] - first for key in ("y", "y_test")}
+    return idx.upright(arrays)
 
 
 def _read_prepared(name: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax.data.dataset import DataError, Source
+from mlp_jax.data.dataset import Source
+from mlp_jax.data.errors import DataError
 
 
 class Embedded(NamedTuple):

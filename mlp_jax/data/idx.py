@@ -6,13 +6,15 @@ the bytes (LeCun, "The MNIST database of handwritten digits").
 
 import gzip
 import hashlib
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from mlp_jax.data.cache import cached
-from mlp_jax.data.dataset import DataError, Source, Split
+from mlp_jax.data.dataset import Source, Split
+from mlp_jax.data.errors import DataError
 
 FILES = {
     "x": "train-images-idx3-ubyte",
@@ -20,6 +22,7 @@ FILES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
+NAMED = re.compile(r"(?:emnist-(\w+)-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 SHA256 = {  # of the uncompressed files, where they are known
     "mnist": {
         "x": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -36,17 +39,25 @@ CLASSES = {
 }
 
 
-def find(folder: Path) -> dict[str, Path] | None:
+def find(folder: Path, name: str = "") -> dict[str, Path] | None:
     """Return the paths of the four files in `folder`, or None when it has none of them.
 
+    They may be called as other mirrors do (train-images.idx3-ubyte, emnist-letters-test-labels-idx1-ubyte.gz), and
+    each may be in a folder of its own. Where there are those of several parts of EMNIST, `name` says which.
+
     Raises:
-        DataError: some are there and some are missing.
+        DataError: some are there and some are missing, or they are of several data sets.
     """
-    found = {}
-    for part, name in FILES.items():
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                found.setdefault(part, path)
+    sets: dict[str, dict[str, Path]] = {}
+    for path in sorted([*folder.glob("*ubyte*"), *folder.glob("*ubyte*/*ubyte*"), *folder.glob("*/emnist-*ubyte*")]):
+        if path.is_file() and (match := NAMED.fullmatch(path.name)):
+            of, split, kind = match.groups()
+            part = ("x" if kind == "images" else "y") + ("" if split == "train" else "_test")
+            sets.setdefault(of or "", {}).setdefault(part, path)
+    found = sets.get(name.removeprefix("emnist/"), sets.get("")) if len(sets) != 1 else next(iter(sets.values()))
+    if sets and not found:
+        parts = ", ".join(f"emnist/{part}" for part in sets)
+        raise DataError(f"{folder} has IDX files of several data sets; name one of them: {parts}")
     if found and len(found) < len(FILES):
         missing = next(FILES[part] for part in FILES if part not in found)
         raise DataError(f"{folder} has {len(found)} of four IDX files; put {missing} or {missing}.gz there too")
@@ -56,12 +67,23 @@ def find(folder: Path) -> dict[str, Path] | None:
 def read_folder(paths: dict[str, Path], name: str) -> Source:
     """Read the four files; the arrays are cached until one of the files changes.
 
+    Those of EMNIST, which its name or theirs says, are turned as `upright` does.
+
     Raises:
         DataError: a file is damaged, has another content than is known of `name`, or does not fit the others.
     """
     paths = {part: path.resolve() for part, path in paths.items()}
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths.values()]
-    return assemble(cached(f"idx {name} {stamps}", lambda: read_files(paths, name)), name)
+    emnist = name.startswith("emnist/") or all(path.name.startswith("emnist-") for path in paths.values())
+    read = (lambda: upright(read_files(paths, name))) if emnist else (lambda: read_files(paths, name))
+    return assemble(cached(f"idx {'upright ' * emnist}{name} {stamps}", read), name)
+
+
+def upright(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return EMNIST's arrays with images that stand upright, which its files transpose, and with labels from 0."""
+    images = {key: np.ascontiguousarray(arrays[key].transpose(0, 2, 1)) for key in ("x", "x_test")}
+    first = min(arrays["y"].min(), arrays["y_test"].min())
+    return arrays | images | {key: arrays[key] - first for key in ("y", "y_test")}
 
 
 def assemble(arrays: dict[str, np.ndarray], name: str) -> Source:

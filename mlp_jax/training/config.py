@@ -15,13 +15,18 @@ import numpy as np
 from mlp_jax import checks, losses, model, optimizers, sampling, trial
 from mlp_jax.checks import Count, Domain, Positive, Seed, Steps, choose
 from mlp_jax.data import Dataset, load
+from mlp_jax.data.options import Decimal, Header, Missing, Options, TaskOption
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell
 
 OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
 SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
+LISTS = ("hidden", "evaluate_on", "drop")
 DEFAULT_EPOCHS = 20.0
+LEAST_STEPS = 2000  # of a budget that nobody gave, for real targets
+SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
+DEFAULT_BATCH_SIZE = 32
 PART = Domain(
     lambda v: 0 <= v < 1 or (v < math.inf and v >= 1 and v == int(v)),
     "a fraction from 0 to below 1, or a count of examples",
@@ -39,14 +44,28 @@ class Config:
     """A name from `mlp-jax data list`, or a path: file.npz, file.csv, a folder with IDX files."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
-    target: str | None = None
-    """The column of a CSV file to predict."""
+    column: str | None = None
+    """The column of a table to predict."""
+    task: TaskOption = "auto"
+    """What its values are: classes, or real numbers; auto: the output or the loss says it, or else the values."""
+    drop: tuple[str, ...] = ()
+    """Columns of a table to leave out."""
+    separator: str = "auto"
+    """What separates the cells of a table: a character, or tab, comma, semicolon, space."""
+    decimal: Decimal = "auto"
+    """The decimal sign of a table."""
+    header: Header = "auto"
+    """Whether the first row of a table names its columns; without a header they are called 1, 2, 3, …"""
+    missing: Missing = "refuse"
+    """What becomes of a missing value: an error, or the mean, or the most frequent value, of the training part."""
     validation: Part = 0.1
     """Part of the training examples held out for validation: a fraction below 1, or a count."""
     test: Part = 0.2
     """Part held out for testing, where the data set has no test part of its own."""
     split_seed: Seed = 0
     """Seed of the splits, apart from the trial's."""
+    stratify: bool = False
+    """Give each part its share of every class (also done where a class would have no training example)."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
     """How features are normalised; auto: unit for images, standard for tables."""
 
@@ -75,7 +94,7 @@ class Config:
     weight_decay: float | None = None
     """Decoupled weight decay, of matrices only."""
     clip: float | None = None
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient (1 for real targets where no learning rate is given)."""
     schedule: str = "auto"
     """How the learning rate falls; auto: cosine to the end of a budget in steps or epochs, constant under seconds."""
     warmup_steps: float | None = None
@@ -84,13 +103,15 @@ class Config:
     stages: float | None = None
     """Number of plateaus of schedule step."""
 
-    batch_size: Count | Literal["full"] = 32
+    batch_size: Count | Literal["full", "auto"] = "auto"
+    """Examples a step; full is the full gradient, auto 32 or as many as there are."""
     sampling: str = "epochs"
     seed: Seed = 0
     """Seed of the weights and of the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in epochs (20 when no budget is given); with several budgets, the first to run out binds."""
+    """Budget in epochs (20 when no budget is given, for real targets at least 2,000 steps); of several, the first to
+    run out binds."""
     steps: Steps | None = None
     """Budget in steps."""
     seconds: Positive | None = None
@@ -111,7 +132,8 @@ class Config:
     """Measure the gradient noise scale at every evaluation, over all training examples."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split")
+        checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split", drop="column to drop")
+        options(self)
         choose("activation", self.activation, model.ACTIVATIONS)
         choose("output", self.output, ("auto", *model.OUTPUTS))
         choose("loss", self.loss, ("auto", *losses.LOSSES))
@@ -132,17 +154,39 @@ class Config:
 
 
 def load_data(config: Config) -> Dataset:
-    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised."""
+    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised.
+
+    The output or the loss says what the task is, where `task` does not.
+    """
+    asked = dataclasses.asdict(options(config))
     return load(
         config.dataset,
         data_dir=config.data_dir,
-        target=config.target,
         validation=config.validation,
         test=config.test,
         split_seed=config.split_seed,
+        stratify=config.stratify,
         scaling=config.scaling,
         target_scaling="scale" if config.output == "relu" else "standard",
+        **asked | {"task": _task(config)},
     )
+
+
+def options(config: Config) -> Options:
+    """Return how `config` wants tables and archives to be read."""
+    return Options(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Options)})
+
+
+def _task(config: Config) -> str:
+    """Return the task that is asked for, by its name or by an output or a loss that only it has."""
+    if config.task != "auto":
+        return config.task
+    regression = [name for name, fitting in losses.FITTING.items() if losses.is_regression(fitting[0])]
+    if config.output != "auto":
+        return "regression" if config.output in regression else "classification"
+    if config.loss != "auto":
+        return "regression" if losses.is_regression(config.loss) else "classification"
+    return "auto"
 
 
 def make_cell(config: Config, dataset: Dataset) -> Cell:
@@ -153,7 +197,8 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     """
     n = len(dataset.train.y)
     output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
-    batch_size = n if config.batch_size == "full" else config.batch_size
+    sizes = {"full": n, "auto": min(DEFAULT_BATCH_SIZE, n)}
+    batch_size = sizes[config.batch_size] if isinstance(config.batch_size, str) else config.batch_size
     sampling.check_size(batch_size, n)
     if config.stop_at is not None and monitored(dataset) == "train":
         raise ValueError("stop_at needs validation examples; give validation more than 0")
@@ -171,6 +216,7 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         bias=config.bias,
         init=config.init,
         init_std=config.init_std,
+        output_start=float(dataset.train.y.mean()) if output == "relu" else 0.0,
     )
     return Cell(
         network=network,
@@ -182,13 +228,14 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
     )
 
 
-def total_steps(config: Config, n: int, batch_size: int) -> int | None:
+def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass") -> int | None:
     """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
 
     Raises:
         ValueError: there are more steps than a program can count.
     """
-    epochs = DEFAULT_EPOCHS if (config.steps, config.epochs, config.seconds) == (None, None, None) else config.epochs
+    none_given = (config.steps, config.epochs, config.seconds) == (None, None, None)
+    epochs = DEFAULT_EPOCHS if none_given else config.epochs
     limits = [config.steps] if config.steps is not None else []
     if epochs is not None:
         limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
@@ -196,7 +243,8 @@ def total_steps(config: Config, n: int, batch_size: int) -> int | None:
         raise ValueError(
             f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
         )
-    return min(limits, default=None)
+    least = LEAST_STEPS if none_given and task == "regression" else 0
+    return max(least, min(limits)) if limits else None
 
 
 def evaluation_points(config: Config, total: int | None) -> np.ndarray:
@@ -216,10 +264,15 @@ def evaluation_points(config: Config, total: int | None) -> np.ndarray:
 def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:
     """Return all hyper-parameters of this run, those in `changes` in the place of its own; schedules end with it.
 
+    With real targets the gradient is clipped, unless a learning rate or a clip is given: the table's learning rates
+    diverge on some of them.
+
     Raises:
         ValueError: as `trial.complete`, or a schedule has no end because the budget is in seconds.
     """
     given = _regularizers(config) | _hyper(config) | changes
+    if losses.is_regression(cell.loss) and given["learning_rate"] is None and given["clip"] is None:
+        given["clip"] = SAFE_CLIP
     if cell.schedule == "constant":
         return trial.complete(cell, **given)
     if steps is None:
@@ -249,7 +302,7 @@ def _usual_metric(dataset: Dataset) -> str:
 
 def to_dict(config: Config) -> dict:
     """Return `config` as what JSON can hold."""
-    return dataclasses.asdict(config) | {"hidden": list(config.hidden), "evaluate_on": list(config.evaluate_on)}
+    return dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Config:

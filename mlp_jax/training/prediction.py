@@ -1,30 +1,31 @@
 """What a trained run says of new examples.
 
-Invariant: for images and .npy files the run's directory is enough; only `index` needs the data set again.
+Invariant: for a file the run's directory is enough; only `index` needs the data set again.
 """
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import model, trial
-from mlp_jax.data import Dataset
+from mlp_jax.data import Dataset, examples
 from mlp_jax.machine import files
 from mlp_jax.model import Network
 from mlp_jax.training import config as configs
 from mlp_jax.trial import Cell
 
-IMAGES = (".png", ".jpg", ".jpeg")
+if TYPE_CHECKING:
+    import pandas
 
 
 class Prediction(NamedTuple):
     """One answer: a class with the probabilities of all classes, or a value in the target's unit.
 
-    `truth` is known for examples of the test part only.
+    `truth` is known for examples of the test part, and of a table that has the target's column.
     """
 
     source: str
@@ -52,15 +53,7 @@ def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
     return {
         "cell": dataclasses.asdict(cell),
         "hyper": hyper,
-        "data": {
-            "shape": list(dataset.shape),
-            "classes": list(dataset.classes),
-            "levels": dataset.levels,
-            "center": np.asarray(dataset.center).tolist(),
-            "scale": np.asarray(dataset.scale).tolist(),
-            "target_center": float(dataset.target_center),
-            "target_scale": float(dataset.target_scale),
-        },
+        "data": examples.memory(dataset),
     }
 
 
@@ -96,8 +89,8 @@ def predict(
 
     Args:
         index: number of an example in the test part of the run's data set.
-        file: .npy with one example or one a row, in the data set's own units; or a PNG or JPEG image, which is
-            resized to the data set's shape and taken as grey.
+        file: a table with the columns of the run's, by name, in any order; .npy with one example or one a row, in the
+            data set's own units; or a PNG or JPEG image, which is resized to the data set's shape.
         invert: the image has dark strokes on a light ground, the data set light ones on a dark ground.
         data_dir: where the data set is now.
 
@@ -108,13 +101,13 @@ def predict(
         raise ValueError("predict needs either an index or a file; give one of --index and --file")
     run = Path(run)
     trained = read(run)
-    if file is not None:
-        path = Path(file)
-        x = _from_file(path, trained, invert)
-        names = [str(path)] if len(x) == 1 else [f"{path}[{row}]" for row in range(len(x))]
-        return [_answer(trained, name, z, None) for name, z in zip(names, _forward(trained, x), strict=True)]
-    assert index is not None
     config = configs.from_dict(files.read_json(run, "config.json"))
+    if file is not None:
+        new = examples.read_examples(Path(file), trained.data, configs.options(config), invert)
+        truths = new.truth or [None] * len(new.x)
+        outputs = _forward(trained, new.x)
+        return [_answer(trained, *one) for one in zip(new.names, outputs, truths, strict=True)]
+    assert index is not None
     dataset = configs.load_data(dataclasses.replace(config, data_dir=data_dir or config.data_dir))
     count = len(dataset.test.y)
     if not 0 <= index < count:
@@ -123,42 +116,43 @@ def predict(
     return [_answer(trained, f"{config.dataset} test {index}", z[0], dataset.test.y[index])]
 
 
-def _from_file(path: Path, trained: Trained, invert: bool) -> np.ndarray:
-    inputs = trained.network.inputs
-    if path.suffix.lower() in IMAGES:
-        from mlp_jax.data.images import read_image
+def table(predictions: list[Prediction]) -> "pandas.DataFrame":
+    """Return a row per prediction: its source, the prediction, the truth where it is known, each probability."""
+    import pandas
 
-        if not trained.data["levels"] or len(trained.data["shape"]) != 2:
-            raise ValueError(f"{path} is an image, but this run's examples have {inputs} features; give a .npy file")
-        return read_image(path, tuple(trained.data["shape"]), levels=trained.data["levels"], invert=invert)[None]
-    if path.suffix.lower() != ".npy":
-        raise ValueError(f"{path} is not a file to predict from; give .npy, .png, .jpg or .jpeg")
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} can't be read as .npy ({error}); save it with numpy.save") from error
-    if x.size == 0 or x.size % inputs or (x.ndim > 1 and x.size != inputs and x[0].size != inputs):
-        raise ValueError(f"{path} has shape {x.shape}; give {inputs} numbers for each example")
-    if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
-        raise ValueError(f"{path} holds {x.dtype} values that are not all finite numbers; give finite numbers")
-    return x.reshape(-1, inputs)
+    columns: dict[str, list] = {"source": [one.source for one in predictions]}
+    columns |= {"prediction": [one.label for one in predictions]}
+    if any(one.truth is not None for one in predictions):
+        columns |= {"truth": [one.truth for one in predictions]}
+    names = predictions[0].probabilities or {}
+    columns |= {f"probability {name}": [(one.probabilities or {})[name] for one in predictions] for name in names}
+    return pandas.DataFrame(columns)
 
 
 def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
-    center, scale = (np.asarray(trained.data[name], np.float32) for name in ("center", "scale"))
-    seen = (x.astype(np.float32) - center) * scale
-    return np.asarray(jax.vmap(lambda x: model.forward(trained.network, trained.params, x))(jnp.asarray(seen)))
+    center, scale = (np.asarray(trained.data[name]) for name in ("center", "scale"))
+    seen = jnp.asarray((x.astype(np.float64) - center) * scale, jnp.result_type(float))
+    return np.asarray(jax.vmap(lambda x: model.forward(trained.network, trained.params, x))(seen))
 
 
-def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | None) -> Prediction:
+def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | str | None) -> Prediction:
     f = np.asarray(model.output(trained.network, jnp.asarray(z)))
     classes = trained.data["classes"]
     if not classes:
         unit = lambda value: float(value) * trained.data["target_scale"] + trained.data["target_center"]
-        return Prediction(source, unit(f[0]), None, None if y is None else unit(y))
+        return Prediction(
+            source, unit(f[0]), None, None if y is None else _number(y) if isinstance(y, str) else unit(y)
+        )
     if len(f) == 1:
         positive = float(f[0]) if trained.network.output == "sigmoid" else (1 + float(f[0])) / 2
         f = np.array([1 - positive, positive])
-    label = classes[int(np.argmax(f))]
     shares = {name: float(share) for name, share in zip(classes, f, strict=True)}
-    return Prediction(source, label, shares, None if y is None else classes[int(y)])
+    truth = y if y is None or isinstance(y, str) else classes[int(y)]
+    return Prediction(source, classes[int(np.argmax(f))], shares, truth)
+
+
+def _number(cell: str) -> float | str:
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return cell

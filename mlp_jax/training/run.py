@@ -1,17 +1,21 @@
 """One run: a population of one, with a directory where asked, and how it went."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from mlp_jax import model, tables
-from mlp_jax.data import Dataset
+from mlp_jax.checks import choose
+from mlp_jax.data import Dataset, Split, sentence
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite
-from mlp_jax.training import meshes, task
-from mlp_jax.training.config import Config
+from mlp_jax.rows import normalize, place
+from mlp_jax.training import classes, meshes, task
+from mlp_jax.training.config import SPLITS, Config
 from mlp_jax.training.directory import RunDirectory
 from mlp_jax.training.loop import Loop, Options
 from mlp_jax.training.trials import Progress, Status, Trials
@@ -50,12 +54,28 @@ class Run:
         """Number of updates."""
         return int(self.state.step)
 
+    def per_class(self, split: str = "test") -> dict:
+        """Return the confusion matrix of a split (a row per class, a column per prediction), precision and recall.
+
+        Raises:
+            ValueError: the targets are no classes, the split is unknown, or training failed.
+        """
+        choose("split", split, SPLITS)
+        if not self.dataset.classes or self.status == Status.INFEASIBLE:
+            why = "its targets are real numbers" if not self.dataset.classes else "its loss was not finite"
+            raise ValueError(f"this run has no results per class, since {why}")
+        counts = classes.confusion(self.cell.network, self.params, self.dataset, getattr(self.dataset, split))
+        return classes.results(counts, self.dataset.classes)
+
     def summary(self) -> dict:
         """Return the result as one JSON object; None stands for a number that is not finite."""
         examples = self.steps * self.cell.batch_size
+        told = self.dataset.classes and self.status != Status.INFEASIBLE
+        per_class = {"per_class": {split: self.per_class(split) for split in ("validation", "test")}} if told else {}
         return finite(
             {
                 "dataset": self.config.dataset,
+                "data": sentence(self.dataset),
                 "optimizer": self.cell.optimizer,
                 "hyper": self.hyper,
                 "batch_size": self.cell.batch_size,
@@ -67,12 +87,13 @@ class Run:
                 "examples": examples,
                 "steps_to_target": self.steps_to_target,
                 **self.metrics,
+                **per_class,
                 "seconds": self.seconds,
             }
         )
 
     def table(self) -> str:
-        """Return the result as text: the network, how training ended, the metrics of each split, the clocks."""
+        """Return the result as text: the data, the network, how training ended, each split's metrics, the clocks."""
         names = list(dict.fromkeys(name.split("_", 1)[1] for name in self.metrics))
         splits = list(dict.fromkeys(name.split("_", 1)[0] for name in self.metrics))
         ended = f"{self.status} after {self.steps:,} steps of {self.cell.batch_size} examples"
@@ -80,9 +101,8 @@ class Run:
             ended += f"; the loss was not finite at step {self.failed:,}: try a smaller learning rate"
         rows = [(split, *(f"{self.metrics[f'{split}_{name}']:.4f}" for name in names)) for split in splits]
         clocks = "  ".join(f"{part} {seconds:.2f}" for part, seconds in self.seconds.items())
-        return "\n".join(
-            [model.summary(self.cell.network), "", ended, "", tables.text(("", *names), rows), "", f"seconds: {clocks}"]
-        )
+        head = [sentence(self.dataset), "", model.summary(self.cell.network), "", ended, ""]
+        return "\n".join([*head, tables.text(("", *names), rows), "", f"seconds: {clocks}"])
 
 
 def train(
@@ -130,7 +150,18 @@ def train(
     finally:
         if directory is not None:
             directory.close()
-    return _of(trials)
+    result = _of(trials)
+    if result.cell.network.output == "relu" and result.status != Status.INFEASIBLE and _is_dead(result):
+        warnings.warn("every output is 0: no example passes the ReLU; try a smaller learning rate", stacklevel=2)
+    return result
+
+
+def _is_dead(run: Run) -> bool:
+    """Tell whether the network gives 0 for each of the first examples that it was trained on."""
+    some = run.dataset.train.x[:1000]
+    data = place(run.cell.network, run.dataset, Split(some, run.dataset.train.y[: len(some)]))
+    z = jax.vmap(lambda x: model.forward(run.cell.network, run.params, x))(normalize(data, data.x))
+    return not bool((z > 0).any())
 
 
 def _of(trials: Trials) -> Run:

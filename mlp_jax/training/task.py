@@ -109,7 +109,7 @@ def resolve(config: Config, dataset: Dataset | None = None) -> Task:
     """
     dataset = dataset or configs.load_data(config)
     cell = configs.make_cell(config, dataset)
-    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size)
+    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size, dataset.task)
     if total is None and config.stop_smoothing != 1:
         raise ValueError(
             f"stop_smoothing {config.stop_smoothing!r} needs evaluations at known steps; "

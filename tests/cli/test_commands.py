@@ -230,7 +230,7 @@ def test_damaged_files_are_one_line_and_stay_as_they_were(refused, images):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b,y\n1,2,p\n3,,q\n" * 9, "row 3, column 'b': value is missing"),
+        ("a,b,y\n" + "1,2,p\n3,,q\n" * 9, "row 3, column 'b': value is missing"),
         ("a,b,y\n" + "1,2,p\n3,4,q\n" * 9 + "5,six,p\n", "'six'"),
         ("a,b\n1,2\n", "no column 'y'"),
         ("", "empty"),
@@ -238,12 +238,17 @@ def test_damaged_files_are_one_line_and_stay_as_they_were(refused, images):
 )
 def test_csv_faults(refused, tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
-    assert message in refused("train", "--dataset", tmp_path / "table.csv", "--target", "y", "--epochs", "1")
+    assert message in refused("train", "--dataset", tmp_path / "table.csv", "--column", "y", "--epochs", "1")
 
 
-def test_labels_outside_the_classes(refused, tmp_path):
-    np.savez(tmp_path / "d.npz", x=np.zeros((20, 3)), y=np.repeat([-1, 1], 10))
-    assert "labels from -1 to 1; give labels 0…k−1" in refused("train", "--dataset", tmp_path / "d.npz")
+def test_the_first_line_of_a_run_says_what_the_data_are_taken_for(tmp_path, call):
+    np.savez(tmp_path / "d.npz", x=np.arange(60.0).reshape(20, 3), y=np.repeat([-1, 1], 10))
+    arguments = ["train", "--dataset", str(tmp_path / "d.npz"), "--epochs", "1", "--batch-size", "4"]
+    first = call(*arguments).out.splitlines()[0]
+    assert "20 examples; 3 features; target 2 classes (2 different whole numbers; --task regression takes" in first
+    told = json.loads(call(*arguments, "--task", "regression", "--json").out)
+    assert "real numbers (task regression was asked for)" in told["data"]
+    assert "test_rmse" in told
 
 
 def test_negative_targets_under_relu_warn(tmp_path):

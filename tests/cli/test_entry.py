@@ -67,3 +67,23 @@ def test_a_traceback_is_printed_when_it_is_asked_for(capsys, monkeypatch):
     assert entry._code(run) == 2
     lines = capsys.readouterr().err.splitlines()
     assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "error: of ours")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epochs", "x"], "--epochs 'x' is not allowed; give FLOAT"),
+        (["study", "--target", "price"], "--target 'price' is not allowed; give FLOAT"),
+        (["train", "--target", "price"], "unknown option --target price; give another, perhaps --column, which names"),
+        (["data", "list", "--nonsense"], "unknown option --nonsense; give another or leave it out"),
+    ],
+)
+def test_complaints_of_the_parser_are_a_sentence(arguments, message, capsys):
+    from mlp_jax.cli import commands
+
+    with pytest.raises(SystemExit, match="2"):
+        commands.main(arguments)
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {message}")
+    assert printed.count("\n") == 1
+    assert "applied to" not in printed

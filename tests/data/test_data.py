@@ -32,7 +32,7 @@ def test_prepare_names_the_users_own_file_or_folder(tmp_path, monkeypatch, offli
     np.savez(tmp_path / "file.npz", x=np.eye(3), y=np.arange(3))
     assert prepare(str(tmp_path / "file.npz")) == tmp_path / "file.npz"
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
-    assert prepare(str(tmp_path / "table.csv"), target="b") == tmp_path / "table.csv"
+    assert prepare(str(tmp_path / "table.csv"), column="b") == tmp_path / "table.csv"
     write_folder(tmp_path / "kmnist")
     assert prepare(str(tmp_path / "kmnist")) == tmp_path / "kmnist"
     assert prepare("kmnist", data_dir=tmp_path) == tmp_path / "kmnist"
@@ -73,3 +73,22 @@ def test_the_command_names_the_same_path(tmp_path, capsys):
         data_dir = None if name == "digits" else str(tmp_path)
         assert commands.data("prepare", name, data_dir=data_dir) == 0
         assert Path(capsys.readouterr().out.strip()) == prepare(name, data_dir=data_dir)
+
+
+def test_a_large_table_comes_from_the_cache_until_it_changes(tmp_path, monkeypatch):
+    from mlp_jax import data
+    from mlp_jax.data import table
+
+    path = tmp_path / "t.csv"
+    path.write_text("a,town,y\n" + "1,Rome,u\n2,Oslo,v\n" * 20)
+    plain = load(str(path), column="y")
+    monkeypatch.setattr(data, "CACHED_BYTES", 1)
+    load(str(path), column="y")
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "read_table", lambda *_: pytest.fail("read again"))
+        again = load(str(path), column="y")
+    assert again.fingerprint == plain.fingerprint
+    assert (again.columns, again.classes, again.why) == (plain.columns, plain.classes, plain.why)
+    assert load(str(path), column="town").classes == ("Oslo", "Rome"), "other options are another table"
+    path.write_text("a,town,y\n" + "1,Bern,u\n2,Oslo,v\n" * 20)
+    assert load(str(path), column="y").columns[1].categories == ("Bern", "Oslo")

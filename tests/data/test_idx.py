@@ -106,3 +106,61 @@ def test_mnist(mnist_dir):
     np.testing.assert_array_equal(counts, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
     assert float(dataset.center) / 255 == pytest.approx(0.1307, abs=5e-4)
     assert 1 / float(dataset.scale) / 255 == pytest.approx(0.3081, abs=5e-4)
+
+
+def renamed(folder: Path, name) -> None:
+    """Give the four files in a folder other names."""
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        new = folder / name(path.name)
+        path.rename(path.with_suffix(".moving"))
+        new.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".moving").rename(new)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: f"{name}/{name}",
+        lambda name: f"{name.replace('-idx', '.idx')}/{name}",
+        lambda name: name.replace("t10k", "test"),
+    ],
+)
+@pytest.mark.parametrize("compress", [True, False])
+def test_names_of_other_mirrors(tmp_path, name, compress):
+    made = write_folder(tmp_path, compress=compress)
+    renamed(tmp_path, name)
+    dataset = load(str(tmp_path), validation=0)
+    np.testing.assert_array_equal(dataset.train.x, made["x"].reshape(40, 12))
+    np.testing.assert_array_equal(dataset.test.y, made["y_test"])
+
+
+@pytest.mark.parametrize("where", ["", "gzip"])
+@pytest.mark.parametrize("ask", ["by name", "by folder", "with names that say nothing"])
+def test_emnist_stands_upright_and_counts_from_0(tmp_path, where, ask):
+    made = write_folder(tmp_path / where)
+    for part, prefix in (("y", "train"), ("y_test", "t10k")):
+        labels = made[part] + 1
+        (tmp_path / where / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(labels)))
+    if ask != "with names that say nothing":
+        renamed(tmp_path / where, lambda name: f"emnist-letters-{name.replace('t10k', 'test')}")
+    elif where:
+        pytest.skip("files without a name of their own are looked for in their folder")
+    if ask == "by folder":
+        dataset = load(str(tmp_path), validation=0)
+    else:
+        dataset = load("emnist/letters", data_dir=tmp_path, validation=0)
+    np.testing.assert_array_equal(dataset.train.x, made["x"].transpose(0, 2, 1).reshape(40, 12))
+    np.testing.assert_array_equal(dataset.train.y, made["y"])
+    assert (dataset.classes, dataset.shape) == (("0", "1", "2"), (3, 4))
+
+
+def test_of_several_parts_of_emnist_the_name_says_which(tmp_path):
+    write_folder(tmp_path)
+    renamed(tmp_path, lambda name: f"emnist-letters-{name}")
+    digits = write_folder(tmp_path, n=60)
+    for path in [path for path in tmp_path.iterdir() if not path.name.startswith("emnist")]:
+        path.rename(tmp_path / f"emnist-digits-{path.name}")
+    assert len(load("emnist/digits", data_dir=tmp_path, validation=0).train.y) == len(digits["y"])
+    with pytest.raises(DataError, match="several data sets; name one of them: emnist/digits, emnist/letters"):
+        load(str(tmp_path))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlp_jax import optimizers
+from mlp_jax.training import population, task
 from mlp_jax.training.config import SPACINGS, Config, evaluation_points, total_steps
 
 PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
@@ -17,7 +18,7 @@ PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of t
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": True}, "batch size True is not allowed; give a whole number of at least 1, or full"),
+        ({"batch_size": -1}, "batch size -1 is not allowed; give a whole number of at least 1, or one of full, auto"),
         ({"evaluations": 2.5}, "evaluations 2.5 is not allowed; give a whole number of at least 1"),
         ({"seed": 1.5}, "seed 1.5 is not allowed; give a whole number from 0 to 2**32 - 1"),
         ({"steps": 0.5}, "steps 0.5 is not allowed; give a whole number from 1 to 2**31 - 1"),
@@ -77,3 +78,37 @@ def test_more_steps_than_a_program_can_count_are_refused():
     for epochs in (3e6, 1e308):
         with pytest.raises(ValueError, match=r"^epochs .* take more than 2\*\*31 - 1 steps of 1 examples; give fewer"):
             total_steps(Config(epochs=epochs), 1000, 1)
+
+
+LINE = np.random.default_rng(0).normal(size=(60, 1))
+
+
+@pytest.mark.parametrize("output", ["auto", "relu"])
+@pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
+def test_defaults_train_an_exact_line_on_every_seed(tmp_path, output, optimizer):
+    np.savez(tmp_path / "line.npz", x=LINE, y=100 + 12 * LINE[:, 0])
+    config = Config(dataset=str(tmp_path / "line.npz"), output=output, optimizer=optimizer, evaluations=1)
+    trained = population.train_many(config, {}, np.arange(20))
+    assert trained.metrics["validation_r2"].min() > 0.99
+
+
+def test_what_is_asked_for_is_not_changed_by_the_data(tmp_path):
+    np.savez(tmp_path / "line.npz", x=LINE, y=40 + 12 * LINE[:, 0])
+    name = str(tmp_path / "line.npz")
+    resolved = task.resolve(Config(dataset=name))
+    assert (resolved.hyper()["clip"], resolved.total) == (1.0, 2000)
+    assert "clip" not in task.resolve(Config(dataset=name, learning_rate=0.05)).hyper()
+    assert "clip" not in resolved.hyper(learning_rate=0.05)
+    assert task.resolve(Config(dataset=name, clip=3.0)).hyper()["clip"] == 3.0
+    assert task.resolve(Config(dataset=name, epochs=2.0)).total == 3
+    assert task.resolve(Config(dataset=name, steps=7)).total == 7
+    digits = task.resolve(Config())
+    assert "clip" not in digits.hyper()
+    assert (digits.total, digits.cell.batch_size) == (809, 32)
+
+
+def test_the_default_batch_fits_few_rows_and_a_given_one_must(tmp_path):
+    np.savez(tmp_path / "few.npz", x=LINE[:20], y=np.arange(20) % 2)
+    assert task.resolve(Config(dataset=str(tmp_path / "few.npz"))).cell.batch_size == 14
+    with pytest.raises(ValueError, match="batch size 32 is not allowed; give a whole number from 1 to 14"):
+        task.resolve(Config(dataset=str(tmp_path / "few.npz"), batch_size=32))

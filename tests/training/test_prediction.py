@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
@@ -10,6 +11,7 @@ from mlp_jax.training import prediction, run
 from mlp_jax.training.config import Config, load_data
 from mlp_jax.training.prediction import predict
 
+PARTS = ("train", "validation", "test")
 DIGITS = Config(epochs=4.0, hidden=(32,), evaluations=1)
 
 
@@ -117,3 +119,31 @@ def test_damaged_memory_is_named(digits, tmp_path):
     (tmp_path / "model.json").write_text((folder / "model.json").read_text())
     with pytest.raises(ValueError, match="no checkpoint in"):
         prediction.read(tmp_path)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_table_is_predicted_as_it_was_trained_on_wherever_the_run_lies(tmp_path, task, monkeypatch):
+    draw = np.random.default_rng(0)
+    frame = pandas.DataFrame({"town": draw.choice(["Rome", "Oslo"], 200), "t": 1.7e12 + 60 * np.arange(200.0)})
+    number = (frame["town"] == "Rome") * 3 + np.arange(200) / 100
+    frame["y"] = np.where(number > 2, "dear", "cheap") if task == "classification" else number
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="t.csv", column="y", steps=400, learning_rate=0.01, hidden=(16,), evaluations=1)
+    trained = run.train(config, out="run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").rename(tmp_path / "elsewhere" / "moved")
+    (tmp_path / "t.csv").unlink()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    frame[["y", "t", "town"]].to_csv("new.csv", index=False)
+    answers = predict("moved", file="new.csv")
+    table = prediction.table(answers)
+    assert list(table.columns[:3]) == ["source", "prediction", "truth"]
+    if task == "classification":
+        right = (table["prediction"] == frame["y"]).mean()
+        shares = [trained.metrics[f"{part}_accuracy"] * len(getattr(trained.dataset, part).y) for part in PARTS]
+        assert right == pytest.approx(sum(shares) / 200)
+        np.testing.assert_allclose(table[["probability cheap", "probability dear"]].sum(axis=1), 1, atol=1e-5)
+    else:
+        squares = [trained.metrics[f"{part}_rmse"] ** 2 * len(getattr(trained.dataset, part).y) for part in PARTS]
+        assert np.mean((table["prediction"] - table["truth"]) ** 2) == pytest.approx(sum(squares) / 200, rel=1e-3)

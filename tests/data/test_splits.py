@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlp_jax.data import DataError
-from mlp_jax.data.dataset import Source, Split, divide
+from mlp_jax.data.dataset import Source, Split
+from mlp_jax.data.splits import divide
 
 OPTIONS = {"name": "it", "validation": 0.1, "test": 0.2, "split_seed": 0, "scaling": "auto", "target_scaling": "none"}
 

@@ -1,0 +1,42 @@
+"""What a user may say about a table: the column to predict, the task, columns to drop, how its text is written."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mlp_jax import checks
+
+TaskOption = Literal["auto", "classification", "regression"]
+Decimal = Literal["auto", ".", ","]
+Header = Literal["auto", "yes", "no"]
+Missing = Literal["refuse", "mean", "most_frequent"]
+SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the rows of a data set are read and what its columns are taken for; `auto` is found out from the values.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+
+    column: str | None = None
+    """The column of a table to predict."""
+    task: TaskOption = "auto"
+    """What its values are: classes, or real numbers."""
+    drop: tuple[str, ...] = ()
+    """Columns of a table to leave out."""
+    separator: str = "auto"
+    """What separates the cells of a table: a character, or tab, comma, semicolon, space."""
+    decimal: Decimal = "auto"
+    """The decimal sign of a table."""
+    header: Header = "auto"
+    """Whether the first row of a table names its columns; without a header they are called 1, 2, 3, …"""
+    missing: Missing = "refuse"
+    """What becomes of a missing value: an error, or the mean, or the most frequent value, of the training part."""
+
+    def __post_init__(self) -> None:
+        checks.fields(self, drop="column to drop")
+        if self.separator != "auto" and self.separator not in SEPARATORS and len(self.separator) != 1:
+            known = ", ".join(SEPARATORS)
+            raise ValueError(f"separator {self.separator!r} is not allowed; give one character, or one of {known}")

@@ -1,0 +1,153 @@
+"""From what a reader found to a Dataset: rows are divided, gaps filled, constants computed from the training part.
+
+Invariant: the parts are a function of the rows, the seed and the sizes alone.
+"""
+
+import warnings
+
+import numpy as np
+
+from mlp_jax.data.dataset import Dataset, Source, Split
+from mlp_jax.data.errors import DataError
+from mlp_jax.data.scaling import SCALINGS, constants, normalized, rounded, target_constants, warn_of_merged
+
+
+def divide(
+    source: Source,
+    *,
+    name: str,
+    validation: float | int,
+    test: float | int,
+    split_seed: int,
+    scaling: str,
+    target_scaling: str,
+    stratify: bool = False,
+    missing: str = "refuse",
+) -> Dataset:
+    """Split and normalise what a reader found.
+
+    The rows are permuted by `split_seed`; the first ones are the test part, then come the validation part and the
+    rest, which trains; a part that the source has of its own is kept. With `stratify`, or where a class would have no
+    example to train on, each part has its share of every class. `unit` scales to 0…1, `standard` to mean 0 and
+    standard deviation 1: one pair of constants for all pixels of images, a pair per feature otherwise, a constant
+    feature only centred. A missing value becomes the `mean` or the `most_frequent` of the training part.
+
+    Raises:
+        DataError: a split size or a scaling is not allowed, or nothing is left to train on.
+    """
+    if scaling not in SCALINGS:
+        raise DataError(f"unknown scaling {scaling!r}; choose one of {', '.join(SCALINGS)}")
+    rows = _rows(source, validation, test, split_seed, stratify)
+    tested, validated, trained = (Split(source.x[np.sort(part)], source.y[np.sort(part)]) for part in rows)
+    parts = {"train": trained, "validation": source.validation or validated, "test": source.test or tested}
+    fill = None
+    if missing != "refuse" and source.x.dtype.kind == "f":
+        fill = _fill(source, trained.x, missing)
+        parts = {part: Split(np.where(np.isnan(x), fill, x), y) for part, (x, y) in parts.items()}
+    parts = _of_one_type(parts)
+    center, scale = constants(parts["train"].x, source.levels, scaling)
+    if parts["train"].x.dtype == np.float64:
+        seen = normalized(parts["train"].x, center, scale)
+        warn_of_merged(name, parts["train"].x, seen, feature_names(source))
+    shift, spread = target_constants(trained.y, target_scaling) if not source.classes else (0.0, 1.0)
+    if not source.classes:
+        parts = {part: Split(x, ((y - shift) / spread).astype(np.float32)) for part, (x, y) in parts.items()}
+        warn_of_merged(name, trained.y[:, None], parts["train"].y[:, None], [source.column or "y"])
+    return Dataset(
+        name=name,
+        task="regression" if not source.classes else "binary" if len(source.classes) == 2 else "multiclass",
+        shape=source.shape,
+        classes=source.classes,
+        levels=source.levels,
+        center=center,
+        scale=scale,
+        target_center=shift,
+        target_scale=spread,
+        columns=source.columns,
+        column=source.column,
+        fill=fill,
+        why=source.why,
+        **parts,
+    )
+
+
+def feature_names(source: Source | Dataset) -> list[str]:
+    """Return what each feature is called: its column, a category with its value, or its number."""
+    if not source.columns:
+        width = source.inputs if isinstance(source, Dataset) else source.x.shape[1]
+        return [f"feature {number}" for number in range(width)]
+    named = lambda c: [c.name] if c.kind == "number" else [f"{c.name}={value}" for value in c.categories]
+    return [name for column in source.columns for name in named(column)]
+
+
+def _rows(
+    source: Source, validation: float | int, test: float | int, split_seed: int, stratify: bool
+) -> list[np.ndarray]:
+    """Return which rows are held out for testing and for validation, and which train."""
+    order = np.random.default_rng(split_seed).permutation(len(source.y))
+    held_out = 0 if source.test is not None else _size("test", test, len(order))
+    validating = 0 if source.validation is not None else _size("validation", validation, len(order) - held_out)
+    if held_out + validating >= len(order):
+        raise DataError(
+            f"{len(order)} examples leave none to train on after {held_out} for test and {validating} for validation; "
+            "give smaller parts"
+        )
+    trained = lambda order: np.unique(source.y[order[held_out + validating :]])
+    if source.classes and (stratify or len(trained(order)) < len(np.unique(source.y))):
+        even = _evenly(order, source.y)
+        order = even if stratify or len(trained(even)) > len(trained(order)) else order
+    if source.classes:
+        asked = np.unique(np.concatenate([source.y, *(part.y for part in (source.test, source.validation) if part)]))
+        if lost := [source.classes[number] for number in np.setdiff1d(asked, trained(order))]:
+            warnings.warn(f"no example to train on is of class {', '.join(lost)}", stacklevel=4)
+    return np.split(order, [held_out, held_out + validating])
+
+
+def _evenly(order: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return `order` so that every stretch of it has its share of each class."""
+    place = np.empty(len(order))
+    for label in np.unique(y):
+        (of_label,) = np.nonzero(y[order] == label)
+        place[of_label] = (np.arange(len(of_label)) + 0.5) / len(of_label)
+    return order[np.argsort(place, kind="stable")]
+
+
+def _fill(source: Source, x: np.ndarray, missing: str) -> np.ndarray:
+    """Return what stands for a missing value of each feature: the training part's mean, or what is there most often.
+
+    A category has no mean: what is there most often stands for it.
+    """
+    names, there = feature_names(source), ~np.isnan(x)
+    if not (known := there.any(axis=0)).all():
+        raise DataError(f"{names[int(np.argmin(known))]!r} has no value in the training part; drop that column")
+    sums = np.where(there, x, 0).astype(np.float64).sum(axis=0)
+    fill, begin = sums / there.sum(axis=0), 0
+    for column in source.columns or [None] * x.shape[1]:
+        width = column.width if column else 1
+        part = slice(begin, begin + width)
+        if column and column.kind == "category":
+            fill[part] = np.arange(width) == np.argmax(fill[part])
+        elif width and missing == "most_frequent":
+            values, counts = np.unique(x[there[:, begin], begin], return_counts=True)
+            fill[part] = values[np.argmax(counts)]
+        begin += width
+    return fill.astype(x.dtype)
+
+
+def _of_one_type(parts: dict[str, Split]) -> dict[str, Split]:
+    """Give the examples of all parts one type, of 32 bits where that does the training part no harm."""
+    kind = np.result_type(*(split.x.dtype for split in parts.values()))
+    if kind == np.float64:
+        kind = rounded(parts["train"].x.astype(kind)).dtype
+    return {part: Split(x.astype(kind, copy=False), y) for part, (x, y) in parts.items()}
+
+
+def _size(what: str, given: float | int, n: int) -> int:
+    """Return a split size in examples; a fraction is of `n`."""
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return given
+    if isinstance(given, float) and 0 <= given < 1:
+        return round(given * n)
+    if isinstance(given, float) and given >= 1 and given == int(given):
+        return int(given)
+    raise DataError(f"{what} {given!r} is not allowed; give a fraction from 0 to below 1, or a count of examples")

@@ -1,0 +1,59 @@
+"""Arrays, data frames and sparse matrices in memory."""
+
+import gc
+
+import numpy as np
+import pandas
+import pytest
+from scipy import sparse
+
+from mlp_jax import Config, Dataset, train
+from mlp_jax.data import DataError, load
+
+X, Y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+FORMS = {"array": X, "frame": pandas.DataFrame(X), "sparse": sparse.csr_matrix(X), "list": X.tolist()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_forms_are_the_file_they_would_be(tmp_path, form):
+    np.savez(tmp_path / "d.npz", x=X, y=Y)
+    made, read = Dataset.of(FORMS[form], pandas.Series(Y)), load(str(tmp_path / "d.npz"))
+    assert made.fingerprint == read.fingerprint
+    assert (made.classes, made.task) == (read.classes, read.task)
+
+
+def test_the_name_is_the_content_and_finds_it():
+    data, same, other = Dataset.of(X, Y), Dataset.of(X.copy(), Y), Dataset.of(X + 1e-3, Y)
+    assert data.name == same.name != other.name
+    by_name = train(Config(dataset=data.name, epochs=1.0, hidden=(4,)))
+    given = train(Config(epochs=1.0, hidden=(4,)), dataset=data)
+    assert by_name.metrics == given.metrics
+    name = other.name
+    del other
+    gc.collect()
+    with pytest.raises(DataError, match="is not in this process; make it again with Dataset.of"):
+        load(name)
+
+
+def test_parts_of_their_own_and_texts():
+    texts = np.array(["a", "b", "c"], object)[Y]
+    data = Dataset.of(X, texts, test=(X[:5], texts[:5]), validation=(X[5:9], texts[5:9]))
+    assert data.classes == ("a", "b", "c")
+    assert [len(part.y) for part in (data.train, data.validation, data.test)] == [60, 4, 5]
+    np.testing.assert_allclose(data.test.x, X[:5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X, Y[:5], r"x has shape \(60, 4\) and y \(5,\)"),
+        (X[:, 0], Y, "give a row of x for each y"),
+        (X.astype(str), Y, "x holds <U"),
+        (pandas.DataFrame({"a": ["u", "v"] * 30}), Y, "no numbers|x holds"),
+        (np.where(X > 1, np.inf, X), Y, "not finite"),
+        (X, Y * 0, "one value only"),
+    ],
+)
+def test_what_does_not_fit_is_refused(x, y, message):
+    with pytest.raises(DataError, match=message):
+        Dataset.of(x, y)
