@@ -23,7 +23,7 @@ from equations import EQUATIONS, UNUSUAL
 from mlp_jax import losses, model, optimizers, sampling, trial
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.model import Layer, Network
-from mlp_jax.training import group, population, run
+from mlp_jax.training import population, run, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell, Data
 
@@ -342,7 +342,7 @@ def test_steps_divided_otherwise_are_the_same_bits(optimizer: str) -> None:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)  # so that there are many moments to interrupt it
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)  # so that there are many moments to interrupt it
     whole = run.train(ASKED, dataset=clouds())
     asked = itertools.count()
     part = run.train(ASKED, dataset=clouds(), out=tmp_path, interrupted=lambda: next(asked) == 20)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mlp_jax.model import Network
-from mlp_jax.training.group import GLANCE
+from mlp_jax.training.timetable import GLANCE
 
 NETWORKS = {
     "small": Network(inputs=64, hidden=(64,), outputs=10),

@@ -153,7 +153,7 @@ class Loop:
         stop = task.points[rung] if rung < len(task.points) else task.total or math.inf
         for _ in group.looks(stop):
             self._note_best(group)
-            if progress is not None and group.pace.rate:
+            if progress is not None and group.timetable.pace.rate:
                 progress(self._progress(group))
             self._save_now_and_then(group)
             if self._asked_to_stop(interrupted):
@@ -211,19 +211,19 @@ class Loop:
             self.best = float(best([best(scores), self.best]))
 
     def _progress(self, group: Group) -> Progress:
-        task, trials, status = self.task, self.trials, self.trials.status
+        task, table, trials, status = self.task, group.timetable, self.trials, self.trials.status
         running, row = int(group.alive.sum()), int(group.rows[0])
         waiting = int((status == Status.RUNNING).sum()) - running
-        rate = group.pace.rate * max(1, running)
-        seconds = math.inf if task.config.seconds is None else task.config.seconds - group.spent
-        steps = math.inf if task.total is None else min(task.total, group.end) - group.step
-        each = min(seconds, steps / max(group.pace.rate, 1e-9))
-        last = max(0, group.number - 1)
+        rate = table.pace.rate * max(1, running)
+        seconds = math.inf if task.config.seconds is None else task.config.seconds - table.spent
+        steps = math.inf if task.total is None else min(task.total, group.end) - table.step
+        each = min(seconds, steps / max(table.pace.rate, 1e-9))
+        last = max(0, table.number - 1)
         return Progress(
             cell=task.cell,
             total_steps=task.total,
-            step=group.step,
-            epoch=group.step * task.cell.batch_size / len(task.dataset.train.y),
+            step=table.step,
+            epoch=table.step * task.cell.batch_size / len(task.dataset.train.y),
             batch_loss=float(np.asarray(group.lanes.state.loss)[0]),
             metrics={name: float(trials.points[name][row, last]) for name in task.metric_names},
             running=running,

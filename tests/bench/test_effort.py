@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mlp_jax.bench.effort import FULL, NETWORKS, QUICK, Effort
-from mlp_jax.training.group import GLANCE
+from mlp_jax.training.timetable import GLANCE
 
 EACH = [field.name for field in dataclasses.fields(Effort) if field.name != "seeds"]
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from mlp_jax.cli import progress
-from mlp_jax.training import group, population, run
+from mlp_jax.training import population, run, timetable
 from mlp_jax.training.config import Config, load_data, make_cell
 from mlp_jax.training.trials import Progress
 
@@ -14,7 +14,7 @@ QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)
 
 def test_plain_lines_of_a_run(monkeypatch, capsys):
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     with progress.live_line() as show:
         run.train(QUICK, progress=show)
     lines = capsys.readouterr().err.splitlines()

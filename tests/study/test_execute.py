@@ -18,7 +18,7 @@ from mlp_jax.study.plan import Study, changed
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.toml import to_toml
 from mlp_jax.training import config as configs
-from mlp_jax.training import group, population
+from mlp_jax.training import population, timetable
 from mlp_jax.training import run as single
 from mlp_jax.training.config import Config
 
@@ -152,8 +152,8 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
 
 @pytest.mark.parametrize("asked", [0, 1, 7, 40, 150])
 def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, whole, asked, parts):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     questions = iter(range(10**9))
     first = here.run(TINY, tmp_path, interrupted=lambda: next(questions) >= asked)
     assert not first.complete
@@ -325,7 +325,7 @@ def grown() -> Study:
 def test_a_study_that_grows_makes_no_part_again_and_ends_as_if_it_was_asked_so_from_the_start(
     tmp_path, monkeypatch, whole, anew, asked
 ):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     shutil.copytree(whole, tmp_path / "study")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "study").rglob("*.parquet")}
     questions = iter(range(10**9))

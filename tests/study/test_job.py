@@ -14,7 +14,7 @@ from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.plan import Study
 from mlp_jax.study.protocol import Job
 from mlp_jax.training import config as configs
-from mlp_jax.training import group, population
+from mlp_jax.training import group, population, timetable
 from mlp_jax.training import run as single
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import NEVER, Cutoff
@@ -117,14 +117,14 @@ def test_a_cutoff_ends_trials_and_their_rows(tuning, tuned, dataset):
 def test_an_interrupted_job_goes_on_in_its_directory_which_is_left_to_the_caller(
     tmp_path, monkeypatch, tuned, tuning, dataset
 ):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     work, asked = tmp_path / "work", iter(range(10**6))
     kept = {"work": work, "interrupted": lambda: next(asked) >= 25}
     assert job.make(tuning, dataset, **kept) is None
     before = sorted(path.name for path in work.iterdir())
     assert "checkpoints" in before
     begun, looks = [], group.Group.looks
-    monkeypatch.setattr(group.Group, "looks", lambda self, stop: begun.append(self.step) or looks(self, stop))
+    monkeypatch.setattr(group.Group, "looks", lambda self, stop: begun.append(self.timetable.step) or looks(self, stop))
     rest = job.make(tuning, dataset, work=work)
     assert rest is not None
     assert_frame_equal(timeless(rest), timeless(tuned), check_like=True)

@@ -9,7 +9,7 @@ import pytest
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.rows import place
-from mlp_jax.training import engine, group, population, run, task
+from mlp_jax.training import engine, population, run, task, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.training.group import Group
 from mlp_jax.training.trials import Trials
@@ -76,7 +76,7 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two(on_devices):
     advance = engine.Engine.advance
     in_turn = train(config, count=17, placement="map", keep_params=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group, "GLANCE", 1e-9)
+        patch.setattr(timetable, "GLANCE", 1e-9)
         note = lambda self, *arguments: sizes.append(len(arguments[-2])) or advance(self, *arguments)
         patch.setattr(engine.Engine, "advance", note)
         found = train(config, count=17, placement="vmap", keep_params=True)

@@ -14,11 +14,11 @@ import sys
 import numpy as np
 from mlp_jax import Config, devices, train_many
 from mlp_jax.machine import cache
-from mlp_jax.training import group, loop
+from mlp_jax.training import loop, timetable
 
 devices.start_cpu_devices(2)
 cache.enable_compilation_cache()
-loop.CHECKPOINT_SECONDS, group.GLANCE = 0.2, 0.05
+loop.CHECKPOINT_SECONDS, timetable.GLANCE = 0.2, 0.05
 config = Config(hidden=(64, 64), steps=3000, batch_size=16, evaluations=30)
 found = train_many(config, {"learning_rate": np.geomspace(1e-3, 0.3, 12)}, np.arange(12), evaluation_share=1.0,
                    trials_at_once=8, keep_params=True, out=sys.argv[1], resume=True)

@@ -11,7 +11,7 @@ import pytest
 from mlp_jax import trial
 from mlp_jax.machine import devices
 from mlp_jax.training import config as configs
-from mlp_jax.training import directory, engine, group, loop, population
+from mlp_jax.training import directory, engine, loop, population, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import Trials
 
@@ -34,7 +34,7 @@ def assert_equal(found: Trials, expected: Trials) -> None:
 
 @pytest.mark.parametrize(("dataset", "better"), [("iris", max), ("diabetes", min)])
 def test_the_best_so_far_never_gets_worse_whatever_trial_it_is_of_and_however_others_fail(monkeypatch, dataset, better):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     config, seen = dataclasses.replace(IRIS, dataset=dataset, batch_size=32, evaluations=9), []
     rates = {"learning_rate": [1e30, 0.03, 1e30, 1e-5]}  # one fails, one learns, one fails, one hardly learns
     found = population.train(config, rates, [0] * 4, evaluation_share=1.0, trials_at_once=1, progress=seen.append)
@@ -54,7 +54,7 @@ def test_states_are_saved_when_so_many_seconds_have_passed_and_at_the_end(tmp_pa
     now, looks, saved = iter(range(10**6)), [], []
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 10.0)
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     save = lambda self, trials, clock: saved.append((len(looks), sorted(trials.states)))
     monkeypatch.setattr(directory.Directory, "save", save)
     monkeypatch.setattr(directory.Directory, "note", lambda self, trials: looks.append(1))
@@ -153,7 +153,7 @@ def test_populations_that_exceed_the_memory_are_divided(on_devices, monkeypatch)
 
 
 def test_interrupted_trials_are_incomplete_and_keep_what_they_have(monkeypatch):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     asked = iter(range(10**6))
     found = train(count=6, trials_at_once=3, interrupted=lambda: next(asked) > 10)
     assert set(found.status) == {"INCOMPLETE"}

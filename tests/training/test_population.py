@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import trial
-from mlp_jax.training import engine, group, loop, meshes, population, run
+from mlp_jax.training import engine, loop, meshes, population, run, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import Trials
 
@@ -155,7 +155,7 @@ def test_trials_stop_at_the_target_and_others_go_on(on_devices):
 
 def test_frames_parameters_and_progress(monkeypatch):
     pytest.importorskip("pandas")
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     seen = []
     found = train(count=5, keep_params=True, progress=seen.append)
     frame, history = found.frame(), found.history_frame()
@@ -236,7 +236,7 @@ def test_the_noise_scale_of_each_trial_is_that_of_the_trial_alone():
 
 
 def test_an_interrupted_population_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(group, "GLANCE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     whole = train(count=6, trials_at_once=4, keep_params=True)
     for at in (1, 4, 9, 30):
         out, asked = tmp_path / str(at), iter(range(10**6))

@@ -15,7 +15,7 @@ import pytest
 
 from mlp_jax import rows, trial
 from mlp_jax.machine import programs
-from mlp_jax.training import config, engine, group, loop, meshes, run
+from mlp_jax.training import config, engine, loop, meshes, run, timetable
 from mlp_jax.training.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -98,7 +98,7 @@ def test_history_has_a_row_at_every_point_and_the_last_is_the_end():
 
 def test_pace_of_glances_changes_no_number(monkeypatch):
     whole = train()
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     assert_same_bits(whole.state, train().state)
 
 
@@ -115,7 +115,7 @@ def test_devices_that_share_the_rows_give_the_run_of_one_device(monkeypatch):
 
 
 def test_an_interrupted_run_on_several_devices_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     config = dataclasses.replace(QUICK, batch_size=61)
     whole = run.train(config, mesh=(1, 8))
     asked = iter(range(10**6))
@@ -288,7 +288,7 @@ def test_the_noise_of_a_run_that_diverges_is_no_error():
 
 def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     asked = dataclasses.replace(QUICK, noise_scale=True)
     whole, questions = run.train(asked), iter(range(10**6))
     assert run.train(asked, out=tmp_path, interrupted=lambda: next(questions) == 30).status == "INCOMPLETE"
@@ -302,7 +302,7 @@ def test_an_interrupted_run_goes_on_measuring(tmp_path, monkeypatch):
 
 
 def test_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(group, "GLANCE_ALONE", 1e-9)
+    monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     whole = run.train(QUICK)
     asked = iter(range(10**6))
     part = run.train(QUICK, out=tmp_path, interrupted=lambda: next(asked) == 30)

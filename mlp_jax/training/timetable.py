@@ -1,0 +1,113 @@
+"""When trials that go in step are looked at, and which of their points are evaluated on the way.
+
+Invariant: with an evaluation share of 1 every point is evaluated, whatever the clock says; when the host looks changes
+no number.
+"""
+
+import math
+from collections.abc import Set
+
+import numpy as np
+
+from mlp_jax.machine.clocks import Clock, Pace
+from mlp_jax.training.task import Task
+from mlp_jax.training.trials import LAST
+
+GLANCE = 1.0  # seconds to the next look at the clock and at an interrupt
+GLANCE_ALONE = 0.25
+GROWTH = 1.25  # how much further a look goes at most while it is open where trials end
+
+
+class Timetable:
+    """How far trials of a task have come, and what comes next.
+
+    They are at `step`, and the next of their `points` is `number`. With `apart` a look holds steps or an evaluation,
+    never both. `seconds` are those that they were trained before.
+    """
+
+    def __init__(
+        self, task: Task, clock: Clock, apart: bool, share: float, rungs: Set[int], at: tuple[int, int], seconds: float
+    ) -> None:
+        self.task, self.clock, self.share, self.rungs = task, clock, share, rungs
+        self.apart = apart or task.config.noise_scale
+        self.pace = Pace(GLANCE_ALONE if apart or task.total is None else GLANCE)
+        self.step, self.number = at
+        self.points = np.full(task.room, LAST, np.int64)  # those in seconds are set when their time has come
+        if task.total is not None:
+            self.points[: len(task.points)] = task.points
+        self.begin_seconds = clock["training"] - seconds
+        self.evaluation_seconds = 0.0  # of one evaluation on the way of one trial
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training since these trials began."""
+        return self.clock["training"] - self.begin_seconds
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the budget in seconds is used."""
+        return self.task.config.seconds is not None and self.spent >= self.task.config.seconds
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the budget in steps is used, and every point evaluated."""
+        return self.task.total is not None and self.step >= self.task.total and self.number >= len(self.task.points)
+
+    def due_here(self) -> bool:
+        """Whether the next point is here, to be evaluated before any step is taken."""
+        if self.task.total is None:
+            times = self.task.points
+            if self.number < len(times) and self.spent >= times[self.number] and self.points[self.number] == LAST:
+                self.points[self.number] = self.step
+        return bool(self.points[self.number] <= self.step)
+
+    def near(self) -> float:
+        """Return a step that is not far: the next point, or a quarter of the way come."""
+        return float(max(GROWTH * self.step, self.points[self.number]))
+
+    def next(self, stop: float) -> tuple[int, int]:
+        """Return the step of the next look, and the point up to which trials are evaluated by then."""
+        if self.due_here():
+            return self.step, self.number + 1
+        until = self._until(stop)
+        return until, self.number if self.apart else int(np.searchsorted(self.points, until, side="right"))
+
+    def _until(self, stop: float) -> int:
+        """Return where to look next: in a glance, but not beyond the next point where that is evaluated apart."""
+        if self.task.total is None:
+            upcoming = self.task.points[self.number] if self.number < len(self.task.points) else math.inf
+            room = (upcoming - self.spent) * self.pace.rate
+        else:
+            room = min(self.points[self.number], stop) - self.step if self.apart else stop - self.step
+        if self.task.config.seconds is not None:
+            room = min(room, (self.task.config.seconds - self.spent) * self.pace.rate)
+        return self.step + self.pace.of(float(room))
+
+    def wanted(self, due: int, trials: int) -> np.ndarray:
+        """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""
+        wanted = np.ones(self.task.room, bool)
+        if self.share >= 1 or self.apart:
+            return wanted
+        each, training, spent = self.evaluation_seconds * trials, self.clock["training"], self.clock["evaluation"]
+        for number in range(self.number, due):
+            step = int(self.points[number])
+            at = training + (step - self.step) / max(self.pace.rate, 1e-9)
+            must = step in self.rungs or step == self.task.total
+            wanted[number] = must or spent + each <= self.share * (spent + each + at)
+            spent += each * wanted[number]
+        return wanted
+
+    def took(self, steps: int, evaluations: int, trials: int, seconds: float) -> None:
+        """Learn what a look took of so many steps and evaluations of each trial, and divide its time between them."""
+        if steps == 0:
+            self.evaluation_seconds = seconds / max(1, trials)
+            return
+        evaluating = min(0.9 * seconds, self.evaluation_seconds * trials * evaluations)
+        self.clock.move("training", "evaluation", evaluating)
+        self.pace.took(steps, max(seconds - evaluating, 1e-9))
+
+    def place(self, step: int, seconds: float) -> dict[str, float]:
+        """Return what a history says of where a trial is, after so many seconds on the clock."""
+        examples = step * self.task.cell.batch_size
+        epoch = examples / len(self.task.dataset.train.y)
+        return {"step": step, "examples": examples, "epoch": epoch, "training_seconds": seconds - self.begin_seconds}
