@@ -57,10 +57,14 @@ def find(
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
     found, path = studies.findings(studies.read_study(out), studies.read_plan(out)), out / "report.html"
-    if write and (outcome.made or not path.exists()):
+    made = [part.stat().st_mtime for part in out.glob("*/*.parquet")]
+    old = not path.exists() or path.stat().st_mtime < max(made)  # one was killed before it wrote the page
+    if write and (outcome.made or old):
         from mlp_jax.report import page
 
         page.write((out,), path)
+    for folder in (out, path.parent / "figures"):
+        files.remove_leftovers(folder)  # of one who was killed while another wrote the same page
     return Found(True, found, path)
 
 

@@ -67,7 +67,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         return
     path = path.resolve() if path.is_symlink() else path
     try:
-        _remove_leftovers(path)
+        remove_leftovers(path.parent, path.name)
         with _partial(path) as (partial, file):
             write(partial)
             os.fsync(file)
@@ -94,9 +94,12 @@ def _partial(path: Path) -> Iterator[tuple[Path, int]]:
             partial.unlink(missing_ok=True)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of killed writers: those that no one holds; a day old where there are no locks."""
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what killed writers of the file `name`, or of any, left in a folder, and nothing of those that live.
+
+    Where the system has no locks, who lives is not known: what is a day old goes.
+    """
+    for leftover in folder.glob(f"{'*' if name is None else glob.escape(name)}.*.partial"):
         with contextlib.suppress(OSError):
             file = os.open(leftover, os.O_RDWR)
             try:

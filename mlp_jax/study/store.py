@@ -157,7 +157,7 @@ class Store:
                 shutil.rmtree(work, ignore_errors=True)
             with contextlib.suppress(OSError):
                 work.rmdir()
-            _remove_partials(path)
+            files.remove_leftovers(path.parent, path.name)
 
     def _name(self, describe: Callable[[], dict[str, Any]]) -> None:
         # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
@@ -167,7 +167,6 @@ class Store:
             if not path.exists() or (name == "study.json" and read_plan(self.directory) != self.study):
                 text = json.dumps(value(), indent=2) + "\n"
                 files.replace(path, lambda partial, text=text: partial.write_text(text))
-            _remove_partials(path)
 
 
 class _Lock:
@@ -298,12 +297,6 @@ def _load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
             raise  # nothing is known of the part then
         return None, f"is damaged ({next(iter(str(error).splitlines()), type(error).__name__)})"
-
-
-def _remove_partials(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote a file; none may be writing it."""
-    for partial in path.parent.glob(f"*{path.name}*.partial"):
-        partial.unlink(missing_ok=True)
 
 
 def _joined(directory: Path, study: Study, data: Facts) -> Study:

@@ -1,6 +1,7 @@
 """A study that a command or a script runs: found once, kept, and nothing returned where it is not whole."""
 
 import json
+import os
 
 from mlp_jax import Config
 from mlp_jax.cli import studies
@@ -61,3 +62,18 @@ def test_the_self_test_says_how_often_intervals_hold(monkeypatch, capsys):
     assert all(name in text for name in ("sgd", "momentum", "rmsprop", "B_crit"))
     assert studies.self_test(json=True) == 0
     assert json.loads(capsys.readouterr().out)["studies"] == 4
+
+
+def test_what_was_killed_while_it_wrote_a_page_leaves_neither_an_old_page_nor_half_of_one(tmp_path):
+    page = studies.find(STUDY, tmp_path, quiet=True).page
+    assert page is not None
+    left = [tmp_path / "report.html.7.partial", tmp_path / "figures/steps.svg.7.partial"]
+    for path in left:
+        path.write_text("half")
+    page.write_text("as it was")
+    studies.find(STUDY, tmp_path, quiet=True)
+    assert page.read_text() == "as it was"
+    assert not any(path.exists() for path in left)
+    os.utime(page, (0, 0))  # the study has grown since
+    studies.find(STUDY, tmp_path, quiet=True)
+    assert "<svg" in page.read_text()
