@@ -216,7 +216,7 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         bias=config.bias,
         init=config.init,
         init_std=config.init_std,
-        output_start=float(dataset.train.y.mean()) if output == "relu" else 0.0,
+        output_start=float(np.maximum(dataset.train.y, 0).mean()) if output == "relu" else 0.0,
     )
     return Cell(
         network=network,

@@ -171,7 +171,14 @@ def test_relu_output_warns_of_negative_targets(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3))
     np.savez(tmp_path / "d.npz", x=x, y=x @ [1.0, 2.0, -1.0])
     with pytest.warns(UserWarning, match="output relu can't reach negative targets"):
-        train(dataset=str(tmp_path / "d.npz"), output="relu", epochs=1.0, batch_size=4)
+        train(dataset=str(tmp_path / "d.npz"), output="relu", epochs=1.0, batch_size=4, learning_rate=0.001)
+
+
+def test_a_network_that_is_0_everywhere_is_said(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez(tmp_path / "d.npz", x=x, y=40 + x[:, 0])
+    with pytest.warns(UserWarning, match="every output is 0: no example passes the ReLU"):
+        train(dataset=str(tmp_path / "d.npz"), output="relu", steps=3, init="zeros", bias="none")
 
 
 @pytest.mark.parametrize(
