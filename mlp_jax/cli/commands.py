@@ -12,6 +12,7 @@ import tyro
 import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
+from mlp_jax.cli.lectures import lecture
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import study
 from mlp_jax.machine import cache, clocks, devices
@@ -200,7 +201,9 @@ def bench(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    entry.program("mlp-jax", (train, predict, study, report, bench, data, draw), arguments, mlp_jax.__doc__ or "")
+    entry.program(
+        "mlp-jax", (train, predict, study, report, bench, data, draw, lecture), arguments, mlp_jax.__doc__ or ""
+    )
 
 
 def _lines(description: dict) -> str:
