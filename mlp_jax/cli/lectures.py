@@ -27,13 +27,11 @@ def lecture(
         save: Write a page with outputs and figures here: .html, one file, or .md with its figures beside it.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax.lecture import lessons
+    from mlp_jax.lecture import lessons, page
 
     asked = [lessons.find(row)] if row else list(lessons.LESSONS.values()) if save else []
     lessons.check(asked, knobs)
     if save:
-        from mlp_jax.lecture import page
-
         page.check(save)
     cache.enable_compilation_cache()
     shown = []

@@ -8,12 +8,13 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlp_jax.lecture import scalar, strip
+from mlp_jax.lecture import filmstrip, scalar
 from mlp_jax.lecture.lessons import LECTURE, Lesson, Shown
 from mlp_jax.machine import files
 from mlp_jax.report import canvas
 
 SUFFIXES = (".html", ".htm", ".md")
+REM_PER_INCH = 6  # so a figure has its letters in the size of the text
 FILM = "L14"  # the row that is shown as a film too
 _STYLE = """
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 60rem; color: #1f2a36; background: #fff;
@@ -55,9 +56,11 @@ def _html(shown: list[tuple[Lesson, Shown]], path: Path) -> None:
         parts += [f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in _facts(lesson, each)]
         parts.append(f"</dl><pre><code>{html.escape(lesson.code)}</code></pre><pre>{html.escape(each.text)}</pre>")
         if each.figure:
-            parts.append(canvas.inline(each.figure(), lesson.name))
+            figure = each.figure()
+            width = REM_PER_INCH * figure.get_figwidth()
+            parts.append(f"<div style='max-width: {width:g}rem'>{canvas.inline(figure, lesson.name)}</div>")
         if lesson.name == FILM:
-            film = base64.b64encode(strip.film(_trace(each))).decode()
+            film = base64.b64encode(filmstrip.film(_trace(each))).decode()
             parts.append(f"<p><img alt='the iteration as a film' src='data:image/gif;base64,{film}'></p>")
     text = "\n".join([*parts, "</body></html>\n"])
     files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
@@ -74,7 +77,7 @@ def _markdown(shown: list[tuple[Lesson, Shown]], path: Path) -> None:
             canvas.save(each.figure(), folder / f"{lesson.name}.png")
             parts.append(f"![{lesson.name}]({folder.name}/{lesson.name}.png)")
         if lesson.name == FILM:
-            strip.save_film(_trace(each), folder / f"{lesson.name}.gif")
+            filmstrip.save_film(_trace(each), folder / f"{lesson.name}.gif")
             parts.append(f"![{lesson.name} as a film]({folder.name}/{lesson.name}.gif)")
     text = "\n\n".join(parts) + "\n"
     files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))

@@ -47,7 +47,7 @@ _ROWS = (
      methods.batch_sizes),
     ("other first-order methods: conjugate gradient, momentum, AdaGrad, RMSprop, and those of the linked texts",
      "optimizers.OPTIMIZERS, full_gradient.SOLVERS",
-     "experiments/gradient_descent_zoo.py, experiments/momentum_quadratic.py", methods.methods),
+     "experiments/gradient_descent_zoo.py, experiments/momentum_quadratic.py", methods.first_order),
     ("what is to be chosen: layers, widths, activations, loss, batch size, optimizer, its hyper-parameters",
      "mlp_jax.Config", "mlp-jax train --help", networks.choices),
     ("a picture: a node is an entry of x, an edge an entry of W; the same as blocks",

@@ -200,8 +200,8 @@ def momentum(
     heads = ("t", "j", "y_j", "L", "‖G‖", "‖V‖", "‖W‖", "L after")
     text = f"{tables.text(heads, body)}\n\n"
     text += f"the project’s own four steps end at this W, within {number(apart, 1)} of its largest entry"
-    values = {"steps": [dict(zip(("t", "j", "y", "L", "G", "V", "W", "L_after"), row)) for row in seen]}
-    values["difference"] = apart
+    steps = [dict(zip(("t", "j", "y", "L", "G", "V", "W", "L_after"), row)) for row in seen]
+    values = {"steps": steps, "difference": apart}
     given = {"α": number(rate), "β": number(momentum), "W, V": "0", "B": "1, with replacement"}
     return Shown("pick j; G = ∂L_j/∂W; V ← βV + G; W ← W − αV", given, text, values)
 

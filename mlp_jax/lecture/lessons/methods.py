@@ -52,8 +52,7 @@ def minibatches(batch_size: int = 32, seed: int = 0, dataset: str = "digits", da
         f"{tables.text(('J', '‖g_J − G‖ / ‖G‖', 'times √J'), body)}\n\n"
         f"means of {DRAWS} mini-batches drawn with replacement: the distance falls as 1/√J, the work grows as J"
     )
-    values = {"spread": {str(size): far for size, far in spread.items()}}
-    values["difference"] = apart / norm
+    values = {"spread": {str(size): far for size, far in spread.items()}, "difference": apart / norm}
     given = {
         "J": str(batch_size),
         "n": f"{n:,} examples of {data.name}",
@@ -87,10 +86,10 @@ def batch_sizes(seed: int = 0, dataset: str = "digits", data_dir: str | None = N
             )
             trained = run.train(config)  # <-
             steps, cell = trained.steps_to_target, trained.cell
-            reached = steps is not None and math.isfinite(steps)
-            counts = (f"{steps:,.0f}", f"{steps * cell.batch_size:,.0f}") if reached else ("not reached", " ")
+            steps = steps if steps is not None and math.isfinite(steps) else None
+            counts = (f"{steps:,.0f}", f"{steps * cell.batch_size:,.0f}") if steps else ("not reached", " ")
             body.append((name, str(cell.batch_size), number(rate), *counts))
-            values.append({"network": name, "batch_size": cell.batch_size, "steps": steps if reached else None})
+            values.append({"network": name, "batch_size": cell.batch_size, "steps": steps})
     heads = ("", "B = examples an iteration", "α", f"iterations to {TARGET:.0%}", "examples in all")
     text = f"{tables.text(heads, body)}\n\none seed, α chosen by hand, looked at every 10 iterations (100 at B = 1): "
     text += "the measured table, tuned and with intervals, is experiments/batch_size.py"
@@ -98,7 +97,7 @@ def batch_sizes(seed: int = 0, dataset: str = "digits", data_dir: str | None = N
     return Shown("SGD: B = 1   mini-batch: B > 1   full gradient: B = n", given, text, {"rows": values})
 
 
-def methods() -> Shown:
+def first_order() -> Shown:
     """Give each optimizer the same two gradients, one entry small and one large; then solve a quadratic by CG."""
     start, body, values = jnp.zeros(2), [], {}
     for name, row in optimizers.OPTIMIZERS.items():

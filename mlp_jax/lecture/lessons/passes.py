@@ -58,9 +58,9 @@ def scalar_example(w: tuple[float, ...] = (0.5, 1.2, 0.8), x: float = 2.0, y: fl
     given |= {"x": number(x), "y": number(y), "α": number(rate)}
 
     def picture():
-        from mlp_jax.lecture import strip
+        from mlp_jax.lecture import filmstrip
 
-        return strip.strip(trace)
+        return filmstrip.strip(trace)
 
     return Shown(formula, given, text, {**values, "order": order}, picture)
 
