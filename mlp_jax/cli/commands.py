@@ -13,6 +13,7 @@ import tyro
 import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
+from mlp_jax.cli.lectures import lecture
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import ASKED, study
 from mlp_jax.data.options import Options
@@ -220,7 +221,9 @@ def bench(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    entry.program("mlp-jax", (train, predict, study, report, bench, data, draw), arguments, mlp_jax.__doc__ or "")
+    entry.program(
+        "mlp-jax", (train, predict, study, report, bench, data, draw, lecture), arguments, mlp_jax.__doc__ or ""
+    )
 
 
 def _lines(description: dict) -> str:

@@ -3,7 +3,7 @@
 Invariant: no derivative here is taken by JAX, except in the ordinary step that `memory` compares with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,15 @@ class Pass(NamedTuple):
 
     x: tuple[Float[Array, "..."], ...]
     z: tuple[Float[Array, "..."], ...]
+
+
+class Backward(NamedTuple):
+    """What the backward pass knows at layer k: ∂L/∂z^(k+1), and from it ∂L/∂z^(k), None for k = 0, and ∂L/∂W^(k)."""
+
+    k: int
+    dz: Float[Array, "..."]
+    below: Float[Array, "..."] | None
+    grads: Layer
 
 
 def forward(network: Network, params: Params, x: Float[Array, " inputs"]) -> Pass:
@@ -84,14 +93,28 @@ def gradient(
         ValueError: `loss` does not fit the network's output.
     """
     losses.check(network, loss)
-    xs, zs = forward(network, params, x)
-    dz = slope(network, loss, zs[-1], y, smoothing)
-    grads = []
-    for k in reversed(range(len(params))):  # here dz = ∂L/∂z^(k+1)
-        grads.append(Layer(W=jnp.outer(dz, xs[k]), b=None if params[k].b is None else dz))
+    kept = forward(network, params, x)
+    steps = list(backward(network, loss, params, kept, y, smoothing))
+    return losses.LOSSES[loss](network, kept.z[-1], y, smoothing), tuple(step.grads for step in reversed(steps))
+
+
+def backward(
+    network: Network, loss: str, params: Params, kept: Pass, y: Num[Array, "*outputs"], smoothing: Smoothing = 0.0
+) -> Iterator[Backward]:
+    """Yield the derivatives of each layer, from the output layer back to the first.
+
+    W^(k) is needed no more once layer k has been yielded: it may be updated then.
+
+    Args:
+        kept: what `forward` returned for this example.
+    """
+    dz, below = slope(network, loss, kept.z[-1], y, smoothing), None
+    for k in reversed(range(len(params))):
         if k > 0:
-            dz = DERIVATIVES[network.activation](zs[k - 1], xs[k]) * (params[k].W.T @ dz)
-    return losses.LOSSES[loss](network, zs[-1], y, smoothing), tuple(reversed(grads))
+            below = DERIVATIVES[network.activation](kept.z[k - 1], kept.x[k]) * (params[k].W.T @ dz)
+        grads = Layer(W=jnp.outer(dz, kept.x[k]), b=None if params[k].b is None else dz)
+        yield Backward(k, dz, below if k > 0 else None, grads)
+        dz = dz if below is None else below
 
 
 def start(optimizer: optax.GradientTransformation, params: Params) -> tuple[Any, ...]:

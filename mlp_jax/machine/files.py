@@ -77,6 +77,24 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
 
 
+def check_place(path: Path) -> None:
+    """Make the folder of `path`, and see that a file can be written there, before anything is computed for it.
+
+    Raises:
+        OSError: it can't; the message says what to do.
+    """
+    make_folder(path.parent)
+    if path.is_dir():
+        raise OSError(f"can't write {path}: it is a directory; name a file")
+    if path.exists() and not path.is_file():
+        return
+    try:
+        with _partial(path.resolve() if path.is_symlink() else path):
+            pass
+    except OSError as error:
+        raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
+
+
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[tuple[Path, int]]:
     """Make a temporary file beside `path`, and hold its lock, which says that its writer lives."""

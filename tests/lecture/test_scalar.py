@@ -12,14 +12,14 @@ NUMBER = st.floats(-3, 3).map(lambda value: round(value, 3))
 BY_HAND = {
     "z^(1)": 1.0, "x^(1)": 1.0, "z^(2)": 3.0, "x^(2)": 3.0, "z^(3)": 6.0, "L": 12.5, "∂L/∂z^(3)": 5.0,
     "∂z^(3)/∂x^(2)": 2.0, "∂x^(2)/∂z^(2)": 1.0, "∂z^(3)/∂z^(2)": 2.0, "∂L/∂z^(2)": 10.0, "∂z^(3)/∂w^(2)": 3.0,
-    "∂L/∂w^(2)": 15.0, "∂z^(2)/∂x^(1)": 3.0, "∂x^(1)/∂z^(1)": 1.0, "∂z^(2)/∂z^(1)": 3.0, "∂L/∂z^(1)": 30.0,
-    "∂z^(2)/∂w^(1)": 1.0, "∂L/∂w^(1)": 10.0, "∂z^(1)/∂w^(0)": 2.0, "∂L/∂w^(0)": 60.0,
-    "new w^(2)": 0.5, "new w^(1)": 2.0, "new w^(0)": -5.5,
+    "∂L/∂w^(2)": 15.0, "new w^(2)": 0.5, "∂z^(2)/∂x^(1)": 3.0, "∂x^(1)/∂z^(1)": 1.0, "∂z^(2)/∂z^(1)": 3.0,
+    "∂L/∂z^(1)": 30.0, "∂z^(2)/∂w^(1)": 1.0, "∂L/∂w^(1)": 10.0, "new w^(1)": 2.0, "∂z^(1)/∂w^(0)": 2.0,
+    "∂L/∂w^(0)": 60.0, "new w^(0)": -5.5, "new x^(1)": 0.0, "new x^(2)": 0.0, "new z^(3)": 0.0, "new L": 0.5,
 }  # fmt: skip
 
 
 def values(trace: tuple[scalar.Step, ...]) -> dict[str, float]:
-    return {step.name: step.value for step in trace}
+    return {step.name: step.value for step in trace if step.value is not None}
 
 
 @jax.jit
@@ -43,7 +43,8 @@ def test_derivatives_equal_jax_grad(w: tuple[float, float, float], x: float, y: 
 
 def test_every_value_of_one_iteration_by_hand() -> None:
     trace = scalar.trace(w0=0.5, w1=3.0, w2=2.0, x=2.0, y=1.0, learning_rate=0.1)
-    names = [step.name for step in trace if step.part != "given" and step.name != "x^(0)"]
+    shown = [step for step in trace if step.part != "given" and step.name != "x^(0)"]
+    names = [step.name for step in shown if step.kind != "free"]
     assert names == list(BY_HAND)  # the slides' order
     got = values(trace)
     assert got == pytest.approx({**got, **BY_HAND})
@@ -64,9 +65,39 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 def test_table_has_a_line_for_every_value() -> None:
     trace = scalar.trace(0.5, 3.0, 2.0, 2.0, 1.0, 0.1)
     lines = scalar.table(trace).splitlines()
-    assert [line for line in lines if not line.startswith("  ")] == ["given", "forward", "backward", "update"]
+    assert [line for line in lines if not line.startswith("  ")] == ["given", "forward", "backward", "after"]
     assert len(lines) == len(trace) + 4
-    assert "∂L/∂z^(2) = ∂z^(3)/∂z^(2) · ∂L/∂z^(3) = 10" in [" ".join(line.split()) for line in lines]
+    assert "∂L/∂z^(2) = ∂z^(3)/∂z^(2) · ∂L/∂z^(3) = 2 · 5 = 10" in [" ".join(line.split()) for line in lines]
+
+
+SLIDES = (  # of each layer, from the last: what is computed, then released, then updated and released
+    ("∂L/∂z^(3)", "∂L/∂z^(2)", "∂L/∂w^(2)", "free ∂L/∂z^(3)", "new w^(2)", "free ∂L/∂w^(2)"),
+    ("∂L/∂z^(1)", "∂L/∂w^(1)", "free ∂L/∂z^(2)", "new w^(1)", "free ∂L/∂w^(1)"),
+    ("∂L/∂w^(0)", "free ∂L/∂z^(1)", "new w^(0)", "free ∂L/∂w^(0)"),
+)
+
+
+def test_each_weight_is_updated_as_soon_as_its_derivative_exists() -> None:
+    trace = scalar.trace(0.5, 3.0, 2.0, 2.0, 1.0, 0.1)
+    names = [f"free {step.name}" if step.kind == "free" else step.name for step in trace if step.part == "backward"]
+    assert [name for name in names if "∂L" in name or "new" in name] == [name for layer in SLIDES for name in layer]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(w=st.tuples(NUMBER, NUMBER, NUMBER), x=NUMBER, y=NUMBER)
+def test_a_step_along_the_gradient_lowers_the_loss_when_it_is_small(w, x, y) -> None:
+    got = values(scalar.trace(*w, x, y, 1e-6))
+    assert got["new L"] <= got["L"] * (1 + 1e-9)
+
+
+def test_frames_show_only_what_is_known() -> None:
+    trace = scalar.trace(0.5, 3.0, 2.0, 2.0, 1.0, 0.1)
+    stages = scalar.stages(trace)
+    assert stages[-1][1] == trace
+    lengths = [len(known) for _, known in stages]
+    assert lengths == sorted(set(lengths))
+    assert all(known == trace[: len(known)] for _, known in stages)
+    assert len(stages) == 2 + 3 * 3 + 1
 
 
 def test_drawing_shows_values_and_derivatives() -> None:
