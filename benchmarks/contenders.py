@@ -4,6 +4,7 @@ Invariant: a factory takes the rows, the labels and every trial's weights, and l
 trains 784-256-128-10 with ReLU, cross-entropy and momentum in float32, each step on a fresh mini-batch per trial.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -120,14 +121,25 @@ def quiet() -> None:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # compiler processes of its own would not sleep
 
 
-def settle_torch(threads: int) -> None:
-    """Let PyTorch, where it is installed, use so many threads, and take denormal numbers for zero, as XLA does."""
+@contextlib.contextmanager
+def settled_torch(threads: int) -> Iterator[None]:
+    """Let PyTorch, where it is installed, use so many threads, and take denormal numbers for zero, as XLA does.
+
+    The processor is told so, for all that this thread computes, so it must be told otherwise afterwards.
+    """
     try:
         import torch
     except ImportError:
+        yield
         return
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
 
 
 def _torch_device():

@@ -77,11 +77,11 @@ class Fleet:
         return [answer for answer, _ in answers]
 
 
+@contenders.settled_torch(1)
 def serve(pipe: Connection, rows: int) -> None:
     """Answer messages until the other end closes: make a contender, tell its loss, run it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks is interrupted, and closes
     contenders.quiet()
-    contenders.settle_torch(1)
     x, y = contenders.noise(rows)
     made: dict[str, Contender] = {}
     while True:

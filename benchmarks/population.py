@@ -257,7 +257,6 @@ def main() -> None:
     options = _options()
     devices.start_cpu_devices()
     contenders.quiet()
-    contenders.settle_torch(devices.cores())
     if _on_accelerator():  # full float32 on both sides, never TF32
         jax.config.update("jax_default_matmul_precision", "highest")
     place = int(options.placement) if options.placement.isdigit() else options.placement
@@ -265,7 +264,8 @@ def main() -> None:
         _check(options)
         work = Workload(*contenders.noise(), options.trials, place)
         effort = Effort(3, 0.03) if options.quick else Effort(11, 0.4)
-        record = measure(work, options.batch_sizes, options.without, effort, options.optimizers)
+        with contenders.settled_torch(devices.cores()):
+            record = measure(work, options.batch_sizes, options.without, effort, options.optimizers)
     except ValueError as error:
         sys.exit(f"error: {error}")
     print(json.dumps(record, ensure_ascii=False) if options.json else table(record))

@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import json
 import multiprocessing
@@ -6,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "population.py"
@@ -71,6 +73,20 @@ def test_all_contenders_train_alike(small):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fails", [False, True])
+def test_pytorch_is_settled_for_a_time_alone(small, fails):
+    """Denormal numbers that count for zero would do so for all that this process computes from then on."""
+    torch, denormal = pytest.importorskip("torch"), np.array([1e-310])
+    threads = torch.get_num_threads()
+    with contextlib.suppress(KeyError), small.contenders.settled_torch(threads + 1):
+        assert torch.get_num_threads() == threads + 1
+        assert (denormal * 0.5 == 0).all()
+        if fails:
+            raise KeyError
+    assert torch.get_num_threads() == threads
+    assert (denormal * 0.5 > 0).all()
+
+
 def test_a_fleet_shares_the_trials_and_ends(small):
     pytest.importorskip("sklearn")
     task, start = work(small, 3), small.weights(3)
