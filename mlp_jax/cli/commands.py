@@ -194,6 +194,32 @@ def report(
     return 0
 
 
+def plan(
+    study: Path,
+    /,
+    *,
+    width: float = 1.75,
+    ratio: float = 1.5,
+    price: float | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Say how many trials, how much training and money a wished-for precision takes, from a study that is there.
+
+    Args:
+        study: Directory that `mlp-jax study` wrote, finished or a pilot of few rounds.
+        width: The ratio of the ends of each interval of B_crit that is wished.
+        ratio: The ratio of two optimizers that is to be seen, with a probability of 80 %.
+        price: Of an hour of this machine, in any currency.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax.study import findings, forecast, read_plan, read_study
+
+    rows = read_study(study)
+    made = forecast.forecast(findings(rows, read_plan(study)), rows, width=width, ratio=ratio, price=price)
+    entry.show({"study": str(study), **forecast.to_json(made)} if json else forecast.text(made))
+    return 0
+
+
 def bench(
     *,
     quick: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -222,7 +248,7 @@ def bench(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
     entry.program(
-        "mlp-jax", (train, predict, study, report, bench, data, draw, lecture), arguments, mlp_jax.__doc__ or ""
+        "mlp-jax", (train, predict, study, plan, report, bench, data, draw, lecture), arguments, mlp_jax.__doc__ or ""
     )
 
 

@@ -1,0 +1,112 @@
+"""What a wished-for precision takes: how many trials, how much training and money, from a study that is there.
+
+Invariant: a forecast rests on the spread of the trials at hand, which is taken to shrink like 1/√trials; what is out of
+reach is said to be so.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax import tables
+from mlp_jax.analysis import bootstrap, precision
+from mlp_jax.machine.files import finite
+from mlp_jax.study.evidence import Findings, where
+from mlp_jax.study.summary import number
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Forecast(NamedTuple):
+    """What one wish takes: `now` is the ratio that is there, `trials` those of each cell for the one that is wished.
+
+    `seconds` are those of training all cells that the wish is about, evaluations and compilation not counted, and
+    `cost` their price; inf where the wish is out of reach.
+    """
+
+    wish: str
+    now: float
+    trials_now: int
+    trials: float
+    seconds: float
+    cost: float | None
+
+
+def forecast(
+    found: Findings, rows: "pandas.DataFrame", *, width: float, ratio: float, price: float | None = None
+) -> list[Forecast]:
+    """Return what it takes for each B_crit to lie within a factor, and for a ratio of two optimizers to be seen.
+
+    Args:
+        width: the wished-for ratio of the ends of B_crit's interval.
+        ratio: the ratio of two optimizers' steps that is to be seen in 4 of 5 studies.
+        price: of an hour of this machine.
+
+    Raises:
+        ValueError: a wish is not above 1, or the price is not a number of at least 0.
+    """
+    if price is not None and not 0 <= price < math.inf:
+        raise ValueError(f"a price of {price!r} an hour is not allowed; give a number of at least 0")
+    each = _seconds_of_a_trial(rows)
+    made = []
+    for name in found.scaling:
+        own = where(found.cells, optimizer=name)
+        sizes, trials = own["batch_size"].tolist(), int(np.median(own["trials"].to_numpy(float)))
+        best = [found.best[name, size] for size in sizes]
+        steps, samples = np.array([one.steps for one in best]), bootstrap.joined([one.samples for one in best])
+        there = np.isfinite(steps)
+        wished = f"B_crit of {name} within a factor of {width:g}"
+        if there.sum() < 3:
+            made.append(Forecast(wished, math.inf, trials, math.inf, math.inf, None))
+            continue
+        line = np.array(sizes)[there], steps[there], samples[:, there]
+        needed = precision.trials_for_ends(*line, trials, width)
+        seconds = sum(each[name, size] for size in sizes)
+        made.append(_priced(wished, precision.ends(*line), trials, needed, seconds, price))
+    tried = {(row["optimizer"], row["batch_size"]): int(row["trials"]) for row in found.cells.to_dict("records")}
+    for pair in found.differences:
+        names, size = (pair.first, pair.second), int(pair.quantity.rpartition(" ")[2])
+        trials = max(tried[name, size] for name in names)
+        first, second = ((found.best[name, size].steps, found.best[name, size].samples) for name in names)
+        needed = precision.trials_for_ratio(first, second, trials, ratio, comparisons=len(found.differences))
+        wished = f"{pair.first} and {pair.second} told apart at a ratio of {ratio:g} in {pair.quantity}"
+        seconds = sum(each[name, size] for name in names)
+        made.append(_priced(wished, pair.least_ratio, trials, needed, seconds, price))
+    return made
+
+
+def text(made: list[Forecast]) -> str:
+    """Return the forecasts as a table."""
+    shown = lambda one: (
+        one.wish, number(one.now), str(one.trials_now),
+        *(("out of reach", "–") if math.isinf(one.trials) else (number(one.trials), number(one.seconds))),
+        *([] if one.cost is None else [number(one.cost)]),
+    )  # fmt: skip
+    priced = any(one.cost is not None for one in made)
+    heads = ("wish", "ratio now", "trials of a cell now", "needed", "seconds of training", *["cost"] * priced)
+    rows = [(*row, *[""] * (len(heads) - len(row))) for row in map(shown, made)]
+    return tables.text(heads, rows)
+
+
+def to_json(made: list[Forecast]) -> dict[str, Any]:
+    """Return the forecasts as plain values; None is out of reach."""
+    return finite({"forecasts": [one._asdict() for one in made]})
+
+
+def _priced(
+    wish: str, now: float, trials_now: int, trials: float, seconds_of_a_trial: float, price: float | None
+) -> Forecast:
+    seconds = trials * seconds_of_a_trial
+    return Forecast(wish, now, trials_now, trials, seconds, None if price is None else price * seconds / 3600)
+
+
+def _seconds_of_a_trial(rows: "pandas.DataFrame") -> dict[tuple[str, int], float]:
+    """Return the seconds that a trial of each cell took, as the trials of a round were trained together."""
+    found = {}
+    for name, size in dict.fromkeys(zip(rows["optimizer"], rows["batch_size"].tolist())):
+        own = where(rows, phase="tuning", optimizer=name, batch_size=size)
+        together = own.groupby("round")["training_seconds"].max().to_numpy(float)
+        found[name, size] = float(together.sum()) / max(1, own["trial"].nunique())
+    return found
