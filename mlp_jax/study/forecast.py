@@ -107,6 +107,6 @@ def _seconds_of_a_trial(rows: "pandas.DataFrame") -> dict[tuple[str, int], float
     found = {}
     for name, size in dict.fromkeys(zip(rows["optimizer"], rows["batch_size"].tolist())):
         own = where(rows, phase="tuning", optimizer=name, batch_size=size)
-        together = own.groupby("round")["training_seconds"].max().to_numpy(float)
+        together = np.asarray(own.groupby("round")["training_seconds"].max(), float)
         found[name, size] = float(together.sum()) / max(1, own["trial"].nunique())
     return found
