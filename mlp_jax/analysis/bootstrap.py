@@ -51,12 +51,15 @@ def percentiles(
     """Return the ends of the central `level` of the samples, both of them samples themselves (Efron 1979).
 
     A NaN, which stands for an unknown value, counts as `bounds[0]` for the lower end and `bounds[1]` for the upper.
+    Without samples all is unknown.
 
     Raises:
         ValueError: `level` is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level!r} is not allowed; give a number between 0 and 1, such as 0.95")
+    if not len(samples):
+        samples = np.full((1, *samples.shape[1:]), np.nan)
     unknown, tail = np.isnan(samples), (1 - level) / 2
     lowest, highest = (np.where(unknown, bound, samples) for bound in bounds)
     low = np.quantile(lowest, tail, axis=0, method="lower")

@@ -1,6 +1,7 @@
-"""Steps to target of one trial, read from its history by a definition that can be chosen.
+"""Steps to target of trials, read from their histories by a definition that can be chosen.
 
-Invariant: with the definition that a trial was stopped by, this is the number that stopped it.
+Invariant: with the definition that a trial was stopped by, this is the number that stopped it; trials do not touch each
+other.
 """
 
 from typing import NamedTuple
@@ -37,16 +38,28 @@ def steps_to_target(
         step: where the trial was looked at, ascending.
         score: what was found there, such as the accuracy; of a root mean square give the mean square.
     """
-    step, score = step[:: definition.every].astype(float), score[:: definition.every]
-    bad = np.flatnonzero(~np.isfinite(score))
-    if bad.size:
-        step, score = step[: bad[0]], score[: bad[0]]
+    return float(steps_to_targets(step, score[None], definition)[0])
+
+
+def steps_to_targets(
+    step: Real[np.ndarray, " looks"], scores: Float[np.ndarray, "trials looks"], definition: Definition
+) -> Float[np.ndarray, " trials"]:
+    """Return the steps to target of trials that were looked at at the same steps; see `steps_to_target`.
+
+    NaN fills the row of a trial that ended before the others.
+    """
+    step, scores = step[:: definition.every].astype(float), scores[:, :: definition.every]
+    if not step.size:
+        return np.full(len(scores), np.inf)
+    ended = np.logical_or.accumulate(~np.isfinite(scores), axis=1)
+    scores = np.where(ended, 0.0, scores)
     first, last = windows(step, definition.smoothing), np.arange(len(step))
-    total = np.concatenate([[0.0], np.cumsum(score)])
-    mean = (total[last + 1] - total[first]) / (last + 1 - first)
-    slack = 1e-12 * max(1.0, float(np.max(np.abs(score), initial=0.0)))
+    total = np.pad(np.cumsum(scores, axis=1), ((0, 0), (1, 0)))
+    mean = (total[:, last + 1] - total[:, first]) / (last + 1 - first)
+    slack = 1e-12 * np.maximum(1.0, np.abs(scores).max(axis=1, keepdims=True))
     met = mean <= definition.target + slack if definition.less_is_better else mean >= definition.target - slack
-    return float(step[np.argmax(met)]) if met.any() else np.inf
+    met &= ~ended
+    return np.where(met.any(axis=1), step[met.argmax(axis=1)], np.inf)
 
 
 def windows(step: Float[np.ndarray, " looks"], smoothing: float) -> np.ndarray:

@@ -60,6 +60,7 @@ def fit(
         steps: steps to target of each trial, inf for one that missed, failed or was stopped.
         ends: the least and the largest value of the space that was searched.
         scale: how the space is spread, as in `spaces.Space`: log, linear or log_complement.
+        resamples: how many; 0 for the bottom alone.
 
     Raises:
         ValueError: there is no trial, a rate is outside the scale, or a number of steps is not positive.
@@ -77,16 +78,18 @@ def fit(
         nothing = np.full(resamples, np.inf)
         window = Parabola(*[np.nan] * 3), (np.nan, np.nan), nothing, nothing * np.nan
         return Response(np.inf, np.nan, *window, "", np.nan, measure)
-    drawn = bootstrap.draws(rate.size, resamples, seed)[:, : _size(rate.size, found.trials[0])]
-    samples = valley.fit(place[drawn], height[drawn])
+    heights = places = np.zeros(0)
+    if resamples:
+        drawn = bootstrap.draws(rate.size, resamples, seed)[:, : _size(rate.size, found.trials[0])]
+        heights, places = valley.fit(place[drawn], height[drawn])[:2]
     window = measure.value(np.array([found.low[0], found.high[0]]))
     return Response(
         float(np.exp(found.height[0])),
         float(measure.value(found.place)[0]),
         found.curve(0),
         (float(window.min()), float(window.max())),
-        np.where(np.isnan(samples.height), np.inf, np.exp(samples.height)),
-        measure.value(samples.place),
+        np.where(np.isnan(heights), np.inf, np.exp(heights)),
+        measure.value(places),
         _end(measure, float(found.turn[0])),
         float(found.turn[0]),
         measure,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, SupportsFloat
 import numpy as np
 
 from mlp_jax.analysis import family
+from mlp_jax.analysis.family import Pair
+from mlp_jax.analysis.power_law import Exponent
 from mlp_jax.report.figures import error
-from mlp_jax.study.evidence import COSTS, Findings, noise_scales, score_of, where
+from mlp_jax.study.evidence import COSTS, Findings, definition_of, noise_scales, score_of, where
 from mlp_jax.study.plan import Study
 from mlp_jax.study.summary import compared, held, interval, number
 
@@ -44,11 +46,22 @@ def target(study: Study, rows: "pandas.DataFrame", value: float | None = None) -
 
 def defined(found: Findings) -> str:
     """Say when a trial has met the target."""
-    smoothing, every = found.definition.smoothing, found.definition.every
-    looks = "" if every == 1 else f" (of every {every}th evaluation)"
+    smoothing = found.definition.smoothing
     if smoothing == 1:
-        return f"the first evaluation{looks} that meets it"
-    return f"the first step k at which all evaluations{looks} since step k/{smoothing:g} together meet it"
+        return "the first evaluation that meets it"
+    return (
+        f"the first step k at which the average of all evaluations since step k/{smoothing:g}, at least five, meets it"
+    )
+
+
+def otherwise(study: Study, found: Findings, rows: "pandas.DataFrame") -> str:
+    """Say in what the steps to target are read otherwise than the study asked; nothing where they are not."""
+    own, asked = definition_of(study, rows), found.definition
+    if asked == own:
+        return ""
+    how = "; a target counts as met at the first evaluation that meets it" if asked.smoothing != own.smoothing else ""
+    read = f"Read otherwise than asked, from the same trials: to {target(study, rows, asked.target)}{how}"
+    return f"{read}. The trials ended, and the rates were tuned, by the study’s own target."
 
 
 def sentences(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[str]:
@@ -104,11 +117,23 @@ def _critical(found: Findings) -> str:
 def _rates(found: Findings) -> str:
     known = {name: s.exponent for name, s in found.scaling.items() if not s.exponent.missing}
     unknown = [name for name in found.scaling if name not in known]
-    parts = [f"B^{interval(each.estimate)} for {name}, which {each.verdict}" for name, each in known.items()]
+    parts = [f"B^{_exponent(each)} for {name}" + _rules(each) for name, each in known.items()]
     text = f"Up to B_crit the best learning rate grows as {'; '.join(parts)}" if parts else ""
     none = f"how the best learning rate of {_listed(unknown)} grows is not said: that takes 3 batch sizes up to B_crit"
     said = "; ".join(filter(None, (text, none if unknown else "")))
     return f"{said[:1].upper()}{said[1:]}."
+
+
+def _exponent(exponent: Exponent) -> str:
+    return interval(exponent.estimate) if _closed(exponent) else number(exponent.estimate.value)
+
+
+def _rules(exponent: Exponent) -> str:
+    return f", which {exponent.verdict}" if _closed(exponent) else " (without an interval: the best rates found)"
+
+
+def _closed(exponent: Exponent) -> bool:
+    return math.isfinite(exponent.estimate.low) and math.isfinite(exponent.estimate.high)
 
 
 def _noise(found: Findings) -> list[str]:
@@ -118,11 +143,12 @@ def _noise(found: Findings) -> list[str]:
         if 0 < b_crit < math.inf and 0 < value < math.inf:
             factor = number(max(value / b_crit, b_crit / value))
             apart = f", a factor of {factor} {'above' if value > b_crit else 'below'} its B_crit"
-        parts.append(f"{number(value)} for {name}{apart}")
-    text = (
-        "The gradient noise scale, each part of a run weighed by the progress in it (the median over the batch sizes)"
-    )
-    return [f"{text}, is {'; '.join(parts)}."] if parts else []
+        own = where(found.cells, optimizer=name)["noise_scale"].to_numpy(float)
+        ends = f" ({number(np.nanmin(own))} to {number(np.nanmax(own))})"
+        parts.append(f"{number(value)}{ends} for {name}{apart}")
+    text = "The gradient noise scale, each part of a run weighed by the progress in it"
+    over = "the median over the batch sizes, with the least and the most in brackets"
+    return [f"{text}, is {'; '.join(parts)}: {over}."] if parts else []
 
 
 def _holds(found: Findings) -> str:
@@ -135,29 +161,31 @@ def _holds(found: Findings) -> str:
 def _compared(found: Findings) -> str:
     if not found.differences:
         return "One optimizer has results, so there is nothing to compare it with."
-    apart = [pair for pair in found.differences if pair.verdict in (family.FIRST_LESS, family.SECOND_LESS)]
-    equal = [pair for pair in found.differences if pair.verdict == family.NOT_TOLD_APART]
-    without = [pair for pair in found.differences if pair.verdict == family.NOT_REACHED]
-    text = f"Among {len(found.differences)} comparisons (all pairs; Holm, 95 % for all together): "
-    text += "; ".join(map(compared, apart)) or "no two optimizers are told apart"
-    if equal:
-        text += f"; {_not_apart(equal)}"
-    names = [f"{pair.first} and {pair.second} in {pair.quantity}" for pair in without]
-    text += f"; not compared, as the target was not reached: {_some(names)}" * bool(without)
-    return text + "."
+    quantities = dict.fromkeys(pair.quantity for pair in found.differences)
+    parts = [f"in {what}: {_of([pair for pair in found.differences if pair.quantity == what])}" for what in quantities]
+    text = f"Among {len(found.differences)} comparisons (all pairs; Holm, 95 % for all together), "
+    return text + ". ".join([parts[0], *(f"{part[:1].upper()}{part[1:]}" for part in parts[1:])]) + "."
 
 
-def _not_apart(pairs: list) -> str:
-    names = [
-        f"{pair.first} and {pair.second} in {pair.quantity} (ratio between {number(pair.ratio.low)} and "
-        f"{number(pair.ratio.high)})" for pair in pairs
-    ]  # fmt: skip
-    least = max(pair.least_ratio for pair in pairs)
-    return f"not told apart: {_some(names)}; a ratio below {number(least)} could have been missed"
+def _of(pairs: list[Pair]) -> str:
+    """Say how optimizers compare in one quantity."""
+    by = lambda *verdicts: [pair for pair in pairs if pair.verdict in verdicts]
+    said = [_some([compared(pair).partition(": ")[2] for pair in by(family.FIRST_LESS, family.SECOND_LESS)], "; ")]
+    if equal := by(family.NOT_TOLD_APART):
+        ends = [
+            f"{pair.first} and {pair.second} (ratio between {number(pair.ratio.low)} and {number(pair.ratio.high)})"
+            for pair in equal
+        ]
+        least = number(max(pair.least_ratio for pair in equal))
+        said.append(f"not told apart: {_some(ends)}; a ratio below {least} could have been missed")
+    if without := [f"{pair.first} and {pair.second}" for pair in by(family.NOT_REACHED)]:
+        said.append(f"not compared, as the target was not reached: {_some(without)}")
+    return "; ".join(filter(None, said))
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= LISTED else f"{len(names)} pairs"
+def _some(said: list[str], between: str = ", ") -> str:
+    more = len(said) - LISTED
+    return between.join(said[:LISTED]) + (f"{between}and {more} more pairs in the table below" if more > 0 else "")
 
 
 def _listed(names: list[str]) -> str:
@@ -171,8 +199,11 @@ def _unreached(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[
     change = "a lower target" if score_of(study, rows).endswith("accuracy") else "a higher target"
     budget = f"{max_steps(study)} steps or {number(study.max_epochs)} epochs"
     words, least = metric.replace("_", " ").replace("rmse", "RMSE"), number(ends.to_numpy(float).min())
+    met = int(found.cells["reached"].sum() + np.isfinite(found.winners["steps_to_target"]).sum())
+    who = f"most fresh seeds of a winner ({met} trials did)" if met else "any trial"
     return [
-        f"Not reached: no trial met {target(study, rows, found.definition.target)} at any batch size within {budget}.",
+        f"Not reached: {target(study, rows, found.definition.target)} was not met by {who} at any batch size within "
+        f"{budget}.",
         f"The closest was {optimizer} at {_at(batch_size)}, whose median {words} ended at {least}.",
         f"So there are no steps to target to compare and no critical batch size; give a larger budget or {change}.",
     ]

@@ -121,10 +121,13 @@ def statuses(rows: "pandas.DataFrame") -> Figure:
     return legend(figure, [*handles, Line2D([], [], label="winner", **ring)], 2)
 
 
-def curves(study: Study, rows: "pandas.DataFrame") -> Figure:
-    """Draw the winners' error (regression: RMSE) against steps: median over the seeds, from least to most as a band."""
+def curves(study: Study, rows: "pandas.DataFrame", target: float | None = None) -> Figure:
+    """Draw the winners' error (regression: RMSE) against steps: median over the seeds, from least to most as a band.
+
+    The target is the study's, or another one that steps were read to.
+    """
     winners = where(rows, phase="winners")
-    metric, target = error(study, rows)
+    metric, target = error(study, rows, target)
     sizes, names = sorted(set(winners["batch_size"])), ordered(winners["optimizer"])
     figure, panels = grid([f"B = {size:,}" for size in sizes])
     for axes, size in zip(panels, sizes):
@@ -154,16 +157,14 @@ def differences(found: Findings) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(number))
-    axes.set_xlabel("ratio first / second", size=9)
+    axes.set_xlabel("ratio first / second", size=9, color=INK)
     return figure
 
 
-def error(study: Study, rows: "pandas.DataFrame") -> tuple[str, float]:
-    """The column of what the target is about, less being better, and the target in its terms."""
-    score = score_of(study, rows)
-    return (
-        (score.replace("accuracy", "error"), 1 - study.target) if score.endswith("accuracy") else (score, study.target)
-    )
+def error(study: Study, rows: "pandas.DataFrame", target: float | None = None) -> tuple[str, float]:
+    """Return the column of what the target is about, less being better, and the target (the study's) in its terms."""
+    score, target = score_of(study, rows), study.target if target is None else target
+    return (score.replace("accuracy", "error"), 1 - target) if score.endswith("accuracy") else (score, target)
 
 
 def _scaling(found: Findings, cost: str) -> Figure:

@@ -50,36 +50,39 @@ def _key(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
+def _p(value: float) -> Cell:
+    return Cell("< 0.001" if value < 0.001 else number(value), _key(value))
+
+
 def _cells(study: Study, found: Findings) -> Table:
     tests = [name for name in ("test_accuracy", "test_rmse") if name in found.cells]
     columns = ["optimizer", "B", "best learning rate", *COSTS, "steps by first crossing"]
-    columns += [
-        *(name.replace("_", " ") for name in tests),
-        "others tuned",
-        "noise scale",
-        "trials reached",
-        "infeasible",
-    ]
+    columns += [name.replace("_", " ") for name in tests]
+    columns += ["others tuned", "noise scale", "trials reached", "infeasible"]
     rows = []
     for row in found.cells.to_dict("records"):
-        made = [of_text(row["optimizer"]), of_number(row["batch_size"]), _rate(row)]
+        made = [of_text(row["optimizer"]), of_number(row["batch_size"]), _rate(found, row)]
         made += [_with_interval(row, cost) for cost in COSTS] + [of_number(row["first_crossing"])]
         made += [of_number(row[name]) for name in tests]
         reached = Cell(f"{row['reached']} of {row['trials']}", row["reached"] / max(row["trials"], 1))
         made += [of_text(_tuned(study, found, row)), _noise_scale(row)]
         rows.append([*made, reached, of_number(row["infeasible"])])
-    note = (
-        "Where each cell is tuned best, with 95 % intervals. Seconds are steps × this device’s time of a step, of the "
-    )
-    note += "fresh seeds alone; test results are medians of these seeds."
+    note = "Where each cell is tuned best, with 95 % intervals. Seconds are steps × this device’s time of a step, the "
+    note += "median of the fresh seeds, whose spread is not in the interval; test results are medians of these seeds."
     return _without_empty(_without_empty(Table("Every cell", note, columns, rows), "others tuned"), "noise scale")
 
 
-def _rate(row: dict) -> Cell:
+def _rate(found: Findings, row: dict) -> Cell:
     value, low, high = (row[f"learning_rate{end}"] for end in ("", "_low", "_high"))
-    ends = f" [{number(low)}, {number(high)}]" if low < value < high else ""
-    at_end = f", at the {row['at_end']} end of its space" if row["at_end"] else ""
-    return Cell(f"{number(value)}{ends}{at_end}", _key(value))
+    ends = f" [{number(low)}, {number(high)}]" if low > 0 and math.isfinite(high) else ""
+    return Cell(f"{number(value)}{ends}{_at_end(found, row, 'learning_rate')}", _key(value))
+
+
+def _at_end(found: Findings, row: dict, name: str) -> str:
+    """Say it where the best value of a hyper-parameter lies at an end of its space, beyond which it may be better."""
+    valley = found.best[row["optimizer"], row["batch_size"]].valley
+    here = row["at_end"] and valley is not None and valley.name == name
+    return f", at the {row['at_end']} end of its space" if here else ""
 
 
 def _noise_scale(row: dict) -> Cell:
@@ -99,7 +102,8 @@ def _with_interval(row: dict, cost: str) -> Cell:
 def _tuned(study: Study, found: Findings, row: dict) -> str:
     names = [name for name in study.spaces[row["optimizer"]] if name != "learning_rate"]
     own = where(found.winners, optimizer=row["optimizer"], batch_size=row["batch_size"]).iloc[0]
-    return ", ".join(f"{name.replace('_', ' ')} {number(float(own[name]))}" for name in names)
+    said = [f"{name.replace('_', ' ')} {number(float(own[name]))}{_at_end(found, row, name)}" for name in names]
+    return ", ".join(said)
 
 
 def _without_empty(table: Table, column: str) -> Table:
@@ -133,7 +137,7 @@ def _differences(found: Findings) -> Table:
     rows = []
     for pair in found.differences:
         made = [of_text(pair.quantity), of_text(f"{pair.first} / {pair.second}")]
-        made += [Cell(interval(pair.ratio), _key(pair.ratio.value)), of_number(pair.p), of_number(pair.least_ratio)]
+        made += [Cell(interval(pair.ratio), _key(pair.ratio.value)), _p(pair.p), of_number(pair.least_ratio)]
         rows.append([*made, of_text(compared(pair).partition(": ")[2])])
     note = (
         f"{DIFFERENCES}: a family fixed beforehand. The least ratio is one that would have been seen in 4 of 5 studies."

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
+from mlp_jax.analysis import crossing
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.figures import LOOKS
@@ -23,6 +24,7 @@ from mlp_jax.study.evidence import Findings, noise_scales, where
 if TYPE_CHECKING:
     import pandas
 
+WINDOW = 1.25  # the steps from k/1.25 to k go together
 SHADES = LinearSegmentedColormap.from_list("batch sizes", ["#c9d0d6", INK])  # from the smallest to the largest
 
 
@@ -32,38 +34,64 @@ def measured(found: Findings | None) -> bool:
 
 
 def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
-    """Draw trΣ/|G|² against steps, a line per batch size, its run average, and B_crit with its interval as a band."""
+    """Draw trΣ/|G|² against steps, a line per batch size, its run average, and B_crit with its interval as a band.
+
+    Each line is over all seeds and over the steps from k/1.25 to k together: one step alone says little.
+    """
     names = list(noise_scales(found.cells))
     figure, panels = grid(names)
-    there = where(rows, phase="winners").query("step > 0 and noise_scale > 0 and noise_scale < inf")
+    there = where(rows, phase="winners").query("step > 0 and noise_trace.notna()")
     sizes = np.unique(there["batch_size"]).tolist()
     shades = dict(zip(sizes, SHADES(np.linspace(0, 1, len(sizes)))))
+    drawn = [found.cells["noise_scale"].to_numpy(float), *map(np.array, _critical(found, names))]
     for axes, name in zip(panels, names):
         for size, shade in shades.items():
-            own = where(there, optimizer=name, batch_size=size).sort_values("step")
+            own = where(there, optimizer=name, batch_size=size)
             if own.empty:
                 continue
-            for _, run in own.groupby("trial"):
-                axes.plot(run["step"], run["noise_scale"], color=shade, linewidth=0.8)
-            average = where(found.cells, optimizer=name, batch_size=size)["noise_scale"]
-            _mark(axes, name, float(own["step"].iloc[-1]), float(average.iloc[0]))
+            step, scale = pooled(own, size)
+            axes.plot(step, scale, color=shade, linewidth=1)
+            drawn.append(scale)
+            _mark(axes, name, float(step[-1]), where(found.cells, optimizer=name, batch_size=size).iloc[0].to_dict())
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(number))
         name_x(axes, "step", panels)
-    panels[0].set_ylim(*_ends([there["noise_scale"], found.cells["noise_scale"], *_critical(found, names)]))
+    panels[0].set_ylim(*_ends(drawn))
     log_y(panels, "noise scale, in examples")
     for axes, name in zip(panels, names):
         _band(axes, found.scaling[name].fit.b_crit, LOOKS[name][0])
     lines = [Line2D([], [], color=shade, label=f"B = {size:,}") for size, shade in shades.items()]
-    dot = Line2D([], [], marker="o", linestyle="", color=GREY, markersize=5, label="average of the runs")
+    dot = Line2D([], [], marker="o", linestyle="", color=GREY, markersize=5, label="average, weighed by progress")
     return legend(figure, [*lines, dot, Patch(color=GREY, alpha=0.3, label="B_crit")], 4)
 
 
-def _mark(axes: Axes, name: str, step: float, average: float) -> None:
-    """Put the average of a run where the run ends."""
+def pooled(rows: "pandas.DataFrame", batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps, and the noise scale of all runs together over the window of each, weighed by progress; NaN unknown.
+
+    The weights are those of `analysis.noise.progress_average`, so that the average of a run lies within its line.
+    """
+    trace, square = rows["noise_trace"].to_numpy(float), batch_size * rows["noise_squared_norm"].to_numpy(float)
+    power = np.where(square + trace > 0, square + trace, np.inf)
+    step, number = np.unique(rows["step"].to_numpy(float), return_inverse=True)
+    first, last = crossing.windows(step, WINDOW), np.arange(step.size)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        sums = np.append(0.0, np.cumsum(np.bincount(number, values)))
+        return sums[last + 1] - sums[first]
+
+    noise, progress = total(batch_size * trace / power), total(square / power)
+    known = (noise > 0) & (progress > 0)
+    return step, np.where(known, noise / np.where(known, progress, 1.0), np.nan)
+
+
+def _mark(axes: Axes, name: str, step: float, cell: dict) -> None:
+    """Put the average of a cell's runs, with its interval, where the last of them ends."""
     colour, marker = LOOKS[name]
+    value, low, high = (float(cell[f"noise_scale{end}"]) for end in ("", "_low", "_high"))
+    if low > 0 and math.isfinite(high):
+        axes.vlines(step, low, high, color=colour, linewidth=1)
     look = {"color": colour, "marker": marker, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
-    axes.plot(step, average, linestyle="", zorder=3, **look)
+    axes.plot(step, value, linestyle="", zorder=3, **look)
 
 
 def _band(axes: Axes, b_crit: Estimate, colour: str) -> None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jinja2
 from matplotlib.figure import Figure
 
-from mlp_jax.analysis.crossing import Definition
 from mlp_jax.machine import files
 from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, responses
 from mlp_jax.report.machines import Machine
+from mlp_jax.report.reading import AS_ASKED, Reading
 from mlp_jax.study import plan, store, toml
-from mlp_jax.study.evidence import Findings, definition_of, findings
+from mlp_jax.study.evidence import Findings, definition_of, findings, redefined
 from mlp_jax.study.summary import to_json
 
 if TYPE_CHECKING:
@@ -38,16 +38,17 @@ CAPTIONS = {  # figure: title, what it shows
     ),
     "definitions": (
         "B_crit against the definition of its target",
-        "The same trials, read with easier targets, fewer looks and without smoothing. A reading is left out where the "
-        "line does not fit; the band is the 95 % interval by the study’s own definition.",
+        "The same trials, read with easier targets, from fewer looks and without smoothing. A reading is left out "
+        "where the line does not fit; the bars are 95 % intervals by the study’s own way of reading.",
     ),
     "learning_rates": ("Best learning rate", "With 95 % intervals, and the linear and the square-root rule as guides."),
     "statuses": ("Every rate that was tried", "Learning rate × batch size; a point counts as its median trial does."),
     "curves": ("Learning curves of the winners", "Median and range of the seeds; one that ended keeps its last value."),
     "noise_scale": (
         "Noise scale over training, and B_crit",
-        "trΣ/|G|² of the gradients over all training examples, in the runs of each cell’s fresh seeds; the marks at "
-        "their ends are averages weighed by progress, and the bands are B_crit with its 95 % interval.",
+        "trΣ/|G|² of the gradients over all training examples, all fresh seeds of a cell together over the steps from "
+        "k/1.25 to k; the marks at the ends are averages over a run, weighed by progress, with 95 % intervals over the "
+        "seeds, and the bands are B_crit with its 95 % interval.",
     ),
     "differences": (
         "Differences between optimizers",
@@ -82,22 +83,6 @@ class Parts(NamedTuple):
         return self.cells > 0 and self.done == self.cells
 
 
-class Reading(NamedTuple):
-    """What a report reads otherwise than the study: another target, or its first crossing; None as the study has it."""
-
-    target: float | None = None
-    first_crossing: bool = False
-
-    def of(self, study: plan.Study, rows: "pandas.DataFrame") -> Definition:
-        """Return the definition of steps to target."""
-        own = definition_of(study, rows)
-        target = own.target if self.target is None else self.target
-        return own._replace(target=target, smoothing=1.0 if self.first_crossing else own.smoothing)
-
-
-AS_ASKED = Reading()
-
-
 def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED) -> Path:
     """Write the page about directories of studies and records of machines to `out`, its figures to `figures/` beside.
 
@@ -118,7 +103,7 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED) -> Pa
     files.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
-    again = shlex.join(["mlp-jax", "report", *map(str, asked), "--out", str(out)])
+    again = shlex.join(["mlp-jax", "report", *map(str, asked), *reading.options, "--out", str(out)])
     page = {"sections": sections, "blocks": _blocks(entries, measured, out), "again": again, "several": several}
     page |= {"cautions": cautions(entries, measured), "environment": _environment(entries, measured)}
     page |= {"labels": [each.label for each in (*entries, *measured)], "title": _title(entries)}
@@ -169,7 +154,11 @@ def _read(directory: Path, reading: Reading) -> Entry:
         environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
         environment, damaged = {}, [*damaged, str(error)]
-    found = findings(rows, study, reading.of(study, rows)) if "winners" in _phases(rows) else None
+    found = None
+    if "winners" in _phases(rows):
+        definition = reading.of(study, rows)
+        rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
+        found = findings(rows, study, definition)
     return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged)
 
 
@@ -224,11 +213,11 @@ def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": machines.device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
-    section |= {"answer": [], "missed": "", "tables": [], "defined": ""}
+    section |= {"answer": [], "missed": "", "tables": [], "defined": "", "otherwise": ""}
     if found:
         section["answer"], section["missed"] = answer.sentences(study, found, rows), answer.missed(found)
         section["tables"] = listings.tables(study, found)
-        section["defined"] = answer.defined(found)
+        section |= {"defined": answer.defined(found), "otherwise": answer.otherwise(study, found, rows)}
     return section
 
 
@@ -245,7 +234,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
     if "tuning" in _phases(rows):
         yield "statuses", figures.statuses(rows)
     if found:
-        yield "curves", figures.curves(entry.study, rows)
+        yield "curves", figures.curves(entry.study, rows, found.definition.target)
         if noise.measured(found):
             yield "noise_scale", noise.noise_scale(found, rows)
         if any(math.isfinite(pair.ratio.value) for pair in found.differences):

@@ -4,7 +4,7 @@ Invariant: every trial is drawn, those that missed too; a curve is drawn only ov
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from mlp_jax.analysis.crossing import Definition
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.figures import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
 from mlp_jax.study import protocol
-from mlp_jax.study.evidence import Best, Findings, critical, definition_of, ordered, where
+from mlp_jax.study.evidence import Best, Findings, criticals, definition_of, ordered, score_of, where
 from mlp_jax.study.plan import Study
 from mlp_jax.study.summary import number as words
 
@@ -25,41 +26,37 @@ if TYPE_CHECKING:
 
 LEVELS = (1.0, 0.99, 0.98, 0.97, 0.95)  # of an accuracy's target
 EASIER = (1.0, 1.05, 1.1, 1.2, 1.4)  # of an error's
-READINGS: dict[tuple[float, int], tuple[Any, str]] = {  # smoothing, every how manieth look: dash and marker
-    (1.25, 1): ("-", "o"),
-    (1.25, 2): ("--", "s"),
-    (1.0, 1): (":", "^"),
-    (1.0, 2): (":", "v"),
-    (1.0, 4): (":", "D"),
-}
+STYLES = (("-", "o"), ("--", "s"), (":", "^"), (":", "v"), (":", "D"))  # of readings: dash and marker
 RESAMPLES = 200
-TOP = 12.0  # times the fewest steps: where a miss is drawn
 
 
 def fitted(found: Findings) -> bool:
     """Tell whether there are valleys to draw."""
-    return any(best.valley is not None for best in found.best.values())
+    return bool(_valleys(found))
 
 
 def responses(found: Findings, rows: "pandas.DataFrame") -> Figure:
     """Draw steps to target against the learning rate, a panel for each batch size, with the curves that were fitted."""
+    names, sizes = _valleys(found), sorted(set(found.cells["batch_size"].tolist()))
     ends = protocol.last_rows(where(rows, phase="tuning"))
-    names, sizes = ordered(found.scaling), sorted(set(found.cells["batch_size"].tolist()))
+    ends = ends.loc[ends["optimizer"].isin(names) & ends["batch_size"].isin(sizes)]
+    least = {size: min(best.steps for (_, of), best in found.best.items() if of == size) for size in sizes}
+    fewest = {size: steps if math.isfinite(steps) else 1.0 for size, steps in least.items()}
+    heights = np.maximum(ends["steps_to_target"].to_numpy(float), 1) / ends["batch_size"].map(fewest).to_numpy(float)
+    top = 1.5 * float(heights[np.isfinite(heights)].max(initial=2.0))
     figure, panels = grid([f"B = {size:,}" for size in sizes])
     for axes, size in zip(panels, sizes):
-        there = [best.steps for (_, of), best in found.best.items() if of == size and math.isfinite(best.steps)]
-        fewest = min(there, default=1.0)
         for name in names:
-            own = where(ends, optimizer=name, batch_size=size)
-            _trials(axes, own["learning_rate"].to_numpy(float), own["steps_to_target"].to_numpy(float) / fewest, name)
+            own = (ends["optimizer"] == name).to_numpy() & (ends["batch_size"] == size).to_numpy()
+            _trials(axes, ends["learning_rate"].to_numpy(float)[own], heights[own], name, top)
             if (name, size) in found.best:
-                _curve(axes, found.best[name, size], name, fewest)
-        if there:
-            axes.set_title(f"B = {size:,}: fewest steps {words(fewest)}", size=9, color=INK, loc="left")
+                _curve(axes, found.best[name, size], name, fewest[size])
+        if math.isfinite(least[size]):
+            axes.set_title(f"B = {size:,}: fewest steps {words(least[size])}", size=9, color=INK, loc="left")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(number))
         name_x(axes, "learning rate", panels)
-    panels[0].set_ylim(0.7, TOP * 1.4)
+    panels[0].set_ylim(0.8 * float(heights.min(initial=0.9)), top * 1.3)
     log_y(panels, "steps / fewest steps")
     shown = [Line2D([], [], color=LOOKS[n][0], marker=LOOKS[n][1], linestyle="", markersize=5, label=n) for n in names]
     curve = Line2D([], [], color=INK, linewidth=1.4, label="fit, over the rates it was fitted to")
@@ -69,59 +66,67 @@ def responses(found: Findings, rows: "pandas.DataFrame") -> Figure:
 
 def definitions(study: Study, rows: "pandas.DataFrame", found: Findings) -> Figure:
     """Draw B_crit against the level of the target, a line for each way of reading it, read from the same trials."""
-    own = definition_of(study, rows)
-    levels = [own.target * factor for factor in (EASIER if own.less_is_better else LEVELS)]
-    names = ordered(found.scaling)
+    own, names = definition_of(study, rows), ordered(found.scaling)
     figure, panels = grid(names)
-    for (smoothing, every), (dash, marker) in READINGS.items():
-        if smoothing > own.smoothing:
-            continue
-        asked = [own._replace(target=at, smoothing=smoothing, every=every) for at in levels]
+    handles = []
+    for (smoothing, every), (dash, marker) in zip(_readings(own), STYLES):
         as_asked = (smoothing, every) == (own.smoothing, 1)
-        read = [critical(rows, study, one, resamples=RESAMPLES if as_asked else 1) for one in asked]
+        readable = [at for at in _levels(own) if at != own.target or as_asked or smoothing < own.smoothing]
+        asked = [own._replace(target=at, smoothing=smoothing, every=every) for at in readable]
+        read = criticals(rows, study, dict.fromkeys(asked, RESAMPLES if as_asked else 0))
+        look = {"linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1}
         for axes, name in zip(panels, names):
-            value, low, high = np.array([fits[name].b_crit for fits in read], float).T
-            there, colour = np.isfinite(value), LOOKS[name][0]
-            look = {"color": colour, "markersize": 4, "linewidth": 1, "marker": marker}
-            axes.plot(np.array(levels)[there], value[there], linestyle=dash, **look)
+            value, low, high = np.array([fits[name].b_crit for fits in read], float).reshape(-1, 3).T
+            axes.plot(readable, np.where(np.isfinite(value), value, np.nan), color=LOOKS[name][0], **look)
             if as_asked:
-                closed = there & np.isfinite(high) & (low > 0)
-                axes.fill_between(levels, low, high, where=closed, color=colour, alpha=0.18, linewidth=0)
+                closed = np.isfinite(value) & np.isfinite(high) & (low > 0)
+                bars = {"color": LOOKS[name][0], "alpha": 0.25, "linewidth": 5}
+                axes.vlines(np.array(readable)[closed], low[closed], high[closed], **bars)
+        handles.append(Line2D([], [], color=INK, label=_reading(smoothing, study.evaluations // every), **look))
     for axes in panels:
-        name_x(axes, "target", panels)
-    drawn = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines] or [np.ones(1)]).astype(float)
-    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
-    panels[0].set_ylim(drawn.min(initial=np.inf, where=drawn > 0) / 2 if drawn.size else 0.5, drawn.max(initial=1) * 2)
+        name_x(axes, f"target ({score_of(study, rows).replace('_', ' ').replace('rmse', 'RMSE')})", panels)
+    drawn = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines]).astype(float)
+    shown = drawn[np.isfinite(drawn) & (drawn > 0)]
+    panels[0].set_ylim(*((shown.min() / 2, shown.max() * 2) if shown.size else (1, 100)))
     log_y(panels, "B_crit")
-    looks = {every: study.evaluations // every for _, every in READINGS}
-    handles = [
-        Line2D([], [], color=INK, linestyle=dash, marker=marker, markersize=4, label=_reading(smoothing, looks[every]))
-        for (smoothing, every), (dash, marker) in READINGS.items()
-        if smoothing <= own.smoothing
-    ]
     return legend(figure, handles, 2)
 
 
+def _valleys(found: Findings) -> list[str]:
+    """Return the optimizers that were fitted against their learning rate."""
+    fits = [(name, best.valley) for (name, _), best in found.best.items()]
+    return ordered(name for name, valley in fits if valley is not None and valley.name == "learning_rate")
+
+
+def _readings(own: Definition) -> list[tuple[float, int]]:
+    """Return the ways of reading a target, the study's own first: smoothing, and every how manieth look."""
+    return list(dict.fromkeys([(own.smoothing, 1), (own.smoothing, 2), (1.0, 1), (1.0, 2), (1.0, 4)]))
+
+
+def _levels(own: Definition) -> list[float]:
+    """Return the study's target and some that are easier."""
+    factors = EASIER if own.less_is_better else LEVELS
+    return [own.target * factor for factor in factors] if own.target > 0 else [own.target]
+
+
 def _reading(smoothing: float, looks: int) -> str:
-    return f"first crossing, {looks} looks" if smoothing == 1 else f"since k/{smoothing:g} together, {looks} looks"
+    return f"first crossing, {looks} looks" if smoothing == 1 else f"average since step k/{smoothing:g}, {looks} looks"
 
 
-def _trials(axes: Axes, rate: np.ndarray, steps: np.ndarray, name: str) -> None:
-    """Draw trials of one optimizer; a miss, or what is far above the rest, is a cross at the top."""
+def _trials(axes: Axes, rate: np.ndarray, height: np.ndarray, name: str, top: float) -> None:
+    """Draw trials of one optimizer; a miss is a cross at the top."""
     colour, marker = LOOKS[name]
-    met = steps < TOP
-    axes.plot(rate[met], steps[met], marker, color=colour, markersize=3, alpha=0.7, markeredgewidth=0)
-    axes.plot(rate[~met], np.full((~met).sum(), TOP), "x", color=colour, markersize=3, alpha=0.5)
+    met = np.isfinite(height)
+    axes.plot(rate[met], height[met], marker, color=colour, markersize=3, alpha=0.7, markeredgewidth=0)
+    axes.plot(rate[~met], np.full((~met).sum(), top), "x", color=colour, markersize=3, alpha=0.5)
 
 
 def _curve(axes: Axes, best: Best, name: str, fewest: float) -> None:
     """Draw the fitted valley over its window, and its bottom."""
-    if best.valley is None or not math.isfinite(best.steps) or not all(np.isfinite(best.valley.window)):
+    if best.valley is None or not math.isfinite(best.steps):
         return
-    rate = np.geomspace(*best.valley.window, 60)
-    axes.plot(
-        rate, best.valley.curve.steps(best.valley.scale.coordinate(rate)) / fewest, color=LOOKS[name][0], linewidth=1.4
-    )
-    axes.plot(
-        best.rate, best.steps / fewest, LOOKS[name][1], color=LOOKS[name][0], markersize=7, markeredgecolor="white"
-    )
+    fit, (colour, marker) = best.valley.fit, LOOKS[name]
+    first, last = fit.scale.coordinate(np.array(fit.window))
+    place = np.linspace(first, last, 60)
+    axes.plot(fit.scale.value(place), fit.curve.steps(place) / fewest, color=colour, linewidth=1.4)
+    axes.plot(best.rate, best.steps / fewest, marker, color=colour, markersize=7, markeredgecolor="white")

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax.analysis import bootstrap, critical_batch_size, crossing, family, noise, power_law, response
+from mlp_jax.analysis import bootstrap, critical_batch_size, family, noise, power_law, response
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.critical_batch_size import Fit, Range
 from mlp_jax.analysis.crossing import Definition
 from mlp_jax.analysis.family import Pair
 from mlp_jax.analysis.power_law import Exponent
-from mlp_jax.analysis.response import Response
 from mlp_jax.optimizers import OPTIMIZERS
-from mlp_jax.study import protocol
+from mlp_jax.study import best as bests
+from mlp_jax.study.best import Best
+from mlp_jax.study.histories import Histories, where
 from mlp_jax.study.plan import Study
 from mlp_jax.training.config import less_is_better
 from mlp_jax.training.trials import Status
@@ -29,23 +30,7 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 COSTS = ("steps", "examples", "seconds")
 COMPARED = ("steps", "examples")  # at the largest and at the smallest batch size, fixed beforehand
-FITTED = "tuning and seeds"
-FOUND = "the seeds alone: the point is the best found, not the best there is"
-
-
-class Best(NamedTuple):
-    """Steps to target of one optimizer at one batch size where it is tuned best, and their samples; inf for a miss.
-
-    `rate` is the learning rate there. `valley` is the fit that they come from, None where they are those of the best
-    point that was found; `holds` says what luck the samples hold.
-    """
-
-    steps: float
-    samples: np.ndarray
-    rate: float
-    rate_samples: np.ndarray
-    valley: Response | None
-    holds: str
+UNMEASURED = Estimate(math.nan, math.nan, math.nan)
 
 
 class Scaling(NamedTuple):
@@ -85,30 +70,36 @@ def findings(
     """
     if rows.empty or "winners" not in set(rows["phase"]):
         raise ValueError("the study has no winner yet; let it run on")
-    own = definition_of(study, rows)
-    if definition is not None and definition != own:
-        rows = redefined(rows, study, definition)
-    winners = _to_target(where(rows, phase="winners"))
-    names = list(dict.fromkeys(winners["optimizer"]))
-    best = {}
-    for name in names:
-        for size in dict.fromkeys(where(winners, optimizer=name)["batch_size"].tolist()):
-            best[name, size] = _best(rows, winners, study, name, size, resamples)
-    crossed = rows if own.smoothing == 1 else redefined(rows, study, own._replace(smoothing=1.0))
-    crossings = _first_crossings(crossed, study, best)
+    own, histories = definition_of(study, rows), Histories(rows, score_of(study, rows))
+    trials = histories.trials if definition in (None, own) else _read(histories, own, definition)
+    best = bests.of(trials, study, resamples)
+    crossed = trials if own.smoothing == 1 else histories.read((definition or own)._replace(smoothing=1.0))
+    crossings = bests.of(crossed, study, 0)
+    names = list(dict.fromkeys(name for name, _ in best))
     scaling = {name: _scaling({size: each for (of, size), each in best.items() if of == name}) for name in names}
-    cells = _cells(rows, winners, best, crossings)
+    winners = _winners(trials)
+    cells = _cells(trials, winners, best, crossings, _noise_scales(rows))
     return Findings(winners, cells, best, scaling, _differences(best), definition or own)
 
 
-def critical(rows: "pandas.DataFrame", study: Study, definition: Definition, *, resamples: int = 1) -> dict[str, Fit]:
+def criticals(rows: "pandas.DataFrame", study: Study, asked: Mapping[Definition, int]) -> list[dict[str, Fit]]:
+    """Return the line of each optimizer by each definition of steps to target; `asked` has the resamples for each.
+
+    Without resamples all intervals are open.
+    """
+    own, histories, found = definition_of(study, rows), Histories(rows, score_of(study, rows)), []
+    for definition, resamples in asked.items():
+        trials = _read(histories, own, definition)
+        of: dict[str, dict[int, Best]] = {}
+        for (name, size), best in bests.of(trials, study, resamples).items():
+            of.setdefault(name, {})[size] = best
+        found.append({name: _scaling(best).fit for name, best in of.items()})
+    return found
+
+
+def critical(rows: "pandas.DataFrame", study: Study, definition: Definition, *, resamples: int = 0) -> dict[str, Fit]:
     """Return the line of each optimizer by another definition of steps to target; the intervals take `resamples`."""
-    read = redefined(rows, study, definition)
-    winners = _to_target(where(read, phase="winners"))
-    of: dict[str, dict[int, Best]] = {}
-    for name, size in dict.fromkeys(zip(winners["optimizer"], winners["batch_size"].tolist())):
-        of.setdefault(name, {})[size] = _best(read, winners, study, name, size, resamples)
-    return {name: _scaling(best).fit for name, best in of.items()}
+    return criticals(rows, study, {definition: resamples})[0]
 
 
 def score_of(study: Study, rows: "pandas.DataFrame") -> str:
@@ -126,25 +117,29 @@ def redefined(rows: "pandas.DataFrame", study: Study, definition: Definition) ->
     """Return the rows with steps to target by another definition, read from the histories.
 
     Raises:
-        ValueError: the target is harder to meet than the study's, at which its trials ended.
+        ValueError: trials ended before they could meet the target, as it is not easier than the study's own.
     """
-    own = definition_of(study, rows)
-    harder = definition.target < own.target if own.less_is_better else definition.target > own.target
-    if harder or (definition.smoothing > own.smoothing and definition.target == own.target):
+    histories = Histories(rows, score_of(study, rows))
+    read = _read(histories, definition_of(study, rows), definition)
+    return rows.assign(steps_to_target=read["steps_to_target"].to_numpy()[histories.number])
+
+
+def _read(histories: Histories, own: Definition, definition: Definition) -> "pandas.DataFrame":
+    """Return the trials, which ended by their own definition, with steps to target by another one."""
+    easier = definition.target > own.target if own.less_is_better else definition.target < own.target
+    looser = definition == own or (definition.target == own.target and definition.smoothing < own.smoothing)
+    if not (easier or looser):
+        asked, ended = map(_words, (definition, own))
         raise ValueError(
-            f"a target of {definition.target:g} (smoothing {definition.smoothing:g}) can't be read from trials that "
-            f"ended at {own.target:g} (smoothing {own.smoothing:g}); give one that is met sooner, or run a study of it"
+            f"a target of {asked} can't be read from trials that ended at {ended}; give one that is met sooner, or run "
+            "a study of it"
         )
-    name = score_of(study, rows)
-    power = 2 if name.endswith("_rmse") else 1  # the mean of squares is what a window takes together
-    asked = definition._replace(target=definition.target**power)
-    ordered = rows.sort_values(["trial", "step"], kind="stable")
-    step, score = ordered["step"].to_numpy(float), ordered[name].to_numpy(float) ** power
-    trial = ordered["trial"].to_numpy()
-    begins = np.flatnonzero(np.append(True, trial[1:] != trial[:-1]))
-    ends = np.append(begins[1:], len(trial))
-    met = [crossing.steps_to_target(step[a:b], score[a:b], asked) for a, b in zip(begins, ends)]
-    return ordered.assign(steps_to_target=np.repeat(met, ends - begins))
+    return histories.read(definition)
+
+
+def _words(definition: Definition) -> str:
+    looks = "" if definition.every == 1 else f", every {definition.every} evaluations"
+    return f"{definition.target:g} (smoothing {definition.smoothing:g}{looks})"
 
 
 def best_batch_sizes(cells: "pandas.DataFrame", optimizer: str) -> dict[str, int | None]:
@@ -166,19 +161,17 @@ def seconds_apart(found: Findings) -> list[Pair]:
     for row in found.cells.to_dict("records"):
         name, size = row["optimizer"], row["batch_size"]
         best = found.best[name, size]
-        of_size = measured.setdefault(f"seconds at B = {size}", {})
+        of_size = measured.setdefault(f"seconds at B = {size:,}", {})
         of_size[name] = best.steps * row["step_seconds"], best.samples * row["step_seconds"]
     return family.compare({what: of for what, of in measured.items() if len(of) > 1})
 
 
-def _to_target(rows: "pandas.DataFrame") -> "pandas.DataFrame":
-    """A row per trial: where it ended, its steps and examples to target, and its seconds of training for a step."""
-    last = protocol.last_rows(rows)
-    examples = last["steps_to_target"] * last["batch_size"]
-    each = last["training_seconds"] / np.maximum(last["step"], 1)
-    last = last.assign(target_steps=last["steps_to_target"], target_examples=examples, step_seconds=each)
-    last = last.assign(place=last["optimizer"].map(list(OPTIMIZERS).index))
-    return last.sort_values(["place", "batch_size", "seed"], kind="stable").drop(columns="place").reset_index(drop=True)
+def _winners(trials: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return the winners' trials in order, with their seconds of training for a step."""
+    won = where(trials, phase="winners")
+    each, place = won["training_seconds"] / np.maximum(won["step"], 1), won["optimizer"].map(list(OPTIMIZERS).index)
+    made = won.assign(step_seconds=each, place=place)
+    return made.sort_values(["place", "batch_size", "seed"], kind="stable", ignore_index=True).drop(columns="place")
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -186,34 +179,17 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=list(OPTIMIZERS).index)
 
 
-def _best(
-    rows: "pandas.DataFrame", winners: "pandas.DataFrame", study: Study, optimizer: str, batch_size: int, resamples: int
-) -> Best:
-    """Return the best of a cell: the bottom of its valley, or else the best point found, by its fresh seeds."""
-    tuned = protocol.last_rows(where(rows, phase="tuning", optimizer=optimizer, batch_size=batch_size))
-    own = where(winners, optimizer=optimizer, batch_size=batch_size)
-    valley = protocol.fitted(study, study.spaces[optimizer], tuned, resamples)
-    rate = float(own["learning_rate"].iloc[0])
-    if valley is not None and valley.name == "learning_rate":
-        fit = valley.fit
-        return Best(fit.steps, fit.samples_steps, fit.rate, fit.samples_rate, fit, FITTED)
-    if valley is not None:
-        return Best(valley.fit.steps, valley.fit.samples_steps, rate, np.full(resamples, rate), valley.fit, FITTED)
-    steps = np.maximum(own["target_steps"].to_numpy(float), 1)
-    samples = bootstrap.median(steps[bootstrap.draws(steps.size, resamples, study.seed)])
-    return Best(float(bootstrap.median(steps)), samples, rate, np.full(resamples, rate), None, FOUND)
-
-
 def _cells(
-    rows: "pandas.DataFrame",
+    trials: "pandas.DataFrame",
     winners: "pandas.DataFrame",
     best: Mapping[tuple[str, int], Best],
-    crossings: Mapping[tuple[str, int], float],
+    crossings: Mapping[tuple[str, int], Best],
+    noise_scales: Mapping[tuple[str, int], Estimate],
 ) -> "pandas.DataFrame":
     import pandas
 
     tests, made = [name for name in winners if name.startswith("test_")], []
-    ends = protocol.last_rows(where(rows, phase="tuning"))
+    ends = where(trials, phase="tuning")
     for (optimizer, batch_size), found in best.items():
         own, tried = (where(some, optimizer=optimizer, batch_size=batch_size) for some in (winners, ends))
         each, steps = float(np.median(own["step_seconds"])), response.interval(found.steps, found.samples)
@@ -223,32 +199,28 @@ def _cells(
         rate = Estimate(found.rate, *map(float, bootstrap.percentiles(found.rate_samples, 0.95, (0.0, np.inf))))
         row |= {"learning_rate": rate.value if math.isfinite(rate.value) else float(own["learning_rate"].iloc[0])}
         row |= {"learning_rate_low": rate.low, "learning_rate_high": rate.high}
-        row |= {"first_crossing": crossings[optimizer, batch_size]}
-        row |= {"at_end": found.valley.at_end if found.valley is not None else ""}
-        row |= _noise_scale(where(rows, phase="winners", optimizer=optimizer, batch_size=batch_size), batch_size)
+        row |= {"first_crossing": crossings[optimizer, batch_size].steps}
+        row |= {"at_end": found.valley.fit.at_end if found.valley is not None else ""}
+        scale = noise_scales.get((optimizer, batch_size), UNMEASURED)
+        row |= dict(zip(("noise_scale", "noise_scale_low", "noise_scale_high"), scale))
         row |= {name: float(np.median(own[name].to_numpy(float))) for name in tests}
         row |= {"trials": len(tried), "infeasible": len(where(tried, status=Status.INFEASIBLE))}
         made.append(row | {"reached": int(np.isfinite(tried["steps_to_target"].to_numpy(float)).sum())})
     return pandas.DataFrame(made)
 
 
-def _first_crossings(
-    rows: "pandas.DataFrame", study: Study, best: Mapping[tuple[str, int], Best]
-) -> dict[tuple[str, int], float]:
-    """Return the steps to target of each cell by first crossing."""
-    winners = _to_target(where(rows, phase="winners"))
-    return {(name, size): _best(rows, winners, study, name, size, 1).steps for name, size in best}
-
-
-def _noise_scale(rows: "pandas.DataFrame", batch_size: int) -> dict[str, float]:
-    """The noise scale of a cell's runs, each part of them weighed by its progress, with its interval over the seeds."""
-    averages = []
-    if "noise_trace" in rows:
-        for _, own in rows.loc[rows["noise_trace"].notna()].groupby("trial"):
-            step, trace, square = (own[name].to_numpy(float) for name in ("step", "noise_trace", "noise_squared_norm"))
-            averages.append(noise.progress_average(step, trace, square, float(batch_size)))
-    found = noise.over_seeds(averages) if averages else Estimate(math.nan, math.nan, math.nan)
-    return {"noise_scale": found.value, "noise_scale_low": found.low, "noise_scale_high": found.high}
+def _noise_scales(rows: "pandas.DataFrame") -> dict[tuple[str, int], Estimate]:
+    """Return the noise scale of each cell's runs, each part of them weighed by its progress, with its interval."""
+    if "noise_trace" not in rows:
+        return {}
+    averages: dict[tuple[str, int], list[float]] = {}
+    measured = where(rows.loc[rows["noise_trace"].notna()], phase="winners")
+    for key, own in measured.groupby(["optimizer", "batch_size", "trial"], sort=False):
+        name, size, _ = key  # pyright: ignore[reportGeneralTypeIssues]
+        step, trace, square = (own[column].to_numpy(float) for column in ("step", "noise_trace", "noise_squared_norm"))
+        average = noise.progress_average(step, trace, square, float(size))
+        averages.setdefault((str(name), int(size)), []).append(average)
+    return {cell: noise.over_seeds(each) for cell, each in averages.items()}
 
 
 def _scaling(best: Mapping[int, Best]) -> Scaling:
@@ -271,7 +243,7 @@ def _differences(best: Mapping[tuple[str, int], Best]) -> list[Pair]:
     for cost, size in zip(COMPARED, (max(sizes), min(sizes))):
         factor = 1 if cost == "steps" else size
         of_size = {name: best[name, size] for name in ordered(names) if (name, size) in best}
-        measured[f"{cost} at B = {size}"] = {k: (factor * b.steps, factor * b.samples) for k, b in of_size.items()}
+        measured[f"{cost} at B = {size:,}"] = {k: (factor * b.steps, factor * b.samples) for k, b in of_size.items()}
     return family.compare(measured)
 
 
@@ -279,11 +251,3 @@ def _least(sizes: np.ndarray, costs: np.ndarray) -> int | None:
     """The batch size with the least cost, the largest of equals; None where none is finite."""
     least = costs.min()
     return int(sizes[costs == least].max()) if math.isfinite(least) else None
-
-
-def where(rows: "pandas.DataFrame", **values: Any) -> "pandas.DataFrame":
-    """The rows that have these values."""
-    kept = np.ones(len(rows), bool)
-    for name, value in values.items():
-        kept &= rows[name].to_numpy() == value
-    return rows.loc[kept]

@@ -81,7 +81,7 @@ def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]
 
 
 def fitted(
-    study: Study, space_of: Mapping[str, Space], trials: "pandas.DataFrame", resamples: int = 1
+    study: Study, space_of: Mapping[str, Space], trials: "pandas.DataFrame", resamples: int = 0
 ) -> Valley | None:
     """Return the valley of a cell's trials against the one hyper-parameter that is searched; None unless there is one.
 

@@ -74,12 +74,12 @@ def table(found: Findings) -> str:
 
 
 def compared(pair: Pair) -> str:
-    """Say how two optimizers compare: 'steps at B = 512: sgd takes 1.9 to 3.1 times those of momentum'."""
+    """Say how two optimizers compare: 'steps at B = 512: sgd takes 1.9 to 3.1 times as many as momentum'."""
     ratio, first, second = pair.ratio, pair.first, pair.second
     if pair.verdict == family.FIRST_LESS:
         ratio, first, second = Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low), second, first
     if pair.verdict in (family.FIRST_LESS, family.SECOND_LESS):
-        return f"{pair.quantity}: {first} takes {number(ratio.low)} to {number(ratio.high)} times those of {second}"
+        return f"{pair.quantity}: {first} takes {number(ratio.low)} to {number(ratio.high)} times as many as {second}"
     if pair.verdict == family.NOT_REACHED:
         return f"{pair.quantity}: {first} and {second}: {pair.verdict}"
     ends = f"ratio between {number(ratio.low)} and {number(ratio.high)}"

@@ -46,6 +46,18 @@ def test_it_is_the_definition_look_by_look(seed, smoothing, every, less_is_bette
     assert crossing.steps_to_target(steps, scores, definition) == by_hand(steps, scores, definition)
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 1.25]), st.integers(1, 3), st.integers(0, 40))
+def test_many_trials_are_read_as_each_alone_wherever_they_ended(seed, smoothing, every, looks):
+    rng = np.random.default_rng(seed)
+    steps = np.arange(looks) ** 2
+    scores = np.round(np.linspace(0.3, 1, looks) + rng.normal(0, 0.1, (5, looks)), 2)
+    ends = rng.integers(0, looks + 1, 5)
+    padded = np.where(np.arange(looks) < ends[:, None], scores, np.nan)
+    definition = ACCURACY._replace(smoothing=smoothing, every=every)
+    alone = [crossing.steps_to_target(steps[:end], row[:end], definition) for row, end in zip(scores, ends)]
+    assert crossing.steps_to_targets(steps, padded, definition).tolist() == alone
+
+
 def test_a_first_crossing_falls_with_every_look_more_and_the_mean_over_a_window_does_not():
     crossings = {1.0: [], 1.25: []}
     for smoothing, found in crossings.items():

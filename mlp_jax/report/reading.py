@@ -1,0 +1,35 @@
+"""How a report reads steps to target from the trials of a study: as the study has it, or otherwise.
+
+Invariant: what a reading can't find in the trials' histories is refused, never guessed.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlp_jax.analysis.crossing import Definition
+from mlp_jax.study.evidence import definition_of
+from mlp_jax.study.plan import Study
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Reading(NamedTuple):
+    """What a report reads otherwise than the study: another target, or its first crossing; None as the study has it."""
+
+    target: float | None = None
+    first_crossing: bool = False
+
+    def of(self, study: Study, rows: "pandas.DataFrame") -> Definition:
+        """Return the definition of steps to target."""
+        own = definition_of(study, rows)
+        target = own.target if self.target is None else self.target
+        return own._replace(target=target, smoothing=1.0 if self.first_crossing else own.smoothing)
+
+    @property
+    def options(self) -> list[str]:
+        """What `mlp-jax report` is told to read so."""
+        target = [] if self.target is None else ["--target", f"{self.target!r}"]
+        return [*target, *(["--definition", "first-crossing"] if self.first_crossing else [])]
+
+
+AS_ASKED = Reading()
