@@ -55,23 +55,6 @@ def factors(
     return entered, deltas
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def squared_norms(
-    network: Network,
-    loss: str,
-    params: Params,
-    x: Float[Array, "n inputs"],
-    y: Num[Array, "n *label"],
-    label_smoothing: Float[Array, ""] | float = 0.0,
-) -> Float[Array, " n"]:
-    """Return |g_i|² of each example: Σ over layers of (|a|² + 1)·|δ|², the 1 where the layer has a b (Goodfellow 2015).
-
-    The feature of ones under `bias="ones"` is part of the first a.
-    """
-    entered, deltas = _all_factors(network, loss, params, x, y, label_smoothing)
-    return _squared_norms(params, entered, deltas)
-
-
 @partial(jax.jit, static_argnums=(0, 1), static_argnames="size")
 def exact(
     network: Network,
@@ -115,6 +98,10 @@ def _all_factors(network: Network, loss: str, params: Params, x: Array, y: Array
 
 
 def _squared_norms(params: Params, entered: tuple[Array, ...], deltas: tuple[Array, ...]) -> Array:
+    """Return |g_i|² of each example: Σ over layers of (|a|² + 1)·|δ|², the 1 where the layer has a b (Goodfellow 2015).
+
+    The feature of ones under `bias="ones"` is part of the first a.
+    """
     squares = lambda array: jnp.sum(array**2, axis=1)
     each = [(squares(a) + (layer.b is not None)) * squares(delta) for layer, a, delta in zip(params, entered, deltas)]
     return jnp.sum(jnp.stack(each), axis=0)
