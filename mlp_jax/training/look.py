@@ -126,8 +126,8 @@ def _met(sums: Sums, number: Array, look: Look, by_loss: bool) -> Bool[Array, "*
 
 
 def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
-    """Take one trial from step `begin` to `end`, in a loop that ends with it."""
-    return trial.steps(cell, hyper, seed, data, state, jnp.where(on, end - begin, 0), axis)
+    """Take one trial, which goes on, from step `begin` to `end`, in a loop that ends with it."""
+    return trial.steps(cell, hyper, seed, data, state, end - begin, axis)
 
 
 def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
