@@ -15,6 +15,7 @@ STUDY = Study(
     workload=Config(dataset="digits", hidden=(32,), validation=0.2),
     optimizers=("momentum",),
     batch_sizes=(16,),
+    method="halton",
     points=12,
     seeds=3,
     fresh_seeds=3,
