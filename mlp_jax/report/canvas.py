@@ -21,6 +21,8 @@ from mlp_jax.checks import choose
 from mlp_jax.machine.files import make_folder, replace
 
 INK, GREY, BLUE, SAND = "#1f2a36", "#66717c", "#e1ebf5", "#fbf1dc"
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288")
+"""For lines that stand for no optimizer (Okabe & Ito, and one darker): apart for every kind of colour blindness."""
 DIVERGING = LinearSegmentedColormap.from_list(  # blue to orange: apart for every kind of colour blindness
     "weights", ["#005b96", "#7fb8dc", "#f5f5f5", "#f3b27a", "#c44e00"]
 ).with_extremes(bad="black")

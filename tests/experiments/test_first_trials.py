@@ -11,12 +11,12 @@ SCRIPTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
-def quick(load_script, capsys):
+def quick(load_script, capsys, tmp_path):
     """A function that runs the quick form of a script and returns what it prints."""
 
     def run(name: str) -> str:
         module = load_script(f"experiments/{name}.py")
-        module.main(module.Options(quick=True))
+        module.main(module.Options(quick=True, out=tmp_path))
         return capsys.readouterr().out
 
     return run
@@ -47,13 +47,16 @@ def test_both_binary_outputs_agree(quick):
 
 @pytest.mark.slow
 def test_every_output_and_loss_of_regression_beats_the_mean(quick):
+    out = quick("regression")
+    assert out.startswith("quick form: four seeds")
     rows = re.findall(
-        r"^(identity|relu) +(squared|absolute) +([\d.]+) +([\d.]+) +([\d.-]+)$", quick("regression"), re.M
+        r"^(identity|relu) +(squared|absolute) +[\d.]+ +([\d.]+) \[.*?\] +([\d.]+) \[.*?\] +([\d.]+) ", out, re.M
     )
     assert len(rows) == 4
     for _, _, rmse, mae, r2 in rows:
         assert float(mae) < float(rmse) < 80
         assert float(r2) > 0.2
+    assert len(re.findall(r"^\w+ \w+ − \w+ \w+ +−?[\d.]+ \[", out, re.M)) == 4
 
 
 def test_a_script_refuses_as_the_command_line_does():

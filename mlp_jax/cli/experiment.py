@@ -1,0 +1,119 @@
+"""What experiments share: options, parts that are kept as soon as they are made, and how a result is shown.
+
+Invariant: a part is what its JSON holds, whether it was made now or read from an earlier start.
+"""
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+
+import tyro
+
+from mlp_jax import checks
+from mlp_jax.checks import Domain
+from mlp_jax.cli import entry
+from mlp_jax.machine import files
+
+Options = TypeVar("Options")
+
+APART = ("out", "json", "figure", "data_dir")  # options that no number depends on
+QUIET_SECONDS = 2.0  # at least so long between two lines about parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What every experiment may be asked."""
+
+    out: Path = Path("runs")
+    """Folder under which finished parts are kept, so that a second start goes on."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one JSON object on stdout."""
+
+
+class Parts:
+    """The parts of one experiment, made once each: call it with a part's name and what makes it.
+
+    Parts are kept under `out`, in a folder of the script's name; they are made anew when the script or an option
+    changes, but not when the library does: remove the folder then.
+    """
+
+    def __init__(self, options: Asked, module: Any) -> None:
+        source = Path(inspect.getsourcefile(module) or "")
+        asked = {name: str(value) for name, value in dataclasses.asdict(options).items() if name not in APART}
+        text = json.dumps(asked, sort_keys=True) + _code(source.read_text(encoding="utf-8"))
+        self.folder = options.out / source.stem / hashlib.sha256(text.encode()).hexdigest()[:12]
+        files.make_folder(self.folder)
+        self._told = time.monotonic()
+
+    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return the part `name`, read where it was kept, made by `make` otherwise."""
+        path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))["made"]
+        if time.monotonic() - self._told > QUIET_SECONDS:
+            print(name, file=sys.stderr, flush=True)
+            self._told = time.monotonic()
+        try:
+            text = json.dumps({"part": name, "made": make()})
+        except KeyboardInterrupt:
+            raise SystemExit(entry.interrupted(self.folder, "run the same command")) from None
+        files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
+        return json.loads(text)["made"]
+
+
+def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
+    """Run an experiment's `function` on the options that its command line gives, checked, as `entry.script` does."""
+
+    @functools.wraps(function)
+    def checked(given: Options) -> None:
+        check(given)
+        function(given)
+
+    entry.script(checked, options)
+
+
+def check(options: Any) -> None:
+    """Refuse options that no experiment can do: values outside their domain, empty lists, a figure without a place.
+
+    Raises:
+        ValueError: a value is not allowed.
+        OSError: the figure can't be written.
+    """
+    for field in dataclasses.fields(options):
+        given = getattr(options, field.name)
+        if given == () and field.default != ():
+            raise ValueError(f"{field.name} has no value; give at least one")
+        if _has_domain(field.type):
+            checks.value(field.name, given, field.type)
+        if field.name == "figure":
+            files.check_place(given)
+
+
+def show(options: Asked, result: dict[str, Any], text: str, quick: str | None = None) -> None:
+    """Print a result as JSON or as text; `quick` says what a quick form has changed."""
+    if options.json:
+        entry.show(result | ({"quick": quick} if quick else {}))
+        return
+    note = f"quick form: {quick}; the numbers in this script's docstring are of other data and budgets\n\n"
+    entry.show((note if quick else "") + text)
+
+
+def _code(source: str) -> str:
+    """Return a script without its docstring and comments: what is measured does not depend on them."""
+    tree = ast.parse(source)
+    return ast.dump(ast.Module(tree.body[ast.get_docstring(tree) is not None :], []))
+
+
+def _has_domain(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return isinstance(get_args(hint)[1], Domain)
+    return any(map(_has_domain, get_args(hint)))

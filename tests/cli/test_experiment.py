@@ -1,0 +1,104 @@
+"""What experiments share: options that are refused, parts that are made once, results as text or JSON."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mlp_jax.checks import Count
+from mlp_jax.cli import experiment
+
+SCRIPT = '"""About {}."""\n\nNUMBER = {}\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(experiment.Asked):
+    seeds: Count = 5
+    sizes: tuple[Count, ...] = (1, 2)
+    figure: Path = Path("figure.png")
+
+
+@pytest.fixture
+def module(tmp_path, load) -> ModuleType:
+    return load(tmp_path / "measured.py", "the first", 1)
+
+
+@pytest.fixture
+def load():
+    def load(path: Path, about: str, number: int) -> ModuleType:
+        path.write_text(SCRIPT.format(about, number))
+        made = ModuleType(path.stem)
+        made.__file__ = str(path)
+        return made
+
+    return load
+
+
+def options(tmp_path: Path, **given) -> Options:
+    return Options(out=tmp_path / "runs", figure=tmp_path / "figure.png", **given)
+
+
+def never():
+    raise AssertionError("made twice")
+
+
+def test_a_part_is_made_once_and_is_the_same_when_read(module, tmp_path):
+    first = experiment.Parts(options(tmp_path), module)("a", lambda: {"x": (1, 2.5), "y": float("inf")})
+    assert first == {"x": [1, 2.5], "y": float("inf")}
+    assert experiment.Parts(options(tmp_path), module)("a", never) == first
+    with pytest.raises(AssertionError, match="made twice"):
+        experiment.Parts(options(tmp_path), module)("b", never)
+
+
+def test_parts_follow_the_code_and_the_options_but_not_the_docstring(load, tmp_path):
+    script, asked = tmp_path / "measured.py", options(tmp_path)
+    folder = experiment.Parts(asked, load(script, "the first", 1)).folder
+    assert folder.parent == tmp_path / "runs" / "measured"
+    assert experiment.Parts(asked, load(script, "what was measured", 1)).folder == folder
+    assert experiment.Parts(asked, load(script, "the first", 2)).folder != folder
+    assert experiment.Parts(options(tmp_path, seeds=6), load(script, "the first", 1)).folder != folder
+    assert experiment.Parts(options(tmp_path, json=True), load(script, "the first", 1)).folder == folder
+
+
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(module, tmp_path, capsys):
+    parts = experiment.Parts(options(tmp_path), module)
+    parts("a", lambda: 1)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        parts("b", interrupt)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == f"interrupted: saved in {parts.folder}; run the same command to go on\n"
+    assert experiment.Parts(options(tmp_path), module)("a", never) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seeds": 0}, "seeds 0 is not allowed; give a whole number of at least 1"),
+        ({"sizes": ()}, "sizes has no value; give at least one"),
+        ({"sizes": (1, 0)}, "sizes 0 is not allowed"),
+    ],
+)
+def test_options_that_can_not_be_are_refused(tmp_path, given, said):
+    with pytest.raises(ValueError, match=said):
+        experiment.check(options(tmp_path, **given))
+
+
+def test_a_figure_without_a_place_is_refused_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="name another place"):
+        experiment.check(Options(figure=tmp_path / "file" / "figure.png"))
+    experiment.check(options(tmp_path))
+    assert not (tmp_path / "figure.png").exists()
+
+
+def test_a_quick_form_says_that_it_is_one(tmp_path, capsys):
+    experiment.show(options(tmp_path), {"x": 1}, "x is 1", "one seed")
+    assert capsys.readouterr().out.splitlines()[0].startswith("quick form: one seed; ")
+    experiment.show(options(tmp_path, json=True), {"x": float("nan")}, "", "one seed")
+    assert json.loads(capsys.readouterr().out) == {"x": None, "quick": "one seed"}
