@@ -24,7 +24,7 @@ SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
 LISTS = ("hidden", "evaluate_on", "drop")
 DEFAULT_EPOCHS = 20.0
-LEAST_STEPS = 2000  # of a budget that nobody gave, for real targets
+LEAST_STEPS = 200  # of a budget that nobody gave, for real targets
 SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
 DEFAULT_BATCH_SIZE = 32
 PART = Domain(
@@ -110,7 +110,7 @@ class Config:
     """Seed of the weights and of the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in epochs (20 when no budget is given, for real targets at least 2,000 steps); of several, the first to
+    """Budget in epochs (20 when no budget is given, for real targets at least 200 steps); of several, the first to
     run out binds."""
     steps: Steps | None = None
     """Budget in steps."""

@@ -96,7 +96,7 @@ def test_what_is_asked_for_is_not_changed_by_the_data(tmp_path):
     np.savez(tmp_path / "line.npz", x=LINE, y=40 + 12 * LINE[:, 0])
     name = str(tmp_path / "line.npz")
     resolved = task.resolve(Config(dataset=name))
-    assert (resolved.hyper()["clip"], resolved.total) == (1.0, 2000)
+    assert (resolved.hyper()["clip"], resolved.total) == (1.0, 200)
     assert "clip" not in task.resolve(Config(dataset=name, learning_rate=0.05)).hyper()
     assert "clip" not in resolved.hyper(learning_rate=0.05)
     assert task.resolve(Config(dataset=name, clip=3.0)).hyper()["clip"] == 3.0
