@@ -8,7 +8,8 @@ d2 = 100, and a softmax of 10: 785·300 + 300·100 + 100·10 = 266,500 parameter
 batch size 64. The recipe was chosen on the 6,000 validation examples of seed 0 of 784-800-10; the test part is read
 once per seed, at the end.
 
-MEASURED
+Measured, test error over 5 seeds, mean ± standard deviation: the slides' network 1.52 ± 0.06 % (1.57, 1.59, 1.48, 1.53,
+1.45), 784-800-10 1.46 ± 0.06 % (1.37, 1.46, 1.46, 1.54, 1.47). 5 minutes on 2 cores of a shared AMD EPYC machine.
 """
 
 import statistics
