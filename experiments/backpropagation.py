@@ -2,26 +2,30 @@
 
     python experiments/backpropagation.py --data-dir PATH/TO/mnist
 
-Prints one iteration of f(x) = w2·max{0, w1·max{0, w0·x}} with every derivative; compares the written-out gradient of a
-784-128-64-10 network, mean over 64 images, with jax.grad and with central differences; and lists what a step with
-momentum takes beside parameters, optimizer state and mini-batch when (a) all gradients are computed before a second
-program updates, (b) both are one program, (c) W^(k) is updated as soon as its gradient exists. Draws both.
+Prints one iteration of f(x) = w2·max{0, w1·max{0, w0·x}} in the slides' order, each weight updated as soon as its
+derivative exists, and draws it: as a graph, as a strip of frames and as a film (backpropagation_strip.png, _film.gif);
+compares the written-out gradient of a 784-128-64-10 network, mean over 64 images, with jax.grad and with central
+differences; and lists what a step with momentum takes beside parameters, optimizer state and mini-batch when (a) all
+gradients are computed before a second program updates, (b) both are one program, as any jitted step is, (c) W^(k) is
+updated as soon as its gradient exists.
 
-Measured: the gradient differs from jax.grad by 1e-7 of its largest entry in float32 and 3e-16 in float64, from central
-differences by 7e-10. MiB of a step, as XLA's CPU compiler plans them:
+Measured: the gradient differs from jax.grad by 1e-7 of its largest entry in float32 and less than 1e-15 in float64,
+from central differences by 7e-10. MiB of a step, as XLA's CPU compiler plans them:
 
                   (a)     (b)     (c)
     10 × 2048   148.6    24.6    25.0    (c) takes 83 % less than (a)
-    30 × 512     32.7     8.2     8.3    75 % less
+    30 × 512     32.7     8.1     8.3    75 % less
     3 × 4096    130.2    67.2    68.0    48 % less: one matrix is half of all
     784-800-10    2.6     2.6     2.6    nothing: one matrix is all
 
-(c) holds one layer's gradient (16 MiB for 2048²) and the activations, (a) all gradients. (b) is as small as (c) because
-XLA orders the program by itself so that each layer is updated before the next gradient is computed, and one spare
-matrix serves all layers; it can't where the optimizer needs every gradient first: clipped by the norm of the whole
-gradient, (b) of the first row takes 144.6 MiB. 30 to 50 s on 2 cores of a shared AMD EPYC machine.
+Updating as it goes saves what (a) holds and (b) does not: beside an ordinary jitted step it saves nothing (1 to 2 %
+more). (c) holds one layer's gradient (16 MiB for 2048²) and the activations, (a) all gradients. (b) is as small as
+(c) because XLA orders the program by itself so that each layer is updated before the next gradient is computed, and one
+spare matrix serves all layers; it can't where the optimizer needs every gradient first: clipped by the norm of the
+whole gradient, (b) of the first row takes 144.6 MiB. 30 to 50 s on 2 cores of a shared AMD EPYC machine.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,11 +38,12 @@ import tyro
 
 import mlp_jax
 from mlp_jax import losses, model, tables
-from mlp_jax.cli.entry import script
-from mlp_jax.lecture import backpropagation, scalar
+from mlp_jax.cli import experiment
+from mlp_jax.cli.experiment import script
+from mlp_jax.lecture import backpropagation, filmstrip, scalar
 from mlp_jax.lecture.backpropagation import Memory
 from mlp_jax.model import Network
-from mlp_jax.report.canvas import save
+from mlp_jax.report.canvas import COLORS, save
 
 LOSS = "cross_entropy"
 BATCH_SIZE = 64
@@ -47,8 +52,8 @@ H = 1e-5  # half their width, in float64
 MIB = 2**20
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(experiment.Asked):
     """What this experiment may be asked."""
 
     data_dir: str | None = None
@@ -61,18 +66,30 @@ class Options:
 
 def main(options: Options) -> None:
     """Print the trace, the checks and the memory table, and draw the graph and the table."""
+    parts = experiment.Parts(options, sys.modules[__name__])
     steps = scalar.trace(w0=0.5, w1=1.2, w2=0.8, x=2.0, y=1.5, learning_rate=0.1)
-    print(scalar.table(steps), end="\n\n")
-    for dtype, against, difference in differences(options):
-        print(f"gradient by hand in {dtype}, largest difference from {against:<20} {difference:.1e}")
-    plans = {name: plan(network) for name, network in networks(options.quick).items()}
-    print("\n" + memory_table(plans))
-    deep = next(iter(networks(options.quick).values()))
+    compared = parts("gradient by hand", partial(differences, options))
+    chosen = networks(options.quick)
+    plans = {name: Memory(*parts(f"memory of {name}", partial(plan, net))) for name, net in chosen.items()}
+    deep = next(iter(chosen.values()))
     clipped = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9))
-    whole = backpropagation.memory(deep, LOSS, clipped, BATCH_SIZE).ordinary
-    print(f"clipped by the norm of the whole gradient, (b) of the first row takes {whole / MIB:.1f} MiB")
+    whole = parts("memory, clipped", lambda: backpropagation.memory(deep, LOSS, clipped, BATCH_SIZE).ordinary)
     draw(steps, plans, options.figure)
-    print(f"figure: {options.figure}")
+    strip, film = (options.figure.with_name(f"{options.figure.stem}_{name}") for name in ("strip.png", "film.gif"))
+    save(filmstrip.strip(steps), strip)
+    filmstrip.save_film(steps, film)
+    lines = [
+        f"gradient by hand in {dtype}, largest difference from {against:<20} {difference:.1e}"
+        for dtype, against, difference in compared
+    ]
+    text = (
+        f"{scalar.table(steps)}\n\n" + "\n".join(lines) + f"\n\n{memory_table(plans)}\n"
+        f"clipped by the norm of the whole gradient, (b) of the first row takes {whole / MIB:.1f} MiB\n"
+        f"figures: {options.figure}, {strip}, {film}"
+    )
+    result = {"differences": [dict(zip(("dtype", "against", "difference"), each)) for each in compared]}
+    result |= {"memory": {name: each._asdict() for name, each in plans.items()}, "clipped": whole}
+    experiment.show(options, result, text, "digits, one small network" if options.quick else None)
 
 
 def differences(options: Options) -> list[tuple[str, str, float]]:
@@ -117,8 +134,8 @@ def memory_table(plans: dict[str, Memory]) -> str:
     rows = []
     for name, (first, ordinary, early) in plans.items():
         sizes = (f"{size / MIB:.1f}" for size in (first, ordinary, early))
-        rows.append((name, *sizes, f"{early / first - 1:.0%}", f"{early / ordinary - 1:.0%}"))
-    heads = ("MiB", "(a) gradients first", "(b) one program", "(c) as you go", "c/a − 1", "c/b − 1")
+        rows.append((name, *sizes, *(f"{round(100 * (early / other - 1))}" for other in (first, ordinary))))
+    heads = ("MiB", "(a) gradients first", "(b) one program", "(c) as you go", "(c) beside (a), %", "beside (b), %")
     return tables.text(heads, rows)
 
 
@@ -129,12 +146,12 @@ def draw(steps: tuple[scalar.Step, ...], plans: dict[str, Memory], path: Path) -
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     graph, bars = figure.subplots(2, 1)
     graph.set_title(
-        "L = ½ (w2·max{0, w1·max{0, w0·x}} − y)²: values in blue, ∂L/∂node and each edge's derivative in red",
+        "L = ½ (w2·max{0, w1·max{0, w0·x}} − y)²: values in blue, ∂L/∂node in red, each edge's derivative in violet",
         fontsize=10,
     )
-    scalar.draw(steps, graph)
+    scalar.draw(tuple(step for step in steps if step.kind == "value" and step.part != "after"), graph)
     names = ("(a) all gradients, then a second program", "(b) both in one program", "(c) update as you go")
-    for shift, name, color in zip((-0.27, 0, 0.27), names, ("0.75", "#7fa8d1", "#1f4e79")):
+    for shift, name, color in zip((-0.27, 0, 0.27), names, ("0.75", COLORS[5], COLORS[0])):
         sizes = [memory[names.index(name)] / MIB for memory in plans.values()]
         drawn = bars.bar(np.arange(len(plans)) + shift, sizes, 0.25, label=name, color=color)
         bars.bar_label(drawn, fmt="{:.0f}" if max(sizes) > 10 else "{:.1f}", fontsize=8)

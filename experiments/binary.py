@@ -10,19 +10,24 @@ examples. 8 s on 2 cores of a shared AMD EPYC machine.
 """
 
 import statistics
+import sys
 from dataclasses import dataclass
+from functools import partial
 
 import tyro
 
 import mlp_jax
-from mlp_jax.cli.entry import script
+from mlp_jax import tables
+from mlp_jax.checks import Count
+from mlp_jax.cli import experiment
+from mlp_jax.cli.experiment import script
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(experiment.Asked):
     """What this experiment may be asked."""
 
-    seeds: int = 5
+    seeds: Count = 5
     """Number of seeds, of the weights and of the split."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """One seed."""
@@ -30,14 +35,19 @@ class Options:
 
 def main(options: Options) -> None:
     """Train both outputs on the same splits and print their test accuracy."""
+    parts = experiment.Parts(options, sys.modules[__name__])
+    found = {}
     for output in ("sigmoid", "tanh"):
-        accuracies = [mlp_jax.train(configure(output, seed)).metrics["test_accuracy"] for seed in seeds(options)]
-        print(f"{output:<8} test accuracy {statistics.mean(accuracies):.2%} (lowest {min(accuracies):.2%})", flush=True)
+        seeds = range(1 if options.quick else options.seeds)
+        found[output] = [parts(f"{output}, seed {seed}", partial(train, output, seed)) for seed in seeds]
+    rows = [(output, f"{statistics.mean(each):.2%}", f"{min(each):.2%}") for output, each in found.items()]
+    text = tables.text(("output", "test accuracy", "lowest"), rows)
+    experiment.show(options, {"test_accuracy": found}, text, "one seed" if options.quick else None)
 
 
-def seeds(options: Options) -> range:
-    """Return the seeds to run."""
-    return range(1 if options.quick else options.seeds)
+def train(output: str, seed: int) -> float:
+    """Return the test accuracy of one output and seed."""
+    return mlp_jax.train(configure(output, seed)).metrics["test_accuracy"]
 
 
 def configure(output: str, seed: int) -> mlp_jax.Config:

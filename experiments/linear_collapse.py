@@ -12,6 +12,7 @@ product of the matrices gives the identity network's z within 6e-6, where the la
 for all 10,000 images. 64 s on 2 cores of a shared AMD EPYC machine.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +24,11 @@ import tyro
 
 import mlp_jax
 from mlp_jax import tables
-from mlp_jax.cli.entry import script
+from mlp_jax.cli import experiment
+from mlp_jax.cli.experiment import script
+from mlp_jax.cli.progress import live_line
 from mlp_jax.model import Layer, Params
-from mlp_jax.report.canvas import save
+from mlp_jax.report.canvas import COLORS, save
 
 NETWORKS = {  # name → hidden widths, activation, learning rate
     "softmax classifier": ((), "relu", 0.05),
@@ -34,8 +37,8 @@ NETWORKS = {  # name → hidden widths, activation, learning rate
 }
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(experiment.Asked):
     """What this experiment may be asked."""
 
     data_dir: str | None = None
@@ -49,17 +52,32 @@ class Options:
 
 def main(options: Options) -> None:
     """Train the three networks, print their accuracies and how far the identity network is from one matrix."""
-    runs = {name: mlp_jax.train(configure(options, *choice)) for name, choice in NETWORKS.items()}
+    parts = experiment.Parts(options, sys.modules[__name__])
+    found = {name: parts(name, partial(train, options, name)) for name in NETWORKS}
     rows = []
-    for name, run in runs.items():
-        accuracies = (f"{run.metrics[f'{part}_accuracy']:.2%}" for part in ("train", "test"))
-        rows.append((name, f"{mlp_jax.parameter_count(run.cell.network):,}", *accuracies))
-    print(tables.text(("", "parameters", "train", "test"), rows))
-    apart, largest, same = compare(runs["identity 256-128"])
-    print(f"\nidentity network against the product of its matrices, on all test examples:\n"
-          f"largest difference of z {apart:.1e} (largest z {largest:.1f}), same prediction {same:.2%}")  # fmt: skip
-    draw(runs, options.figure)
-    print(f"figure: {options.figure}")
+    for name, each in found.items():
+        rows.append((name, f"{each['parameters']:,}", f"{each['train']:.2%}", f"{each['test']:.2%}"))
+    apart = found["identity 256-128"]["collapse"]
+    text = (
+        f"{tables.text(('', 'parameters', 'train', 'test'), rows)}\n\n"
+        "identity network against the product of its matrices, on all test examples:\n"
+        f"largest difference of z {apart['difference']:.1e} (largest z {apart['largest']:.1f}), "
+        f"same prediction {apart['same']:.2%}\nfigure: {options.figure}"
+    )
+    draw(found, options.figure)
+    experiment.show(options, found | {"figure": str(options.figure)}, text, "digits" if options.quick else None)
+
+
+def train(options: Options, name: str) -> dict:
+    """Train one network; return its accuracies, at the end and on the way, and what its matrices alone do."""
+    with live_line(quiet=options.json) as show:
+        run = mlp_jax.train(configure(options, *NETWORKS[name]), progress=show)
+    curve = [(row["epoch"], row["test_accuracy"]) for row in run.history if row["step"]]
+    found = {"parameters": mlp_jax.parameter_count(run.cell.network), "curve": curve}
+    found |= {part: run.metrics[f"{part}_accuracy"] for part in ("train", "test")}
+    if run.cell.network.activation == "identity":
+        found["collapse"] = dict(zip(("difference", "largest", "same"), compare(run)))
+    return found
 
 
 def configure(options: Options, hidden: tuple[int, ...], activation: str, learning_rate: float) -> mlp_jax.Config:
@@ -99,16 +117,15 @@ def compare(run: mlp_jax.Run) -> tuple[float, float, float]:
     return float(jnp.abs(z - collapsed).max()), float(jnp.abs(z).max()), float(agree)
 
 
-def draw(runs: dict[str, mlp_jax.Run], path: Path) -> None:
+def draw(found: dict[str, dict], path: Path) -> None:
     """Draw each network's test accuracy against the epoch."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for (name, run), color, style in zip(runs.items(), ("#1f4e79", "#7fa8d1", "#b03a2e"), ("-", "--", "-")):
-        epochs = [row["epoch"] for row in run.history if row["step"]]
-        accuracies = [100 * row["test_accuracy"] for row in run.history if row["step"]]
-        axes.plot(epochs, accuracies, style, color=color, marker="o", markersize=3, label=name)
+    for (name, each), color, style, marker in zip(found.items(), COLORS, ("-", "--", "-"), "os^"):
+        epochs, accuracies = np.array(each["curve"]).T
+        axes.plot(epochs, 100 * accuracies, style, color=color, marker=marker, markersize=3, label=name)
     axes.legend(frameon=False, reverse=True, loc="center right")
     axes.set(xlabel="epoch", ylabel="test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)

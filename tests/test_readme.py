@@ -46,3 +46,23 @@ def test_command_lines_are_understood(line, monkeypatch):
 def test_files_that_it_names_are_there():
     for path in re.findall(r"`((?:experiments|benchmarks)/\w+\.py)`", README):
         assert (ROOT / path).is_file(), path
+
+
+ROWS = (ROOT / "experiments" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("line", re.findall(r"`mlp-jax lecture (L\d+[^`]*)`", ROWS))
+def test_commands_of_the_lecture_are_understood(line):
+    from mlp_jax.lecture import lessons
+
+    row, *options = shlex.split(line)
+    lesson = lessons.find(row)
+    assert {word.removeprefix("--").replace("-", "_") for word in options if word.startswith("--")} <= {*lesson.knobs}
+
+
+def test_the_lecture_has_all_its_rows_scripts_and_figures():
+    assert re.findall(r"^\| (L\d+) \|", ROWS, re.M) == [f"L{number}" for number in range(1, 21)]
+    scripts = {path.name for path in (ROOT / "experiments").glob("*.py")}
+    assert set(re.findall(r"(\w+\.py)`", ROWS)) == scripts
+    figures = {path.name for path in (ROOT / "experiments" / "figures").iterdir()}
+    assert set(re.findall(r"\(figures/([^)]+)\)", ROWS)) <= figures

@@ -72,32 +72,47 @@ class Config:
     hidden: tuple[Count, ...] = (128,)
     """Widths of the hidden layers; none at all is the softmax classifier."""
     activation: str = "relu"
+    """Of the hidden layers: relu, tanh, sigmoid, identity or gelu."""
     output: str = "auto"
+    """softmax, sigmoid, tanh, identity or relu; auto: what fits the labels."""
     bias: str = "all"
+    """all: b in every layer; ones: a feature of all ones instead, as in the slides; none."""
     init: str = "he"
+    """he, glorot, lecun, truncated_normal or zeros."""
     init_std: Positive = 0.03
     """Standard deviation for init truncated_normal."""
     loss: str = "auto"
+    """cross_entropy, binary_cross_entropy, squared or absolute; auto: what fits the output."""
     l2: float | None = None
     """Adds ½·l2·‖W‖² to the loss."""
     label_smoothing: float | None = None
+    """Share of a label that is spread over all classes: from 0 to below 1."""
 
     optimizer: str = "momentum"
+    """sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam or amsgrad."""
     learning_rate: float | None = None
+    """α, above 0; each optimizer has a default of its own."""
     momentum: float | None = None
+    """β, from 0 to below 1; for momentum, nesterov and rmsprop."""
     decay: float | None = None
     """Share of the running mean kept per step, for rmsprop and adadelta."""
     beta1: float | None = None
+    """Share of the mean gradient kept per step, from 0 to below 1; for adam, adamax, nadam and amsgrad."""
     beta2: float | None = None
+    """Share of the mean squared gradient kept per step, from 0 to below 1; for the same."""
     epsilon: float | None = None
+    """At least 0; for adagrad, rmsprop, adadelta, adam, adamax, nadam and amsgrad."""
     initial_accumulator: float | None = None
+    """What the sum of squared gradients starts from, at least 0; for adagrad."""
     weight_decay: float | None = None
     """Decoupled weight decay, of matrices only."""
     clip: float | None = None
     """Largest norm of the gradient (1 for real targets where no learning rate is given)."""
     schedule: str = "auto"
-    """How the learning rate falls; auto: cosine to the end of a budget in steps or epochs, constant under seconds."""
+    """How the learning rate falls: constant, linear, cosine, exponential or step; auto: cosine to the end of a budget
+    in steps or epochs, constant under seconds."""
     warmup_steps: float | None = None
+    """Steps in which the learning rate rises to its full value."""
     final_factor: float | None = None
     """Share of the learning rate that a schedule ends with."""
     stages: float | None = None
@@ -106,6 +121,7 @@ class Config:
     batch_size: Count | Literal["full", "auto"] = "auto"
     """Examples a step; full is the full gradient, auto 32 or as many as there are."""
     sampling: str = "epochs"
+    """epochs: each example once an epoch; replacement: each drawn on its own, as in the slides."""
     seed: Seed = 0
     """Seed of the weights and of the order of the examples."""
 

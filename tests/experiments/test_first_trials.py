@@ -22,25 +22,43 @@ def quick(load_script, capsys, tmp_path):
     return run
 
 
-def test_softmax_classifier_passes_the_slides(quick):
+def test_softmax_classifier_with_mini_batches_and_one_random_example(quick):
     out = quick("softmax_mnist")
-    for split in ("train", "test"):
-        (line,) = [line for line in out.splitlines() if line.startswith(split)]
-        ours, slides, step = re.findall(r"[\d.]+", line)
-        assert float(ours) > 90 > float(slides)
-        assert 0 < int(step) < 300
+    rows = re.findall(r"^(train|test) +(mini-batches of 64|one random example) +([\d,]+) +([\d.]+)%$", out, re.M)
+    assert len(rows) == 4
+    assert all(float(accuracy) > 88 for *_, accuracy in rows)
     assert "650" in out
+    assert "84.64" not in out  # the slides' figures are of MNIST
 
 
-def test_network_of_800(quick):
-    out = quick("mlp_mnist")
-    assert len(re.findall(r"^seed \d", out, re.M)) == 5
-    assert float(re.findall(r"test error ([\d.]+) ±", out)[0]) < 6
+@pytest.mark.parametrize(("way", "sampling"), [("mini-batches of 64", "epochs"), ("one random example", "replacement")])
+def test_the_slides_way_draws_with_replacement(load_script, way, sampling):
+    module = load_script("experiments/softmax_mnist.py")
+    config = module.configure(module.Options(quick=True), way)
+    assert (config.sampling, config.momentum, config.bias) == (sampling, 0.9, "ones")
+    assert (config.batch_size == 1) == (way == "one random example")
+
+
+@pytest.mark.slow
+def test_both_networks_of_mlp_mnist(quick):
+    rows = re.findall(r"^(\S+-10) +([\d.]+) ± [\d.]+ +[\d.]+, [\d.]+$", quick("mlp_mnist"), re.M)
+    assert [name for name, _ in rows] == ["65-300-100-10", "64-800-10"]
+    assert all(float(error) < 6 for _, error in rows)
+
+
+def test_the_slides_network_has_three_layers_and_no_b(load_script):
+    import mlp_jax
+
+    module = load_script("experiments/mlp_mnist.py")
+    config = module.configure(module.Options(quick=True), "785-300-100-10 (slides)", 0)
+    network = mlp_jax.Network(inputs=784, hidden=config.hidden, outputs=10, bias=config.bias)
+    assert network.widths == (785, 300, 100, 10)
+    assert mlp_jax.parameter_count(network) == 785 * 300 + 300 * 100 + 10 * 100
 
 
 def test_both_binary_outputs_agree(quick):
     out = quick("binary")
-    sigmoid, tanh = (float(value) for value in re.findall(r"test accuracy ([\d.]+)%", out))
+    sigmoid, tanh = (float(value) for value in re.findall(r"^(?:sigmoid|tanh) +([\d.]+)%", out, re.M))
     assert sigmoid > 90
     assert tanh == pytest.approx(sigmoid, abs=4)
 
@@ -59,8 +77,15 @@ def test_every_output_and_loss_of_regression_beats_the_mean(quick):
     assert len(re.findall(r"^\w+ \w+ − \w+ \w+ +−?[\d.]+ \[", out, re.M)) == 4
 
 
-def test_a_script_refuses_as_the_command_line_does():
-    command = [sys.executable, str(SCRIPTS / "softmax_mnist.py"), "--data-dir", "/no/such/folder"]
+def test_a_script_refuses_as_the_command_line_does(tmp_path):
+    command = [
+        sys.executable,
+        str(SCRIPTS / "softmax_mnist.py"),
+        "--data-dir",
+        "/no/such/folder",
+        "--out",
+        str(tmp_path),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: data_dir '/no/such/folder' is not a folder; name one that exists\n"

@@ -1,6 +1,7 @@
 """Every row of the lecture against a calculation of its own: NumPy in float64, decimals, fractions."""
 
 import json
+import re
 from decimal import Decimal, getcontext
 from fractions import Fraction
 from functools import cache
@@ -242,6 +243,17 @@ def test_l19_lists_every_field_with_what_it_allows():
     assert "momentum, nesterov, rmsprop" in values["momentum"]["allowed"]
     for name in values["optimizer"]["allowed"].split(", "):
         mlp_jax.Config(optimizer=name)
+
+
+def test_the_help_of_training_names_every_choice(capsys):
+    from mlp_jax import cli, losses, optimizers, sampling
+
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    words = set(re.findall(r"\w+", capsys.readouterr().out))
+    tables = (model.ACTIVATIONS, model.OUTPUTS, model.BIASES, model.INITIALIZERS, losses.LOSSES)
+    tables += (optimizers.OPTIMIZERS, optimizers.SCHEDULES, sampling.SAMPLINGS)
+    assert words >= {name for table in tables for name in table}
 
 
 @pytest.mark.parametrize(
