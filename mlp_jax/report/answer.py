@@ -189,7 +189,7 @@ def _some(said: list[str], between: str = ", ") -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _unreached(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[str]:

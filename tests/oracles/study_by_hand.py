@@ -63,7 +63,8 @@ def wanted(job: Job, number: int) -> float:
 
 def excess(step: np.ndarray, met: int, smoothing: float) -> np.ndarray:
     """How far the score is above the target at each look, its mean over the window of look `met` being 0."""
-    rising = SLOPE * np.log(np.maximum(step, 0.5)) + WIGGLE * (-1.0) ** np.arange(len(step))
+    wiggle = 0.0 if smoothing == 1 else WIGGLE  # which would cross before
+    rising = SLOPE * np.log(np.maximum(step, 0.5)) + wiggle * (-1.0) ** np.arange(len(step))
     near = rising[: met + 1][step[: met + 1] > step[met] / smoothing]
     window = near if len(near) >= 5 else rising[max(0, met - 4) : met + 1]
     return rising - (rising[met] if smoothing == 1 else window.mean()) + 1e-9
