@@ -141,11 +141,12 @@ def huber(
 
 def _rightwards(bad: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Tell which trials the walk to the right reaches; all to the left of the centre count as reached."""
-    trials = bad.shape[1]
-    ahead = lambda values: sum(np.pad(values, ((0, 0), (0, AHEAD)))[:, k : trials + k] for k in range(AHEAD))
+    position = np.arange(bad.shape[1])
+    until = np.minimum(position + AHEAD, position.size)
+    so_far = np.pad(np.cumsum(bad, axis=1), ((0, 0), (1, 0)))
     # a trial counts among its own next five, so that the shoulder of a cliff stays outside with the cliff
-    ends = ahead(bad.astype(int)) > MOST * ahead(np.ones_like(bad, int))
-    return ~np.logical_or.accumulate(ends & (np.arange(trials) > centre[:, None]), axis=1)
+    ends = so_far[:, until] - so_far[:, :-1] > MOST * (until - position)
+    return ~np.logical_or.accumulate(ends & (position > centre[:, None]), axis=1)
 
 
 def _unless_few(chosen: np.ndarray, otherwise: np.ndarray, least: int) -> np.ndarray:

@@ -61,16 +61,16 @@ def shares(workload: Workload, studies: int, resamples: int = 200) -> Shares:
 
 
 def test_intervals_hold_the_truth_of_a_plain_workload():
-    """25 studies: a 95 % interval misses at most 5 of them, once in 6,000 times that this is run with other seeds."""
-    found = shares(PLAIN, 25, 100)
-    assert min(found.steps, found.s_min, found.e_min, found.b_crit, found.exponent) >= 80
+    """16 studies, 80 cells: a 95 % interval that misses more than 4 of 16 does so once in 1,000 times by chance."""
+    found = shares(PLAIN, 16, 80)
+    assert min(found.steps, found.s_min, found.e_min, found.b_crit, found.exponent) >= 75
     assert found.given == 100
     assert found.ratio < 1.8
 
 
 def test_no_critical_batch_size_is_given_where_the_line_does_not_fit():
     bowed = Workload(100, 0.1, bow=0.5)
-    assert shares(bowed, 5, 50).given == 0
+    assert shares(bowed, 3, 30).given == 0
 
 
 @pytest.mark.slow
