@@ -17,6 +17,7 @@ from mlp_jax.analysis.power_law import Exponent
 from mlp_jax.analysis.response import Response
 
 NEIGHBOURS = 0.25  # decades on either side of a rate that its smoothed steps come from
+PLACES = 200  # at which the smoothed steps are looked at
 GRIDS = 2  # first rounds, each with an offset of its own, before a cell counts as not reached
 
 
@@ -153,7 +154,7 @@ def _bottom(place: np.ndarray, heights: np.ndarray) -> tuple[float, float]:
     for _ in range(3 if np.isfinite(least) else 0):
         each = _huber_means(np.minimum(heights, least + valley.BAD))
         known = each < least + 0.95 * valley.BAD
-        fine = np.linspace(place[known][0], place[known][-1], 500)
+        fine = np.linspace(place[known][0], place[known][-1], PLACES)
         smooth = np.array([_smoothed(place[known], each[known], one) for one in fine])
         least, at = float(smooth.min()), float(fine[smooth.argmin()])
     return least, at

@@ -46,3 +46,33 @@ def search(
         rates = np.append(rates, more)
         steps = np.append(steps, np.where(taken > response.STOP * found.steps, np.inf, taken))
     return rates, steps
+
+
+SIZES = np.array([1.0, 8.0, 64.0, 512.0, 1438.0])
+
+
+class Workload(NamedTuple):
+    """An optimizer whose least steps are s_min·(1 + b_crit/B)^bow at best rates that grow like B^exponent.
+
+    A bow of 1 is the line itself; any other leaves a misfit.
+    """
+
+    b_crit: float
+    spread: float
+    s_min: float = 50.0
+    exponent: float = 0.5
+    bow: float = 1.0
+    bend: float = 3.0
+    cliff: float = np.inf
+    straight: bool = False
+
+    def cell(self, size: float) -> Cell:
+        """Return the cell at a batch size."""
+        steps, rate = self.s_min * (1 + self.b_crit / size) ** self.bow, 0.03 * size**self.exponent
+        return Cell(steps, rate, self.spread, self.bend, self.cliff, self.straight)
+
+    def study(self, seed: int, resamples: int = 200) -> list[response.Response]:
+        """Return the bottom that a study finds at each batch size."""
+        rng = np.random.default_rng(seed)
+        trials = [search(self.cell(size), rng) for size in SIZES]
+        return [response.fit(*of_cell, ENDS, resamples=resamples, seed=seed) for of_cell in trials]
