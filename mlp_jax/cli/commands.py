@@ -215,7 +215,7 @@ def plan(
     from mlp_jax.study import findings, forecast, read_plan, read_study
 
     rows = read_study(study)
-    made = forecast.forecast(findings(rows, read_plan(study)), rows, width=width, ratio=ratio, price=price)
+    made = forecast.wishes(findings(rows, read_plan(study)), rows, width=width, ratio=ratio, price=price)
     entry.show({"study": str(study), **forecast.to_json(made)} if json else forecast.text(made))
     return 0
 

@@ -228,7 +228,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "examples", figures.examples(found)
         yield "seconds", figures.seconds({entry.label: found})
         if responses.fitted(found):
-            yield "responses", responses.responses(found, rows)
+            yield "responses", responses.valleys(found, rows)
             yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
     if "tuning" in _phases(rows):

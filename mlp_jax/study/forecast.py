@@ -34,7 +34,7 @@ class Forecast(NamedTuple):
     cost: float | None
 
 
-def forecast(
+def wishes(
     found: Findings, rows: "pandas.DataFrame", *, width: float, ratio: float, price: float | None = None
 ) -> list[Forecast]:
     """Return what it takes for each B_crit to lie within a factor, and for a ratio of two optimizers to be seen.
