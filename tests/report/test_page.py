@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study_by_hand import OPTIMIZERS, STUDY, study
+from markupsafe import Markup
+from study_by_hand import OPTIMIZERS, REAL, STUDY, study
 
 from mlp_jax.report import answer, page
-from mlp_jax.study import plan
-from mlp_jax.study.evidence import number
+from mlp_jax.report.reading import Reading
+from mlp_jax.study import plan, store
+from mlp_jax.study.evidence import findings
+from mlp_jax.study.summary import number, to_json
 
-FIGURES = ["steps", "examples", "seconds", "learning_rates", "statuses", "curves", "profile", "differences"]
+FIGURES = ["steps", "examples", "seconds", "responses", "definitions", "learning_rates", "statuses", "curves"]
+COMPARED = [*FIGURES, "differences"]
+NOISY = plan.changed(STUDY, {}, {"noise_scale": True})
 
 
 class Reader(html.parser.HTMLParser):
@@ -33,11 +38,19 @@ class Reader(html.parser.HTMLParser):
         self.links += [values[name] for name in ("src", "href") if name in values]
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self.lasttag not in ("script", "style"):
+            self.words.append(data)
 
 
 def read(path: Path) -> Reader:
     return Reader(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the drawing out, which takes most of the time; the pages of `finished` and `both` were drawn before."""
+    monkeypatch.setattr(page.canvas, "save", lambda figure, path: None)
+    monkeypatch.setattr(page.canvas, "inline", lambda figure, name: Markup("<svg></svg>"))
 
 
 @pytest.fixture(scope="module")
@@ -59,80 +72,175 @@ def test_page_is_one_small_file_with_no_links_out_of_it(finished: Path) -> None:
 
 def test_every_figure_is_in_the_page_and_on_disk(finished: Path) -> None:
     seen = read(finished)
-    assert seen.figures == FIGURES
-    assert seen.tags["svg"] == len(FIGURES)
+    assert seen.figures == COMPARED
+    assert seen.tags["svg"] == len(COMPARED)
     names = {path.name for path in (finished.parent / "figures").iterdir()}
-    assert names == {f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")}
+    assert names == {f"{name}{suffix}" for name in COMPARED for suffix in (".png", ".pdf")}
 
 
 def test_tables_have_a_row_per_cell_optimizer_and_pair(finished: Path) -> None:
     text = finished.read_text(encoding="utf-8")
     assert "noise scale" not in text
     bodies = re.findall(r'class="sortable">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
-    assert [body.count("<tr>") for body in bodies] == [6, 2, 1]
+    assert [body.count("<tr>") for body in bodies] == [6, 2, 2]
     keys = re.findall(r'data-key="([^"]*)" class="number"', text)
+    assert keys
     assert all(float(key) == float(key) for key in keys), "NaN has no place in an order"
 
 
 def test_the_answer_and_what_was_asked_are_in_the_page(finished: Path) -> None:
-    entry, text = page._read(finished.parent.parent / "a"), read(finished).text
+    entry, text = page._read(finished.parent.parent / "a", page.AS_ASKED), read(finished).text
     assert entry.found is not None
     said = answer.sentences(entry.study, entry.found, entry.rows)
     assert all(sentence.replace("\u00a0", " ") in text for sentence in said)
+    for row in entry.found.cells.to_dict("records"):
+        assert f"{number(row['steps'])} [{number(row['steps_low'])}, {number(row['steps_high'])}]" in text
     assert "not finished" not in text
+    assert "Read otherwise" not in text
     assert "mlp-jax study study.toml" in text
+    assert f"steps to target are {answer.defined(entry.found)}." in text
+
+
+def test_the_summary_has_the_numbers_of_the_page(finished: Path) -> None:
+    directory = finished.parent.parent / "a"
+    entry, said = page._read(directory, page.AS_ASKED), page.summary(directory)
+    assert (said["complete"], said["cells_done"]) == (True, {"complete": 6, "of": 6})
+    assert entry.found is not None
+    assert said == said | to_json(entry.found)
 
 
 def test_a_running_study_says_how_much_of_it_is_there(tmp_path: Path) -> None:
-    text = read(page.write([study(tmp_path / "a", tuned=5, won=3)], tmp_path / "page.html")).text
-    assert "8 of 12 parts are there (5 of 6 cells tuned, 3 of 6 winners run alone)" in text
+    text = read(page.write([study(tmp_path / "a", complete=3, jobs=2)], tmp_path / "page.html")).text
+    assert "This study is not finished: 3 of 6 cells are complete." in text
     said = page.summary(tmp_path / "a")
-    assert said["parts"] == {"tuned": 5, "won": 3, "of": 6}
-    assert not said["complete"]
+    assert (said["complete"], said["cells_done"]) == (False, {"complete": 3, "of": 6})
+    assert said["cells"] == 3
     assert set(said["steps_to_target"]) == set(OPTIMIZERS)
+    assert set(said["steps_to_target"]["adam"]) == {"256"}, "large batches come first"
 
 
-@pytest.mark.parametrize(("tuned", "shown"), [(2, ["statuses"]), (0, [])])
-def test_a_study_without_a_winner_says_so(tmp_path: Path, tuned: int, shown: list[str]) -> None:
-    seen = read(page.write([study(tmp_path / "a", tuned=tuned, won=0)], tmp_path / "page.html"))
+@pytest.mark.parametrize(("jobs", "shown"), [(1, ["statuses"]), (4, ["statuses"]), (0, [])])
+def test_a_study_without_a_winner_says_so(tmp_path: Path, jobs: int, shown: list[str]) -> None:
+    seen = read(page.write([study(tmp_path / "a", complete=0, jobs=jobs)], tmp_path / "page.html"))
     assert "No winner has been run yet" in seen.text
-    assert f"{tuned} of 12 parts are there" in seen.text
+    assert "0 of 6 cells are complete" in seen.text
     assert seen.figures == shown
     assert "steps_to_target" not in page.summary(tmp_path / "a")
 
 
+def test_a_study_that_has_not_read_its_data_says_nothing_more(tmp_path: Path) -> None:
+    directory = study(tmp_path / "a", complete=0)
+    (directory / "data.json").unlink()
+    seen = read(page.write([directory], tmp_path / "page.html"))
+    assert "0 of its cells are complete" in seen.text
+    assert seen.figures == []
+
+
 def test_a_target_nobody_reaches_is_said_plainly(tmp_path: Path) -> None:
     seen = read(page.write([study(tmp_path / "a", reaches=False)], tmp_path / "page.html"))
-    assert seen.figures == FIGURES[:-2], "there is nothing to compare"
-    assert "Not reached: no optimizer met validation accuracy 0.9 at any batch size" in seen.text
+    assert seen.figures == FIGURES, "there is nothing to compare"
+    assert "Not reached: validation accuracy 0.9 was not met by any trial at any batch size" in seen.text
     assert "whose median validation error ended at 0.5" in seen.text
-    assert "nan" not in seen.text.lower().split()
+    assert "Target not reached: sgd at B = 1, 16, 256; adam at B = 1, 16, 256." in seen.text
+    assert not {"nan", "inf", "-inf"} & set(seen.text.lower().split())
 
 
 def test_one_optimizer_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     asked = plan.changed(STUDY, {}, {"optimizers": ("sgd",)})
     seen = read(page.write([study(tmp_path / "a", asked)], tmp_path / "page.html"))
-    assert seen.figures == FIGURES[:-2]
+    assert seen.figures == FIGURES
     assert "nothing to compare it with" in seen.text
 
 
+def test_a_regression_speaks_of_its_error(tmp_path: Path) -> None:
+    asked = plan.changed(STUDY, {}, {"target": 50.0})
+    seen = read(page.write([study(tmp_path / "a", asked, facts=REAL)], tmp_path / "page.html"))
+    assert seen.figures == COMPARED
+    assert "To reach validation RMSE 50, the fewest steps are" in seen.text
+    assert "accuracy" not in seen.text
+
+
+def test_a_search_of_points_says_so_and_has_no_valleys(tmp_path: Path) -> None:
+    asked = plan.changed(STUDY, {}, {"method": "halton", "points": 12, "seeds": 2})
+    seen = read(page.write([study(tmp_path / "a", asked)], tmp_path / "page.html"))
+    assert seen.figures == [name for name in COMPARED if name not in ("responses", "definitions")]
+    assert "over 12 points of its search space (halton) with 2 seeds each" in seen.text
+    assert "the median over 5 fresh seeds of the best point that was found" in seen.text
+    assert "robust parabola" not in seen.text
+    assert "the best found, not the best there is" in seen.text
+
+
 def test_a_noise_scale_that_was_measured_has_a_figure_and_stands_in_the_summary(tmp_path: Path) -> None:
-    seen = read(page.write([study(tmp_path / "a", noise=True)], tmp_path / "page.html"))
-    assert seen.figures == [*FIGURES[:6], "noise_scale", *FIGURES[6:]]
-    assert "25 for sgd, a factor of" in seen.text
+    seen = read(page.write([study(tmp_path / "a", NOISY)], tmp_path / "page.html"))
+    assert seen.figures == [*FIGURES, "noise_scale", "differences"]
+    assert "25 (25 to 25) for sgd, a factor of" in seen.text
     assert page.summary(tmp_path / "a")["noise_scale"]["sgd"] == pytest.approx(dict.fromkeys(("1", "16", "256"), 25))
 
 
 def test_a_noise_scale_is_shown_where_nobody_reaches_the_target(tmp_path: Path) -> None:
-    seen = read(page.write([study(tmp_path / "a", reaches=False, noise=True)], tmp_path / "page.html"))
-    assert seen.figures == [*FIGURES[:6], "noise_scale"]
+    seen = read(page.write([study(tmp_path / "a", NOISY, reaches=False)], tmp_path / "page.html"))
+    assert seen.figures == [*FIGURES, "noise_scale"]
 
 
-def test_studies_are_joined_by_device_with_what_does_not_compare(tmp_path: Path) -> None:
-    first = study(tmp_path / "a", platform="cpu", processor="One", cores=2, x64=False)
-    second = study(tmp_path / "b", platform="gpu", device_kind="Two", device_count=1, x64=True, jax="9.9")
-    seen = read(page.write([first, second], tmp_path / "page.html"))
-    assert seen.figures == ["joined-seconds", *(f"{i}-{name}" for i in (1, 2) for name in FIGURES)]
+@pytest.mark.parametrize(
+    ("reading", "options", "target"),
+    [
+        (Reading(target=0.85), "--target 0.85", 0.85),
+        (Reading(first_crossing=True), "--definition first-crossing", 0.9),
+        (Reading(0.85, first_crossing=True), "--target 0.85 --definition first-crossing", 0.85),
+    ],
+)
+def test_another_reading_is_said_and_so_are_its_numbers(
+    finished: Path, tmp_path: Path, reading: Reading, options: str, target: float
+) -> None:
+    directory = finished.parent.parent / "a"
+    seen = read(page.write([directory], tmp_path / "page.html", reading))
+    assert f"Read otherwise than asked, from the same trials: to validation accuracy {target:g}" in seen.text
+    assert f"To reach validation accuracy {target:g}, the fewest steps" in seen.text
+    assert f"mlp-jax report {directory} {options} --out " in seen.text
+    assert seen.figures == COMPARED
+    rows = store.read_study(directory)
+    found = findings(rows, STUDY, reading.of(STUDY, rows))
+    assert found.definition[0::2] == (target, 1.0 if reading.first_crossing else 1.25)
+    assert all(number(steps) in seen.text for steps in found.cells["steps"])
+    assert page.summary(directory, reading)["steps_to_target"] == to_json(found)["steps_to_target"]
+    entry = page._read(directory, reading)
+    ends = entry.rows.groupby("trial")[["steps_to_target", "steps"]].max()
+    met = ends["steps_to_target"] < np.inf
+    assert (ends.loc[met, "steps_to_target"] < ends.loc[met, "steps"]).mean() > 0.9, "the figures' rows are read so too"
+
+
+def test_the_studys_own_reading_is_no_other(finished: Path) -> None:
+    directory = finished.parent.parent / "a"
+    same = page.summary(directory, Reading(target=0.9))
+    assert same == page.summary(directory)
+    assert Reading(target=0.9).options == ["--target", "0.9"]
+    assert page.AS_ASKED.options == []
+
+
+@pytest.mark.parametrize("target", [0.95, float("nan")])
+def test_a_target_that_was_not_trained_for_is_refused(finished: Path, tmp_path: Path, target: float) -> None:
+    directory, asked = finished.parent.parent / "a", Reading(target=target)
+    for write in (
+        lambda: page.write([directory], tmp_path / "page.html", asked),
+        lambda: page.summary(directory, asked),
+    ):
+        with pytest.raises(ValueError, match="can't be read from trials that ended at 0.9 .* or run a study of it"):
+            write()
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base, asked = tmp_path_factory.mktemp("both"), plan.changed(STUDY, {}, {"batch_sizes": (16, 256)})
+    first = study(base / "a", asked, platform="cpu", processor="One", cores=2, x64=False)
+    second = study(base / "b", asked, platform="gpu", device_kind="Two", device_count=1, x64=True, jax="9.9")
+    return page.write([first, second], base / "page.html")
+
+
+def test_studies_are_joined_by_device_with_what_does_not_compare(both: Path) -> None:
+    seen = read(both)
+    assert seen.figures == ["joined-seconds", *(f"{i}-{name}" for i in (1, 2) for name in COMPARED)]
     assert max(Counter(seen.ids).values()) == 1
     assert "a (One, 2 cores)" in seen.text
     assert "b (Two)" in seen.text
@@ -145,19 +253,29 @@ def test_studies_are_joined_by_device_with_what_does_not_compare(tmp_path: Path)
 
 def test_studies_that_ask_differently_are_joined_with_a_caution(tmp_path: Path) -> None:
     other = plan.changed(STUDY, {}, {"target": 0.8})
-    entries = [page._read(study(tmp_path / "a")), page._read(study(tmp_path / "b", other))]
+    entries = [page._read(each, page.AS_ASKED) for each in (study(tmp_path / "a"), study(tmp_path / "b", other))]
     assert "The studies do not ask the same: they differ in target." in page.cautions(entries)
     text = read(page.write([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")).text
     assert "neither their times nor their rankings are compared" in text
 
 
 def test_a_damaged_part_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
-    directory = study(tmp_path / "a", tuned=2, won=0)
-    (directory / "tuning" / "sgd-256.parquet").write_bytes(b"PAR1")
+    directory = study(tmp_path / "a", complete=3)
+    part = sorted((directory / "winners").glob("*.parquet"))[0]
+    part.write_bytes(b"PAR1")
     with pytest.warns(UserWarning, match="is damaged"):
         written = page.write([directory], tmp_path / "page.html")
-    assert "sgd-256.parquet is damaged" in read(written).text
-    assert read(written).figures == ["statuses"]
+    seen = read(written)
+    assert f"{part.name} is damaged" in seen.text
+    assert "2 of 6 cells are complete" in seen.text
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert page.summary(directory)["cells"] == 2
+
+
+def test_a_record_of_the_environment_that_is_no_record_is_named(tmp_path: Path) -> None:
+    directory = study(tmp_path / "a", complete=1)
+    (directory / "environment.json").write_text("{")
+    assert "environment.json" in read(page.write([directory], tmp_path / "page.html")).text.partition("Answer")[0]
 
 
 def test_bad_directories_are_refused(tmp_path: Path) -> None:
@@ -166,12 +284,5 @@ def test_bad_directories_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no study"):
         page.write([tmp_path], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [(float("nan"), "–"), (np.inf, "∞"), (-np.inf, "−∞"), (1150.0, "1,150"), (0.0368, "0.0368"), (-22, "−22"),
-     (999.6, "1,000"), (999.4, "999"), (7.1e-5, "0.000071"), (-3e-7, "−0.0000003"), (0, "0"), (0.5, "0.5")],
-)  # fmt: skip
-def test_numbers_are_written_plainly(value: float, written: str) -> None:
-    assert number(value) == written
+    with pytest.raises(ValueError, match="name a file that ends in .html"):
+        page.write([tmp_path], tmp_path / "page.pdf")
