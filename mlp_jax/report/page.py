@@ -229,6 +229,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "seconds", figures.seconds({entry.label: found})
         if responses.fitted(found):
             yield "responses", responses.responses(found, rows)
+        if responses.lines(found):
             yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
     if "tuning" in _phases(rows):
