@@ -35,7 +35,12 @@ def fitted(found: Findings) -> bool:
     return bool(_valleys(found))
 
 
-def valleys(found: Findings, rows: "pandas.DataFrame") -> Figure:
+def lines(found: Findings) -> bool:
+    """Tell whether enough batch sizes reached the target for a critical one."""
+    return any(math.isfinite(scaling.fit.s_min.value) for scaling in found.scaling.values())
+
+
+def responses(found: Findings, rows: "pandas.DataFrame") -> Figure:
     """Draw steps to target against the learning rate, a panel for each batch size, with the curves that were fitted."""
     names, sizes = _valleys(found), sorted(set(found.cells["batch_size"].tolist()))
     ends = protocol.last_rows(where(rows, phase="tuning"))

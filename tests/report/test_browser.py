@@ -100,8 +100,8 @@ def sorts(column: dict) -> bool:
     return (column["up"], column["down"], column["said"]) == (ordered, ordered[::-1], "ascending")
 
 
-FIGURES = ["steps", "examples", "seconds", "learning_rates", "statuses", "curves", "profile", "differences"]
-QUICK = {"optimizers": ("sgd", "momentum"), "points": 3, "seeds": 1, "fresh_seeds": 5, "evaluations": 12}
+FIGURES = ["steps", "examples", "seconds", "responses", "learning_rates", "statuses", "curves", "differences"]
+QUICK = {"optimizers": ("sgd", "momentum"), "rounds": 1, "fresh_seeds": 3, "evaluations": 24}
 
 
 def run(directory: Path, **asked) -> Path:

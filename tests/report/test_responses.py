@@ -178,6 +178,8 @@ def test_of_an_error_easier_targets_are_higher():
 
 def test_where_there_is_no_critical_batch_size_at_all_the_axes_stand_empty():
     few = ROWS.query("batch_size > 1")
+    assert responses.lines(FOUND)
+    assert not responses.lines(findings(few, STUDY))
     figure = responses.definitions(STUDY, few, findings(few, STUDY))
     figure.draw_without_rendering()
     for axes in panels(figure):
