@@ -209,7 +209,7 @@ def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
     study, found, rows = entry.study, entry.found, entry.rows
     section = {"label": entry.label, "study": study, "parts": entry.parts, "damaged": entry.damaged}
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
-    section |= {"max_steps": answer.max_steps(study)}
+    section |= {"max_steps": answer.max_steps(study), "rounds": answer.rounds(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": machines.device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
@@ -228,7 +228,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "examples", figures.examples(found)
         yield "seconds", figures.seconds({entry.label: found})
         if responses.fitted(found):
-            yield "responses", responses.responses(found, rows)
+            yield "responses", responses.valleys(found, rows)
         if responses.lines(found):
             yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)

@@ -40,7 +40,7 @@ def lines(found: Findings) -> bool:
     return any(math.isfinite(scaling.fit.s_min.value) for scaling in found.scaling.values())
 
 
-def responses(found: Findings, rows: "pandas.DataFrame") -> Figure:
+def valleys(found: Findings, rows: "pandas.DataFrame") -> Figure:
     """Draw steps to target against the learning rate, a panel for each batch size, with the curves that were fitted."""
     names, sizes = _valleys(found), sorted(set(found.cells["batch_size"].tolist()))
     ends = protocol.last_rows(where(rows, phase="tuning"))

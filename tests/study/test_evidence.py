@@ -1,5 +1,6 @@
 """What a study has found, on studies written by hand whose valleys, critical batch sizes and differences are known."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -183,12 +184,16 @@ def test_the_family_is_all_pairs_at_the_ends_of_the_batch_sizes():
         assert pair.verdict == family.SECOND_LESS
 
 
-def test_optimizers_that_need_the_same_are_not_told_apart():
-    found = findings(table(alike()), alike())
-    assert {pair.verdict for pair in found.differences} == {family.NOT_TOLD_APART}
-    for pair in found.differences:
-        assert pair.ratio.low < 1 < pair.ratio.high
-        assert pair.least_ratio > 1
+def test_optimizers_that_need_the_same_are_told_apart_in_few_studies():
+    apart = 0
+    for seed in range(8):
+        asked = dataclasses.replace(alike(), seed=seed)
+        found = findings(table(asked), asked, resamples=200)
+        apart += any(pair.verdict != family.NOT_TOLD_APART for pair in found.differences)
+        for pair in found.differences:
+            assert pair.least_ratio > 1
+            assert pair.ratio.low < 1 < pair.ratio.high or pair.verdict != family.NOT_TOLD_APART
+    assert apart <= 2, "by chance in one study of twenty"
 
 
 def test_where_one_misses_the_target_there_is_no_comparison_but_a_place_in_the_family():
