@@ -7,10 +7,10 @@ Each back end (GPU, TPU, CPU) runs `mlp-jax study` and `mlp-jax bench --quick` i
 only the CPU, one CPU device is compared with one device for each core, two at least. Stopped, it goes on with the same
 command.
 
-Measured on 2 cores of a shared AMD EPYC machine, 1 minute 38 s: two CPU devices finish first with 4.0 s of training
-(2.5 tuning, 1.5 winners), one takes 5.2 s (3.7 and 1.5): two tune 1.44 times as fast, and a winner, which trains alone,
-takes the same. Seconds to target agree, and the optimizers rank alike (sgd, rmsprop, momentum).
-"""
+Measured under protocol 1 and not run again since, on 2 cores of a shared AMD EPYC machine, 1 minute 38 s: two CPU
+devices finish first with 4.0 s of training (2.5 tuning, 1.5 winners), one takes 5.2 s (3.7 and 1.5): two tune 1.44
+times as fast, and a winner, which trains alone, takes the same. Seconds to target agree, and the optimizers rank
+alike (sgd, rmsprop, momentum)."""
 
 import os
 import subprocess

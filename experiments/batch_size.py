@@ -3,10 +3,11 @@
     python experiments/batch_size.py --data-dir PATH/TO/mnist
 
 Two studies on MNIST: an MLP 784-64-10 to 94 % validation accuracy, and the convex softmax classifier to 91 %; sgd
-(and momentum, for the MLP) at batch sizes from 1 to the full gradient, each tuned over 9 learning rates on a grid with
-racing, its winner run again alone with fresh seeds. A second start of the same command reads what is there.
+(and momentum, for the MLP) at batch sizes from 1 to the full gradient, each tuned at each
+batch size. A second start of the same command reads what is there.
 
-Measured (sgd, medians of 5 seeds; ms an iteration, iterations to the target, seconds):
+Measured under protocol 1 (first crossing, fewer evaluations) and not run again since (sgd, medians of 5 seeds; ms an
+iteration, iterations to the target, seconds):
 
 |                     | one example          | 64 examples       | full gradient, 54,000 |
 |---|---|---|---|

@@ -7,7 +7,8 @@ Two studies of 784-64-10 on MNIST at batch size 128, to 96 % validation accuracy
 rate; the inclusive ones (Choi et al. 2019) hold every hyper-parameter, so momentum can become sgd, and rmsprop
 momentum. The figure has the median best of k points: what a smaller tuning budget would have found.
 
-Measured (steps, median of 5 fresh seeds; differences paired by seed, 95 % intervals):
+Measured under protocol 1 (first crossing, fewer evaluations) and not run again since (steps, median of 5 fresh seeds;
+differences paired by seed, 95 % intervals):
 
 |           | sgd   | momentum | adagrad | rmsprop |
 |---|---|---|---|---|
