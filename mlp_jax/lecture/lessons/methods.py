@@ -145,6 +145,9 @@ def _noise(spread: dict[int, float]):
     axes.plot(sizes, spread[1] / np.sqrt(sizes), "--", color="0.4", label="1/√J from J = 1")
     axes.set(xscale="log", yscale="log", xlabel="examples in a mini-batch, J", ylabel="‖g_J − G‖ / ‖G‖")
     axes.set_xticks(sizes, [str(size) for size in sizes])
+    low, high = min(spread.values()), max(spread.values())
+    heights = [height for height in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low / 1.2 < height < high * 1.2]
+    axes.set_yticks(heights, [f"{height:g}" for height in heights])
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
