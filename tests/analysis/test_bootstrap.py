@@ -91,4 +91,4 @@ def test_joined_samples_do_not_go_together_though_they_were_drawn_with_one_seed(
     np.testing.assert_array_equal(np.sort(joined, axis=0), np.sort(np.stack([column] * 3, axis=1), axis=0))
     assert np.abs(np.corrcoef(joined.T) - np.eye(3)).max() < 0.1
     with pytest.raises(ValueError, match="one length"):
-        bootstrap.joined([column, column[:9]])
+        bootstrap.joined.__wrapped__([column, column[:9]])

@@ -216,13 +216,10 @@ def test_a_line_that_misses_too_much_has_no_critical_batch_size_and_says_by_how_
     assert np.isnan(fit.b_crit.value)
     assert fit.b_crit[1:] == (0, INF)
     assert np.isfinite(fit.s_min).all()
-    assert (
-        fit.verdict
-        == f"no critical batch size: the line misses the steps by {100 * fit.misfit:.0f} %, and 15 % is allowed"
-    )
-    assert np.isfinite(
-        critical_batch_size.fit_samples(DIGITS_SIZES, bent * steps, bent * samples, allowed=9.0).b_crit
-    ).all()
+    said = f"the line misses the steps by {100 * fit.misfit:.0f} %, and 15 % is allowed"
+    assert fit.verdict == f"no critical batch size: {said}"
+    allowed = critical_batch_size.fit_samples(DIGITS_SIZES, bent * steps, bent * samples, allowed=9.0)
+    assert np.isfinite(allowed.b_crit).all()
 
 
 def test_a_size_without_a_bottom_is_named_and_samples_without_one_widen_the_interval():
@@ -238,8 +235,9 @@ def test_a_size_without_a_bottom_is_named_and_samples_without_one_widen_the_inte
     assert (missed.verdict, len(missed.missed)) == (critical_batch_size.TOO_FEW_SIZES, 5)
 
 
-@pytest.mark.parametrize("sizes", [[1, 8, 8, 512, 1438], [1, 8, 64, 512]])
-def test_sizes_that_do_not_pair_with_the_samples_are_refused(sizes):
+def test_sizes_that_are_there_twice_or_do_not_pair_with_the_samples_are_refused():
     steps, samples = bottoms()
     with pytest.raises(ValueError, match="once"):
-        critical_batch_size.fit_samples(np.array(sizes), steps[: len(sizes)], samples)
+        critical_batch_size.fit_samples(np.array([1, 8, 8, 512, 1438]), steps, samples)
+    with pytest.raises(ValueError, match="once"):
+        critical_batch_size.fit_samples.__wrapped__(DIGITS_SIZES[:4], steps[:4], samples)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import replication
+
+@pytest.fixture(scope="module")
+def replication(load_script):
+    return load_script("benchmarks/replication.py")
 
 
 def write(folder: Path, **without: None) -> None:
@@ -19,7 +21,7 @@ def write(folder: Path, **without: None) -> None:
     np.savez(folder / "sgd.npz", **{name: array for name, array in arrays.items() if name not in without})
 
 
-def test_a_table_is_read_and_scored(tmp_path, monkeypatch, capsys):
+def test_a_table_is_read_and_scored(replication, tmp_path, monkeypatch, capsys):
     write(tmp_path)
     command = ["replication.py", "--table", str(tmp_path), "--studies", "4", "--resamples", "30", "--json"]
     monkeypatch.setattr(sys, "argv", command)
@@ -31,7 +33,7 @@ def test_a_table_is_read_and_scored(tmp_path, monkeypatch, capsys):
     assert "sgd" in replication.shown(record)
 
 
-def test_what_is_no_table_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
+def test_what_is_no_table_is_said_in_one_sentence(replication, tmp_path, monkeypatch, capsys):
     with pytest.raises(ValueError, match=r"no \.npz"):
         replication.read(tmp_path)
     write(tmp_path, steps_8=None)
