@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlp_jax.analysis import testbed
+
 
 @pytest.fixture(scope="module")
 def replication(load_script):
@@ -31,6 +33,17 @@ def test_a_table_is_read_and_scored(replication, tmp_path, monkeypatch, capsys):
     assert record["trials_per_cell"] == 28
     assert "commit" in record["environment"]
     assert "sgd" in replication.shown(record)
+
+
+def test_a_packed_table_is_the_same_table(replication, tmp_path, monkeypatch):
+    write(tmp_path)
+    packed = tmp_path / "packed" / "small.npz"
+    packed.parent.mkdir()
+    monkeypatch.setattr(sys, "argv", ["replication.py", "--table", str(tmp_path), "--pack", str(packed)])
+    replication.main()
+    (one,), (other,) = replication.read(tmp_path).values(), testbed.load(np.load(packed)).values()
+    for ours, theirs in zip(one, other):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 def test_what_is_no_table_is_said_in_one_sentence(replication, tmp_path, monkeypatch, capsys):
