@@ -78,7 +78,7 @@ def main() -> None:
     try:
         dense = testbed.shipped() if args.table is None else read(args.table)
         if args.pack is not None:
-            np.savez_compressed(args.pack, **testbed.arrays(dense))
+            np.savez_compressed(args.pack, **testbed.arrays(dense))  # pyright: ignore[reportArgumentType]
             return
         score = selftest.score(dense, args.studies, Design(*args.design), resamples=args.resamples, seed=args.seed)
     except ValueError as error:
