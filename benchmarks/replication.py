@@ -67,6 +67,7 @@ def shown(score: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, help="a folder of dense tables; the one of digits otherwise")
+    parser.add_argument("--pack", type=Path, help="write the tables to this one .npz, as the package ships it, and end")
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--design", type=int, nargs=3, default=(10, 3, 6), metavar=("COARSE", "ROUNDS", "EACH"))
     parser.add_argument("--resamples", type=int, default=1000)
@@ -76,6 +77,9 @@ def main() -> None:
     start = time.perf_counter()
     try:
         dense = testbed.shipped() if args.table is None else read(args.table)
+        if args.pack is not None:
+            np.savez_compressed(args.pack, **testbed.arrays(dense))  # pyright: ignore[reportArgumentType]
+            return
         score = selftest.score(dense, args.studies, Design(*args.design), resamples=args.resamples, seed=args.seed)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

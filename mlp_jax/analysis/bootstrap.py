@@ -75,10 +75,9 @@ def joined(samples: Sequence[Float[np.ndarray, " resamples"]], seed: int = 0) ->
     Raises:
         ValueError: there are none, or their lengths differ.
     """
-    if len({column.size for column in samples}) != 1:
-        raise ValueError(
-            f"samples of lengths {[len(column) for column in samples]} can't be joined; give equal lengths"
-        )
+    lengths = {column.size for column in samples}
+    if len(lengths) != 1:
+        raise ValueError(f"samples of {sorted(lengths)} values can't be joined; give at least one, all of one length")
     rng = np.random.default_rng(seed)
     return np.stack([rng.permutation(column) for column in samples], axis=-1)
 

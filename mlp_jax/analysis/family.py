@@ -3,6 +3,7 @@
 Invariant: the size of the family does not depend on what was measured; a comparison that can't be made still counts.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import combinations
 from statistics import NormalDist
@@ -11,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mlp_jax.analysis import bootstrap
 from mlp_jax.analysis.bootstrap import Estimate
 
 FIRST_LESS = "the first is less"
@@ -40,9 +40,7 @@ class Pair(NamedTuple):
     least_ratio: float
 
 
-def compare(
-    measured: Mapping[str, Mapping[str, Measured]], *, level: float = 0.95, power: float = 0.8, seed: int = 0
-) -> list[Pair]:
+def compare(measured: Mapping[str, Mapping[str, Measured]], *, level: float = 0.95, power: float = 0.8) -> list[Pair]:
     """Compare all pairs of optimizers in each quantity, with an error of at most 1 − `level` for all of them together.
 
     The difference of the logarithms, divided by its standard deviation over the samples, is taken as normal; the
@@ -58,7 +56,7 @@ def compare(
     """
     refuse(level, power)
     pairs = [(what, *two) for what, of in measured.items() for two in combinations(of, 2)]
-    differences = [difference(measured[what][a], measured[what][b], seed) for what, a, b in pairs]
+    differences = [difference(measured[what][a], measured[what][b]) for what, a, b in pairs]
     raw = [2 * NORMAL.cdf(-abs(middle) / spread) if 0 < spread < np.inf else 1.0 for middle, spread in differences]
     adjusted, each = holm(raw), (1 - level) / max(len(pairs), 1)
     return [_pair(pair, *two, p, 1 - level, each, power) for pair, two, p in zip(pairs, differences, adjusted)]
@@ -70,14 +68,16 @@ def refuse(level: float, power: float) -> None:
         raise ValueError(f"level {level!r} and power {power!r} are not allowed; give numbers between 0 and 1")
 
 
-def difference(first: Measured, second: Measured, seed: int = 0) -> tuple[float, float]:
-    """Return log first − log second and its standard deviation over the samples; NaN and inf where one was missed."""
-    samples = bootstrap.joined([first[1], second[1]], seed)
-    known = np.isfinite(samples).all(axis=1)
-    if not np.isfinite([first[0], second[0]]).all() or np.mean(~known) > UNKNOWN:
+def difference(first: Measured, second: Measured) -> tuple[float, float]:
+    """Return log first − log second and its standard deviation, that of two independent numbers.
+
+    Where one was missed they are NaN and inf.
+    """
+    known = [samples[np.isfinite(samples)] for _, samples in (first, second)]
+    whole = all(kept.size >= (1 - UNKNOWN) * samples.size for kept, (_, samples) in zip(known, (first, second)))
+    if not whole or not np.isfinite([first[0], second[0]]).all():
         return np.nan, np.inf
-    logs = np.log(samples[known])
-    return float(np.log(first[0] / second[0])), float(np.std(logs[:, 0] - logs[:, 1], ddof=1))
+    return math.log(first[0] / second[0]), math.hypot(*(float(np.std(np.log(kept), ddof=1)) for kept in known))
 
 
 def holm(p: list[float]) -> list[float]:

@@ -12,11 +12,12 @@ from jaxtyping import Float, Real
 from mlp_jax.analysis import bootstrap, valley
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.scale import Scale
-from mlp_jax.analysis.valley import UNKNOWNS, Parabola
+from mlp_jax.analysis.valley import Parabola
 
 STOP = 4.0  # a trial is stopped at this many times the least of the first round, later the fitted bottom
 NEAR = 1.5  # the next rates lie where the parabola is at most this times its bottom
 HALF_WIDTHS = (1 / 4, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
+SPENT = 2  # trials' worth that the parabola spends on itself: two of its three coefficients, as drawn studies say
 EDGE = 0.1  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
 
 
@@ -99,9 +100,9 @@ def fit(
 def _size(trials: int, kept: float) -> int:
     """Return how many trials a resample draws: so many fewer than there are that it spreads as much as new trials do.
 
-    Residuals of a fit are smaller than errors by (k − 3)/k, k being the trials that the parabola was fitted to.
+    A fit goes nearer to the trials than the truth does: k trials that it was fitted to spread it like k − 2 others.
     """
-    return max(round(trials * (1 - UNKNOWNS / kept)), -(-trials // 2))
+    return max(round(trials * (1 - SPENT / kept)), -(-trials // 2))
 
 
 def interval(value: float, samples: Float[np.ndarray, " resamples"], level: float = 0.95) -> Estimate:

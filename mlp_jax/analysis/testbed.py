@@ -72,6 +72,15 @@ def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
     return {name: Table(*(arrays[f"{name}/{what}"].astype(float) for what in Table._fields)) for name in names}
 
 
+def arrays(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
+    """Return the arrays that `load` makes these tables of, in single precision."""
+    return {
+        f"{name}/{what}": array.astype(np.float32 if what == "steps" else float)
+        for name, table in tables.items()
+        for what, array in table._asdict().items()
+    }
+
+
 def truth(table: Table) -> Truth:
     """Return the bottom of the table at each batch size.
 

@@ -83,3 +83,12 @@ def test_arrays_that_do_not_pair_are_refused_where_no_one_checks_shapes():
 def test_bad_input_is_explained(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_joined_samples_do_not_go_together_though_they_were_drawn_with_one_seed():
+    column = np.random.default_rng(0).normal(size=2000)
+    joined = bootstrap.joined([column, column, column])
+    np.testing.assert_array_equal(np.sort(joined, axis=0), np.sort(np.stack([column] * 3, axis=1), axis=0))
+    assert np.abs(np.corrcoef(joined.T) - np.eye(3)).max() < 0.1
+    with pytest.raises(ValueError, match="one length"):
+        bootstrap.joined.__wrapped__([column, column[:9]])

@@ -187,3 +187,57 @@ def test_simulated_sgd_takes_the_steps_that_are_solved_by_hand():
 def test_bad_input_is_explained(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def bottoms(b_crit: float = 100.0, spread: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Steps on the line at DIGITS_SIZES, and samples about them."""
+    steps = S_MIN * (1 + b_crit / DIGITS_SIZES)
+    return steps, steps * np.random.default_rng(0).lognormal(0, spread, (1000, 5))
+
+
+def test_samples_on_the_line_have_its_numbers_and_percentiles():
+    steps, samples = bottoms()
+    fit = critical_batch_size.fit_samples(DIGITS_SIZES, steps, samples)
+    assert (fit.s_min.value, fit.b_crit.value, fit.verdict) == (pytest.approx(S_MIN), pytest.approx(100), "fitted")
+    each = np.array([critical_batch_size.coefficients(DIGITS_SIZES, row) for row in samples])
+    ends = np.quantile(each[:, 1] / each[:, 0], [0.025, 0.975])
+    np.testing.assert_allclose(fit.b_crit[1:], ends, rtol=0.01)
+
+
+def test_the_interval_of_the_critical_batch_size_has_a_floor():
+    steps, samples = bottoms(spread=1e-4)
+    assert critical_batch_size.fit_samples(DIGITS_SIZES, steps, samples).b_crit == pytest.approx((100, 90, 110))
+
+
+def test_a_line_that_misses_too_much_has_no_critical_batch_size_and_says_by_how_much():
+    steps, samples = bottoms()
+    bent = np.array([1, 1.6, 0.7, 1, 1])
+    fit = critical_batch_size.fit_samples(DIGITS_SIZES, bent * steps, bent * samples)
+    assert np.isnan(fit.b_crit.value)
+    assert fit.b_crit[1:] == (0, INF)
+    assert np.isfinite(fit.s_min).all()
+    said = f"the line misses the steps by {100 * fit.misfit:.0f} %, and 15 % is allowed"
+    assert fit.verdict == f"no critical batch size: {said}"
+    allowed = critical_batch_size.fit_samples(DIGITS_SIZES, bent * steps, bent * samples, allowed=9.0)
+    assert np.isfinite(allowed.b_crit).all()
+
+
+def test_a_size_without_a_bottom_is_named_and_samples_without_one_widen_the_interval():
+    steps, samples = bottoms()
+    steps[0] = samples[:, 0] = INF
+    fit = critical_batch_size.fit_samples(DIGITS_SIZES, steps, samples)
+    assert (fit.missed, fit.verdict) == ((1.0,), "fitted")
+    steps, samples = bottoms()
+    samples[:100, 4] = INF
+    fit = critical_batch_size.fit_samples(DIGITS_SIZES, steps, samples)
+    assert fit.b_crit[1:] == (0, INF)
+    missed = critical_batch_size.fit_samples(DIGITS_SIZES, np.full(5, INF), np.full((9, 5), INF))
+    assert (missed.verdict, len(missed.missed)) == (critical_batch_size.TOO_FEW_SIZES, 5)
+
+
+def test_sizes_that_are_there_twice_or_do_not_pair_with_the_samples_are_refused():
+    steps, samples = bottoms()
+    with pytest.raises(ValueError, match="once"):
+        critical_batch_size.fit_samples(np.array([1, 8, 8, 512, 1438]), steps, samples)
+    with pytest.raises(ValueError, match="once"):
+        critical_batch_size.fit_samples.__wrapped__(DIGITS_SIZES[:4], steps[:4], samples)

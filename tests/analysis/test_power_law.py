@@ -33,3 +33,41 @@ def test_a_guide_leaves_the_points_on_both_sides(exponent):
 
 def test_a_guide_of_nothing_is_nan():
     assert np.isnan(power_law.guide(np.array([1.0, 2.0]), np.array([np.inf, np.nan]), 1.0)).all()
+
+
+SIZES = np.array([1.0, 8.0, 64.0, 512.0])
+
+
+def rates(exponent: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    best = 0.01 * SIZES**exponent
+    return best, best * np.random.default_rng(0).lognormal(0, spread, (1000, 4))
+
+
+@pytest.mark.parametrize(
+    ("exponent", "spread", "rules"), [(1, 0.1, ("linear",)), (0.5, 0.1, ("square-root",)), (0.75, 0.01, ())]
+)
+def test_the_exponent_up_to_the_critical_batch_size_and_the_rules_it_agrees_with(exponent, spread, rules):
+    best, samples = rates(exponent, spread)
+    best[3] = samples[:, 3] = 1e-9  # beyond the critical batch size: another law
+    found = power_law.fit_samples(SIZES, best, samples, 100.0)
+    assert found.estimate.value == pytest.approx(exponent)
+    assert found.estimate.low < exponent < found.estimate.high
+    assert (found.sizes, found.missing, found.rules) == ((1, 8, 64), 0, rules)
+
+
+def test_an_exponent_that_settles_nothing_agrees_with_both_rules():
+    found = power_law.fit_samples(SIZES, *rates(0.75, 1.0), 100.0)
+    assert found.verdict == "agrees with the linear and the square-root rule"
+
+
+@pytest.mark.parametrize(("b_crit", "missing"), [(10.0, 1), (np.nan, 3), (0.5, 3)])
+def test_too_few_sizes_up_to_the_critical_one_have_no_exponent(b_crit, missing):
+    found = power_law.fit_samples(SIZES, *rates(1, 0.1), b_crit)
+    assert (found.missing, found.estimate[1:]) == (missing, (-np.inf, np.inf))
+    assert found.verdict.startswith("no exponent")
+
+
+def test_a_size_that_missed_the_target_does_not_count():
+    best, samples = rates(1, 0.1)
+    best[1] = samples[:, 1] = np.nan
+    assert power_law.fit_samples(SIZES, best, samples, 100.0).missing == 1

@@ -76,11 +76,11 @@ def test_no_critical_batch_size_is_given_where_the_line_does_not_fit():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_intervals_hold_the_truth_of_every_workload(name):
-    """150 studies: 95 % hold it; at least 90 may be seen by chance."""
-    found = shares(WORKLOADS[name], 150)
+    """80 studies: 95 % hold it; fewer than 88 % are seen once in 100 times by chance."""
+    found = shares(WORKLOADS[name], 80)
     print(name, found)
-    assert min(found.steps, found.s_min, found.e_min, found.b_crit) >= 90
-    assert not found.exponent < 90
+    assert min(found.steps, found.s_min, found.e_min, found.b_crit) >= 88
+    assert not found.exponent < 88
 
 
 @pytest.mark.slow
