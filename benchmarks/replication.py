@@ -3,6 +3,19 @@
 python benchmarks/replication.py                       # a table of shares, and a record in benchmarks/results/
 python benchmarks/replication.py --table DIR           # DIR/<optimizer>.npz: rates, sizes, steps_<B>
 python benchmarks/replication.py --studies 20 --json   # one JSON object on stdout
+
+A study gets 10 rates over the whole space and three rounds of 6 around the bottom, every trial with a seed of its own.
+Measured with 200 studies of each optimizer on the shipped table of digits: how many percent of the intervals of a
+stated 95 % hold the truth of the table, how far apart the ends of B_crit lie (median), and how many percent of equal
+cells are called different:
+
+                S   S_min  E_min  B_crit  ends   best rate  exponent  equals
+    momentum  96.3   98.5     99      99  1.64       94.2        99      2.2
+    rmsprop   97.3   98.5     96      98  1.84       94.7      97.5      2.6
+    sgd       94.2   95.5   99.5      97  1.75       97.5         –      1.8
+
+Intervals of the ratio of two optimizers hold it in 95.5 to 98.5 %. B_crit is counted as if every line fitted; rmsprop's
+misses its steps by 28 %, so 96 % of its studies withhold B_crit. sgd has too few batch sizes up to its B_crit.
 """
 
 import argparse
