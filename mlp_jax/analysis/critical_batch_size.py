@@ -1,7 +1,7 @@
 """Steps to target against batch size: S = S_min + E_min/B, the critical batch size, the range of perfect scaling.
 
-Invariant: a batch size that its median trial misses has no place on the line and is named in the result; what the data
-do not settle has an interval that is open to 0 or to inf, never an exception.
+Invariant: a batch size at which the target is not reached has no place on the line and is named in the result; what the
+data do not settle has an interval that is open to 0 or to inf, never an exception.
 """
 
 from typing import NamedTuple
@@ -16,11 +16,10 @@ FITTED = "fitted"
 NO_PLATEAU = "no plateau seen: larger batch sizes are needed for an upper end"
 NO_SCALING = "no scaling seen: smaller batch sizes are needed for a lower end"
 TOO_FEW_SIZES = "too few batch sizes reached the target: a line needs 3"
-TOO_FEW_TRIALS = "too few trials for an interval: each batch size needs 3"
 MISFIT = "no critical batch size: the line misses the steps by {:.0f} %, and {:.0f} % is allowed"
 LARGEST_MISFIT = 0.15
 FLOOR = 0.1  # of B_crit on either side, at least: the bottom of a parabola is not quite that of the valley
-LEAST = 3  # batch sizes for a line that can be checked, and trials at each for an interval
+LEAST = 3  # batch sizes for a line that can be checked
 PASSES = 10  # of the weights; the third already changes little
 
 
@@ -28,7 +27,7 @@ class Fit(NamedTuple):
     """S = S_min + E_min/B and B_crit = E_min/S_min; all NaN with intervals from 0 to inf where there is no line.
 
     `misfit` is the root mean square of S/(S_min + E_min/B) − 1 over the batch sizes: what the line leaves unexplained,
-    which the intervals do not contain. `missed` lists the batch sizes whose median trial missed the target.
+    which the intervals do not contain. `missed` lists the batch sizes at which the target was not reached.
     """
 
     s_min: Estimate
@@ -48,40 +47,6 @@ class Range(NamedTuple):
 
     low: float
     high: float
-
-
-def fit(
-    batch_size: Real[np.ndarray, " trials"],
-    steps: Real[np.ndarray, " trials"],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Fit:
-    """Fit S = S_min + E_min/B to the median steps to target at each batch size (McCandlish et al. 2018).
-
-    S and its spread go together, over orders of magnitude, so errors are taken as proportional to S: weighted least
-    squares in 1/B with weights 1/S², S from the fit before, and neither coefficient below 0. The interval is over
-    trials: each batch size's own are drawn with replacement. It contains the seeds' noise, not that of tuning.
-
-    Args:
-        batch_size: B of each trial; several trials (seeds) of one tuned point at each batch size.
-        steps: steps to target of each trial, inf for a miss.
-
-    Raises:
-        ValueError: a batch size or a number of steps is not positive, or `level` or `resamples` is not allowed.
-    """
-    sizes, groups = _by_size(batch_size, steps)
-    middle = np.array([bootstrap.median(group) for group in groups])
-    used = np.isfinite(middle)
-    fewest = min((group.size for group, kept in zip(groups, used) if kept), default=0)
-    values = _with_ratio(*coefficients(sizes, middle))
-    samples = _with_ratio(*coefficients(sizes, _resampled_medians(groups, resamples, seed)))
-    low, high = bootstrap.percentiles(samples if fewest >= LEAST else np.full((1, 3), np.nan), level, (0.0, np.inf))
-    s_min, e_min, b_crit = map(Estimate, values.tolist(), low.tolist(), high.tolist())
-    misfit = _root_mean_square(middle[used] / (s_min.value + e_min.value / sizes[used]) - 1)
-    missed = tuple(sizes[~used].tolist())
-    return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(len(sizes) - len(missed), fewest, b_crit))
 
 
 def fit_samples(
@@ -123,7 +88,7 @@ def fit_samples(
     value, least, most = b_crit
     if used.sum() >= LEAST:
         b_crit = Estimate(value, min(least, value * (1 - FLOOR)), max(most, value * (1 + FLOOR)))
-    return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(int(used.sum()), LEAST, b_crit))
+    return Fit(s_min, e_min, b_crit, misfit, missed, _verdict(int(used.sum()), b_crit))
 
 
 def coefficients(
@@ -131,7 +96,8 @@ def coefficients(
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
     """Return S_min and E_min, both at least 0, of each row of `steps`; NaN where fewer than 3 of a row are finite.
 
-    The weighted least squares that `fit` describes: minimal Σ (S − S_min − E_min/B)²/Ŝ², Ŝ from the pass before.
+    Errors go with S, over orders of magnitude, so these are least squares weighted by 1/S²:
+    minimal Σ (S − S_min − E_min/B)²/Ŝ², Ŝ from the pass before.
     """
     x, finite = 1 / batch_size.astype(float), np.isfinite(steps)
     observed = np.where(finite, steps, 1.0)
@@ -197,12 +163,6 @@ def _refuse(batch_size: np.ndarray, steps: np.ndarray) -> None:
         raise ValueError("batch sizes are missing or infinite; give one finite number for each of at least 1 trial")
 
 
-def _resampled_medians(groups: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
-    """Return a row per resample with the median of each group, its own trials drawn with replacement."""
-    drawn = [group[bootstrap.draws(group.size, resamples, seed + k)] for k, group in enumerate(groups)]
-    return np.stack([bootstrap.median(group) for group in drawn], axis=-1)
-
-
 def _with_ratio(s_min: np.ndarray, e_min: np.ndarray) -> np.ndarray:
     """Return S_min, E_min and E_min/S_min along a last axis."""
     with np.errstate(divide="ignore"):
@@ -213,11 +173,9 @@ def _root_mean_square(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2))) if values.size else np.nan
 
 
-def _verdict(sizes: int, fewest: int, b_crit: Estimate) -> str:
+def _verdict(sizes: int, b_crit: Estimate) -> str:
     if sizes < LEAST:
         return TOO_FEW_SIZES
-    if fewest < LEAST:
-        return TOO_FEW_TRIALS
     if np.isinf(b_crit.high):
         return NO_PLATEAU
     return NO_SCALING if b_crit.low == 0 else FITTED

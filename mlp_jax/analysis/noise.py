@@ -14,23 +14,6 @@ from mlp_jax.analysis.bootstrap import Estimate
 PIECES = 64  # of each interval between two measured steps
 
 
-def run_average(
-    step: Real[np.ndarray, " n"], trace: Float[np.ndarray, " n"], squared_norm: Float[np.ndarray, " n"]
-) -> float:
-    """Return the mean of trΣ over the steps of a run, over that of |G|² (McCandlish et al. 2018); NaN for no row.
-
-    Between two evaluations both go along a straight line, however far apart they are, so that log-spaced evaluations
-    do not count the beginning twice. The rows may come in any order; one where either is not finite is left out.
-
-    Raises:
-        ValueError: two rows are of one step.
-    """
-    step, trace, squared_norm = _in_order(step, trace, squared_norm)
-    if step.size < 2:
-        return _ratio(float(trace.sum()), float(squared_norm.sum()))
-    return _ratio(float(np.trapezoid(trace, step)), float(np.trapezoid(squared_norm, step)))
-
-
 def progress_average(
     step: Real[np.ndarray, " n"],
     trace: Float[np.ndarray, " n"],

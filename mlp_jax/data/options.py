@@ -23,7 +23,7 @@ class Options:
     column: str | None = None
     """The column of a table to predict."""
     task: TaskOption = "auto"
-    """What its values are: classes, or real numbers."""
+    """What its values are: classes, or real numbers; auto: the output or the loss says it, or else the values."""
     drop: tuple[str, ...] = ()
     """Columns of a table to leave out."""
     separator: str = "auto"
@@ -37,6 +37,11 @@ class Options:
 
     def __post_init__(self) -> None:
         checks.fields(self, drop="column to drop")
-        if self.separator != "auto" and self.separator not in SEPARATORS and len(self.separator) != 1:
-            known = ", ".join(SEPARATORS)
-            raise ValueError(f"separator {self.separator!r} is not allowed; give one character, or one of {known}")
+        check_separator(self.separator)
+
+
+def check_separator(separator: str) -> None:
+    """Raise a ValueError unless `separator` is one character, or names one."""
+    if separator != "auto" and separator not in SEPARATORS and len(separator) != 1:
+        known = ", ".join(SEPARATORS)
+        raise ValueError(f"separator {separator!r} is not allowed; give one character, or one of {known}")

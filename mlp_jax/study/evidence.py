@@ -97,11 +97,6 @@ def criticals(rows: "pandas.DataFrame", study: Study, asked: Mapping[Definition,
     return found
 
 
-def critical(rows: "pandas.DataFrame", study: Study, definition: Definition, *, resamples: int = 0) -> dict[str, Fit]:
-    """Return the line of each optimizer by another definition of steps to target; the intervals take `resamples`."""
-    return criticals(rows, study, {definition: resamples})[0]
-
-
 def score_of(study: Study, rows: "pandas.DataFrame") -> str:
     """Return the column that the study's target is about."""
     usual = "rmse" if "validation_rmse" in rows else "accuracy"
@@ -238,13 +233,22 @@ def _scaling(best: Mapping[int, Best]) -> Scaling:
 
 def _differences(best: Mapping[tuple[str, int], Best]) -> list[Pair]:
     """Compare all pairs of optimizers: in steps at the largest batch size of all, in examples at the smallest."""
-    names, sizes = {name for name, _ in best}, {size for _, size in best}
-    measured = {}
-    for cost, size in zip(COMPARED, (max(sizes), min(sizes))):
+    names, measured = {name for name, _ in best}, {}
+    for quantity, (cost, size) in compared_at(best).items():
         factor = 1 if cost == "steps" else size
         of_size = {name: best[name, size] for name in ordered(names) if (name, size) in best}
-        measured[f"{cost} at B = {size:,}"] = {k: (factor * b.steps, factor * b.samples) for k, b in of_size.items()}
+        measured[quantity] = {k: (factor * b.steps, factor * b.samples) for k, b in of_size.items()}
     return family.compare(measured)
+
+
+def compared_at(best: Iterable[tuple[str, int]]) -> dict[str, tuple[str, int]]:
+    """Return the quantities in which optimizers are compared, each with its cost and batch size.
+
+    At one batch size alone, steps and examples are the same comparison, which is made once.
+    """
+    sizes = {size for _, size in best}
+    ends = zip(COMPARED, dict.fromkeys((max(sizes), min(sizes))))
+    return {f"{cost} at B = {size:,}": (cost, size) for cost, size in ends}
 
 
 def _least(sizes: np.ndarray, costs: np.ndarray) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 from mlp_jax import tables
 from mlp_jax.analysis import bootstrap, precision
 from mlp_jax.machine.files import finite
-from mlp_jax.study.evidence import Findings, where
+from mlp_jax.study.evidence import Findings, compared_at, where
 from mlp_jax.study.summary import number
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def wishes(
         made.append(_priced(wished, precision.ends(*line), trials, needed, seconds, price))
     tried = {(row["optimizer"], row["batch_size"]): int(row["trials"]) for row in found.cells.to_dict("records")}
     for pair in found.differences:
-        names, size = (pair.first, pair.second), int(pair.quantity.rpartition(" ")[2])
+        names, (_, size) = (pair.first, pair.second), compared_at(found.best)[pair.quantity]
         trials = max(tried[name, size] for name in names)
         first, second = ((found.best[name, size].steps, found.best[name, size].samples) for name in names)
         needed = precision.trials_for_ratio(first, second, trials, ratio, comparisons=len(found.differences))

@@ -244,7 +244,8 @@ def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]
     """
     given = {name: value for name, value in workload.items() if value is not None}
     new = {name: value for name, value in fields.items() if value is not None}
-    kept = {name: space for name, space in study.spaces.items() if name in new.get("optimizers", study.optimizers)}
+    spaces = {**study.spaces, **new.get("spaces", {})}
+    kept = {name: space for name, space in spaces.items() if name in new.get("optimizers", study.optimizers)}
     if isinstance(study.rounds, Mapping) and "optimizers" in new:
         new.setdefault("rounds", max(study.rounds.values()))
     new |= {"workload": dataclasses.replace(study.workload, **given), "spaces": kept}

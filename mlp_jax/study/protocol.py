@@ -4,6 +4,7 @@ Invariant: the jobs of a cell are a function of the study, the cell and the rows
 wherever it was left, and grows: a longer protocol begins with the jobs of a shorter one.
 """
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -144,8 +145,6 @@ def _valley(study: Study, cell: StudyCell, found: list, ends: dict[str, tuple[fl
 
 def _within(cell: StudyCell, ends: dict[str, tuple[float, float]]) -> dict[str, Any]:
     """Return the space of a cell with these ends."""
-    import dataclasses
-
     moved = lambda space, low, high: dataclasses.replace(space, low=low, high=high) if space.low is not None else space
     return {name: moved(space, *ends[name]) for name, space in cell.space.items()}
 

@@ -15,7 +15,7 @@ import numpy as np
 from mlp_jax import checks, losses, model, optimizers, sampling, trial
 from mlp_jax.checks import Count, Domain, Positive, Seed, Steps, choose
 from mlp_jax.data import Dataset, load
-from mlp_jax.data.options import Decimal, Header, Missing, Options, TaskOption
+from mlp_jax.data.options import Options, check_separator
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell
 
@@ -37,27 +37,13 @@ Smoothing = Annotated[float, Domain(lambda v: 1 <= v < math.inf, "a number of at
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """One training run. A value of `None` or `auto` is filled in from the data set or the optimizer's table."""
 
     dataset: str = "digits"
     """A name from `mlp-jax data list`, or a path: file.npz, file.csv, a folder with IDX files."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
-    column: str | None = None
-    """The column of a table to predict."""
-    task: TaskOption = "auto"
-    """What its values are: classes, or real numbers; auto: the output or the loss says it, or else the values."""
-    drop: tuple[str, ...] = ()
-    """Columns of a table to leave out."""
-    separator: str = "auto"
-    """What separates the cells of a table: a character, or tab, comma, semicolon, space."""
-    decimal: Decimal = "auto"
-    """The decimal sign of a table."""
-    header: Header = "auto"
-    """Whether the first row of a table names its columns; without a header they are called 1, 2, 3, …"""
-    missing: Missing = "refuse"
-    """What becomes of a missing value: an error, or the mean, or the most frequent value, of the training part."""
     validation: Part = 0.1
     """Part of the training examples held out for validation: a fraction below 1, or a count."""
     test: Part = 0.2
@@ -149,7 +135,7 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.fields(self, hidden="hidden width", batch_size="batch size", evaluate_on="split", drop="column to drop")
-        options(self)
+        check_separator(self.separator)
         choose("activation", self.activation, model.ACTIVATIONS)
         choose("output", self.output, ("auto", *model.OUTPUTS))
         choose("loss", self.loss, ("auto", *losses.LOSSES))

@@ -13,7 +13,7 @@ from study_by_hand import REAL, SIZES, STUDY, table
 from mlp_jax.report import responses
 from mlp_jax.report.figures import LOOKS
 from mlp_jax.study import plan
-from mlp_jax.study.evidence import critical, definition_of, findings, where
+from mlp_jax.study.evidence import criticals, definition_of, findings, where
 from mlp_jax.study.spaces import Space
 from mlp_jax.study.summary import number
 
@@ -127,7 +127,7 @@ def test_readings_are_the_critical_batch_sizes_by_their_definitions():
             assert max(line.get_xdata()) == pytest.approx(0.9 * (0.99 if unreadable else 1))
             for target, value in zip(line.get_xdata(), line.get_ydata()):
                 asked = OWN._replace(target=float(target), smoothing=smoothing, every=every)
-                fit = critical(ROWS, STUDY, asked)[name]
+                fit = criticals(ROWS, STUDY, {asked: 0})[0][name]
                 np.testing.assert_equal(value, fit.b_crit.value)
     own = shown[0].lines[0]
     assert own.get_ydata()[0] == FOUND.scaling["sgd"].fit.b_crit.value

@@ -19,7 +19,6 @@ from mlp_jax.study.best import FITTED, FOUND
 from mlp_jax.study.evidence import (
     COSTS,
     best_batch_sizes,
-    critical,
     criticals,
     definition_of,
     findings,
@@ -136,7 +135,7 @@ def test_what_the_trials_ended_before_is_refused(asked):
         with pytest.raises(ValueError, match="can't be read from trials that ended at 0.9 .* run a study of it"):
             read(*((ROWS, STUDY, asked)))
     with pytest.raises(ValueError, match="can't be read"):
-        critical(ROWS, STUDY, asked)
+        criticals(ROWS, STUDY, {asked: 0})
 
 
 def test_less_is_harder_where_less_is_better():
@@ -165,7 +164,7 @@ def test_the_critical_batch_size_by_several_definitions_is_that_by_each():
     asked = {OWN: 50, OWN._replace(target=0.85): 0, OWN._replace(target=0.88, smoothing=1.0, every=2): 0}
     together = criticals(ROWS, STUDY, asked)
     for (definition, resamples), fits in zip(asked.items(), together, strict=True):
-        assert repr(critical(ROWS, STUDY, definition, resamples=resamples)) == repr(fits)
+        assert repr(criticals(ROWS, STUDY, {definition: resamples})[0]) == repr(fits)
         whole = findings(ROWS, STUDY, definition).scaling
         for name, fit in fits.items():
             assert fit.b_crit.value == whole[name].fit.b_crit.value
@@ -194,6 +193,12 @@ def test_optimizers_that_need_the_same_are_told_apart_in_few_studies():
             assert pair.least_ratio > 1
             assert pair.ratio.low < 1 < pair.ratio.high or pair.verdict != family.NOT_TOLD_APART
     assert apart <= 2, "by chance in one study of twenty"
+
+
+def test_at_one_batch_size_steps_and_examples_are_one_comparison():
+    asked = plan.changed(STUDY, {}, {"batch_sizes": (16,)})
+    (pair,) = findings(table(asked), asked).differences
+    assert pair.quantity == "steps at B = 16"
 
 
 def test_where_one_misses_the_target_there_is_no_comparison_but_a_place_in_the_family():
@@ -308,7 +313,7 @@ def test_a_study_in_progress_speaks_of_the_cells_that_have_winners():
     found = findings(there, STUDY)
     assert found.cells["batch_size"].tolist() == [256, 256]
     assert found.cells["trials"].tolist() == [28, 28]
-    assert [pair.quantity for pair in found.differences] == ["steps at B = 256", "examples at B = 256"]
+    assert [pair.quantity for pair in found.differences] == ["steps at B = 256"]
     assert found.scaling["sgd"].fit.verdict == TOO_FEW_SIZES
     one = findings(there.query("optimizer == 'sgd'"), STUDY)
     assert one.differences == []

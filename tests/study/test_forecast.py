@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from study_by_hand import STUDY, table
+from study_by_hand import EXAMPLES, STUDY, table
 
-from mlp_jax.study import forecast
+from mlp_jax.study import forecast, plan
 from mlp_jax.study.evidence import findings
 
 ROWS = table()
@@ -38,6 +38,14 @@ def test_what_is_there_takes_the_trials_that_are_there_and_less_takes_more():
         if one.wish.startswith(f"{pair.first} and") and pair.quantity in one.wish
     ]
     assert same.trials == pytest.approx(same.trials_now, abs=1)
+
+
+def test_a_batch_size_above_a_thousand_has_forecasts_too():
+    asked = plan.changed(STUDY, {}, {"batch_sizes": (1, 16, 256, "full")})
+    rows = table(asked)
+    found = findings(rows, asked)
+    assert any(pair.quantity.endswith(f"{EXAMPLES:,}") for pair in found.differences)
+    assert len(forecast.wishes(found, rows, width=1.75, ratio=1.5)) == len(found.scaling) + len(found.differences)
 
 
 def test_the_price_is_by_the_hour():

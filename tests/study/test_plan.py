@@ -181,6 +181,8 @@ def test_changes_leave_the_rest_and_drop_the_spaces_of_dropped_optimizers():
     assert (after.workload.dataset, after.workload.hidden, after.points) == ("iris", (64,), 3)
     assert list(after.spaces) == ["momentum", "adam"]
     assert plan.changed(before, {}, {"optimizers": ("sgd",)}).spaces["sgd"] == before.spaces["sgd"]
+    space = {"momentum": {"learning_rate": Space(choices=(0.2,))}}
+    assert plan.changed(before, {}, {"spaces": space}).spaces == before.spaces | space
 
 
 def test_racing_is_for_a_search_alone():
