@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.sharding import SingleDeviceSharding
 
 KEPT = 2
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
@@ -27,14 +26,25 @@ LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 class Checkpoints:
     """The checkpoints in one directory, numbered by step; the newest few are kept.
 
+    Of several processes that run together process 0 alone keeps any, and none waits for another.
+
     Raises:
+        ValueError: this is another process of several.
         OSError: from `save`, when the disk is full or may not be written to.
         ValueError: from `restore`, when what is on disk can't be read or has another shape.
     """
 
     def __init__(self, directory: Path) -> None:
+        if jax.process_index() > 0:
+            raise ValueError(
+                f"process {jax.process_index()} of {jax.process_count()} can't keep checkpoints; process 0 can"
+            )
         self._directory = directory.absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        alone = ocp.options.MultiprocessingOptions(active_processes={0})
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=KEPT, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
+        )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     @property
@@ -46,6 +56,7 @@ class Checkpoints:
         """Save `tree` and `note` as number `step`, unless that number is there already."""
         if step in self._manager.all_steps():
             return
+        tree = jax.tree.map(np.asarray, tree)  # a process of several may not save a device's array by itself
         arguments = ocp.args.Composite(tree=ocp.args.StandardSave(tree), note=ocp.args.JsonSave(note))
         try:
             self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
@@ -63,21 +74,20 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Any) -> tuple[Any, dict]:
-        """Return the newest tree, with the shapes and types of `like` (arrays or shapes), and its note.
-
-        Arrays are put where those of `like` are (NumPy's stay on the host, as they are), shapes on the first device.
-        """
+        """Return the newest tree, as NumPy arrays with the shapes and types of `like` (arrays or shapes), and its note."""
         step = self.latest
         if step is None:
             raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
-        arguments = ocp.args.Composite(
-            tree=ocp.args.StandardRestore(jax.tree.map(_placed, like)), note=ocp.args.JsonRestore()
-        )
+        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        arguments = ocp.args.Composite(tree=ocp.args.StandardRestore(like), note=ocp.args.JsonRestore())
         try:
             restored = self._manager.restore(step, args=arguments)
         except Exception as error:
             message = f"can't read checkpoint {step} in {self._directory}: {_first_line(error)}"
             raise ValueError(f"{message}; delete that folder to go on from an earlier one") from error
+        shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (restored["tree"], like)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"can't read checkpoint {step} in {self._directory}: it holds arrays of other shapes")
         return restored["tree"], restored["note"]
 
     def note(self) -> dict:
@@ -88,12 +98,6 @@ class Checkpoints:
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
-
-
-def _placed(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array | np.ndarray):
-        return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=SingleDeviceSharding(jax.local_devices()[0]))
 
 
 @contextlib.contextmanager

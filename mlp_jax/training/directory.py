@@ -114,7 +114,7 @@ class Directory:
         if rows:
             one = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
             like["states"] = jax.tree.map(lambda leaf: np.zeros((len(rows), *leaf.shape), leaf.dtype), one)
-        tree = jax.tree.map(np.array, checkpoints.restore(like)[0])  # copies, to be written to
+        tree = checkpoints.restore(like)[0]
         known = tree["known"]
         trials.status = np.array(STATUSES)[known["status"]]
         for name in COLUMNS:
@@ -186,7 +186,7 @@ class RunDirectory(Directory):
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
         like = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
         state, note = checkpoints.restore(like)
-        state, history = jax.device_get(state), note["history"]
+        history = note["history"]
         for number, row in enumerate(history):
             trials.note(np.array([0]), number, row)
         trials.started[0], trials.states[0] = True, state
