@@ -20,7 +20,8 @@ Paired by seed, the absolute loss is worse than the squared one on RMSE by 1.2 [
 the fit weighs more than the aim. ReLU's output neither costs nor gains, for it starts at the mean of the targets and
 stays positive: its RMSE with the squared loss is 0.01 [−0.02, 0.04] off. A rate that was not tuned costs more than all
 of this: at 0.001 the RMSE of ReLU with the absolute loss is 3 higher. The splits share their 442 patients, so the
-intervals are about splits and weights, not about other patients. 20 s on 2 cores of a shared AMD EPYC machine, with others at work.
+intervals are about splits and weights, not about other patients. 20 s on 2 cores of a
+shared AMD EPYC machine, with others at work.
 """
 
 import sys

@@ -74,7 +74,7 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Any) -> tuple[Any, dict]:
-        """Return the newest tree, as NumPy arrays with the shapes and types of `like` (arrays or shapes), and its note."""
+        """Return the newest tree, NumPy arrays with the shapes and types of `like` (arrays or shapes), and its note."""
         step = self.latest
         if step is None:
             raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
