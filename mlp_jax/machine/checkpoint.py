@@ -1,16 +1,20 @@
 """Save and restore a pytree of arrays with a JSON note beside it, whole or not at all.
 
-Orbax writes arrays and JSON, never pickles, to a temporary name that it renames when all is on disk.
+Orbax writes arrays and JSON, never pickles, to a temporary name that it renames when all is on disk. A checksum of both
+goes with them, so that what has changed on disk since is never taken for what was saved.
 """
 
 import contextlib
 import errno
+import hashlib
+import json
 import logging
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ class Checkpoints:
     Raises:
         ValueError: this is another process of several.
         OSError: from `save`, when the disk is full or may not be written to.
-        ValueError: from `restore`, when what is on disk can't be read or has another shape.
+        ValueError: from `restore`, when nothing on disk is sound and of the right shapes.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -46,6 +50,7 @@ class Checkpoints:
             max_to_keep=KEPT, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._damaged: list[int] = []
 
     @property
     def latest(self) -> int | None:
@@ -53,10 +58,13 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, tree: Any, note: dict) -> None:
-        """Save `tree` and `note` as number `step`, unless that number is there already."""
+        """Save `tree` and `note` as number `step`, unless that number is there already; what is damaged goes."""
+        while self._damaged:
+            self._manager.delete(self._damaged.pop())
         if step in self._manager.all_steps():
             return
         tree = jax.tree.map(np.asarray, tree)  # a process of several may not save a device's array by itself
+        note = note | {"checksum": _checksum(tree, note)}
         arguments = ocp.args.Composite(tree=ocp.args.StandardSave(tree), note=ocp.args.JsonSave(note))
         try:
             self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
@@ -73,27 +81,38 @@ class Checkpoints:
         if shutil.disk_usage(self._directory).free < needed + OVERHEAD:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def restore(self, like: Any) -> tuple[Any, dict]:
-        """Return the newest tree, NumPy arrays with the shapes and types of `like` (arrays or shapes), and its note."""
-        step = self.latest
-        if step is None:
-            raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
-        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
-        arguments = ocp.args.Composite(tree=ocp.args.StandardRestore(like), note=ocp.args.JsonRestore())
-        try:
-            restored = self._manager.restore(step, args=arguments)
-        except Exception as error:
-            message = f"can't read checkpoint {step} in {self._directory}: {_first_line(error)}"
-            raise ValueError(f"{message}; delete that folder to go on from an earlier one") from error
-        shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (restored["tree"], like)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"can't read checkpoint {step} in {self._directory}: it holds arrays of other shapes")
-        return restored["tree"], restored["note"]
+    def restore(self, like: Callable[[dict], Any]) -> tuple[Any, dict]:
+        """Return the newest sound tree, as NumPy arrays, and its note; what was passed over is said in a warning.
 
-    def note(self) -> dict:
-        """Return the note of the newest checkpoint."""
-        arguments = ocp.args.Composite(note=ocp.args.JsonRestore())
-        return self._manager.restore(self.latest, args=arguments)["note"]
+        Args:
+            like: gives for a note the arrays, or their shapes and types, that its tree must hold.
+        """
+        if self.latest is None:
+            raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
+        found: list[str] = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                read = self._read(step, like)
+            except Exception as error:  # damage shows in many ways
+                found.append(f"can't read checkpoint {step} in {self._directory}: {_first_line(error)}")
+                self._damaged.append(step)
+                continue
+            for reason in found:
+                warnings.warn(f"{reason}; going by checkpoint {step} instead", stacklevel=2)
+            return read
+        self._damaged.clear()
+        raise ValueError(f"{found[0]}; no other is sound: delete that directory to train from the start")
+
+    def _read(self, step: int, like: Callable[[dict], Any]) -> tuple[Any, dict]:
+        note = self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"]
+        checksum = note.pop("checksum", None)  # none: it is older than checksums
+        shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note))
+        tree = self._manager.restore(step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(shapes)))["tree"]
+        if [leaf.shape for leaf in jax.tree.leaves(tree)] != [leaf.shape for leaf in jax.tree.leaves(shapes)]:
+            raise ValueError("it holds arrays of other shapes")
+        if checksum not in (None, _checksum(tree, note)):
+            raise ValueError("it has changed on disk since it was saved")
+        return tree, note
 
     def close(self) -> None:
         """Release the directory."""
@@ -122,6 +141,15 @@ def _silent_writers() -> Iterator[None]:
     finally:
         threading.excepthook = before
         logger.setLevel(level)
+
+
+def _checksum(tree: Any, note: dict) -> str:
+    """Return what tells these arrays and this note from any others."""
+    digest = hashlib.sha256(json.dumps(json.loads(json.dumps(note)), sort_keys=True).encode())
+    for leaf in jax.tree.leaves(tree):
+        digest.update(f"{leaf.dtype.str} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

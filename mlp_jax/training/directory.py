@@ -108,14 +108,14 @@ class Directory:
 
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
         """Bring `trials` to where the newest checkpoint left them, and return the clock's seconds."""
-        note = checkpoints.note()
-        rows = note["rows"]
-        like: dict[str, Any] = {"known": _known(trials)}
-        if rows:
-            one = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
-            like["states"] = jax.tree.map(lambda leaf: np.zeros((len(rows), *leaf.shape), leaf.dtype), one)
-        tree = checkpoints.restore(like)[0]
-        known = tree["known"]
+        one = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
+
+        def like(note: dict) -> dict[str, Any]:
+            shape = lambda leaf: jax.ShapeDtypeStruct((len(note["rows"]), *leaf.shape), leaf.dtype)
+            return {"known": _known(trials)} | ({"states": jax.tree.map(shape, one)} if note["rows"] else {})
+
+        tree, note = checkpoints.restore(like)
+        rows, known = note["rows"], tree["known"]
         trials.status = np.array(STATUSES)[known["status"]]
         for name in COLUMNS:
             setattr(trials, name, known[name])
@@ -185,7 +185,7 @@ class RunDirectory(Directory):
 
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
         like = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
-        state, note = checkpoints.restore(like)
+        state, note = checkpoints.restore(lambda _: like)
         history = note["history"]
         for number, row in enumerate(history):
             trials.note(np.array([0]), number, row)

@@ -71,7 +71,7 @@ def read(run: Path) -> Trained:
     cell, hyper = Cell(network=network, **memory["cell"]), memory["hyper"]
     checkpoints = Checkpoints(run / "checkpoints")
     try:
-        state, _ = checkpoints.restore(jax.eval_shape(lambda: trial.start(cell, hyper, jnp.uint32(0))))
+        state, _ = checkpoints.restore(lambda _: jax.eval_shape(lambda: trial.start(cell, hyper, jnp.uint32(0))))
     finally:
         checkpoints.close()
     return Trained(network, state.params, memory["data"])

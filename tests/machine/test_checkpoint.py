@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def test_newest_comes_back_bit_for_bit(checkpoints, tmp_path):
     for step in (1, 4, 9):
         checkpoints.save(step, TREE | {"step": jnp.int32(step)}, {"note": [step, 0.1]})
     again = Checkpoints(tmp_path / "checkpoints")
-    tree, note = again.restore(jax.eval_shape(lambda: TREE))
+    tree, note = again.restore(lambda note: jax.eval_shape(lambda: TREE))
     again.close()
     assert note == {"note": [9, 0.1]}
     assert int(tree["step"]) == again.latest == 9
@@ -42,24 +43,79 @@ def test_newest_comes_back_bit_for_bit(checkpoints, tmp_path):
 def test_a_step_that_is_there_is_left_alone(checkpoints):
     checkpoints.save(1, TREE, {"note": "first"})
     checkpoints.save(1, TREE | {"W": TREE["W"] + 1}, {"note": "second"})
-    assert checkpoints.restore(TREE)[1] == {"note": "first"}
+    assert checkpoints.restore(lambda _: TREE)[1] == {"note": "first"}
 
 
 def test_nothing_saved_yet(checkpoints):
     assert checkpoints.latest is None
     with pytest.raises(ValueError, match="no checkpoint in .*; train with this --out first"):
-        checkpoints.restore(TREE)
+        checkpoints.restore(lambda _: TREE)
 
 
 def test_damage_and_other_shapes_are_errors(checkpoints, tmp_path):
     checkpoints.save(1, TREE, {})
     with pytest.raises(ValueError, match="can't read checkpoint 1"):
-        checkpoints.restore(TREE | {"W": jnp.zeros((4, 4))})
+        checkpoints.restore(lambda _: TREE | {"W": jnp.zeros((4, 4))})
     for path in (tmp_path / "checkpoints/1/tree").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match="can't read checkpoint 1.*; delete that folder"):
-        checkpoints.restore(TREE)
+    with pytest.raises(ValueError, match="can't read checkpoint 1.*; no other is sound: delete that directory"):
+        checkpoints.restore(lambda _: TREE)
+
+
+def flipped(path, number: int) -> bytes:
+    """Flip one bit of a file and return what it held."""
+    before = path.read_bytes()
+    changed = bytearray(before)
+    changed[number // 8 % len(before)] ^= 1 << number % 8
+    path.write_bytes(changed)
+    return before
+
+
+def test_a_flipped_bit_is_never_taken_for_what_was_saved(checkpoints, tmp_path):
+    """Wherever it is, what comes back is what was saved, or the checkpoint before with a warning."""
+    good = {step: TREE | {"W": TREE["W"] + step} for step in (1, 2)}
+    for step, tree in good.items():
+        checkpoints.save(step, tree, {"step": step})
+    files = sorted(path for path in (tmp_path / "checkpoints/2").rglob("*") if path.is_file() and path.stat().st_size)
+    rng, passed_over = np.random.default_rng(0), 0
+    for number in range(40):
+        path = files[number % len(files)]
+        before = flipped(path, int(rng.integers(2**31)))
+        again = Checkpoints(tmp_path / "checkpoints")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            tree, note = again.restore(lambda _: TREE)
+        again.close()
+        np.testing.assert_array_equal(tree["W"], good[note["step"]]["W"])
+        mine = [str(warning.message) for warning in said if "checkpoint 2" in str(warning.message)]
+        assert len(mine) == (note["step"] == 1)
+        passed_over += note["step"] == 1
+        path.write_bytes(before)
+    assert passed_over > 10
+
+
+def test_training_goes_on_from_the_sound_one_and_the_damaged_one_goes(checkpoints, tmp_path):
+    for step in (10, 20):
+        checkpoints.save(step, TREE | {"step": jnp.int32(step)}, {})
+    for path in (tmp_path / "checkpoints/20/tree").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    again = Checkpoints(tmp_path / "checkpoints")
+    with pytest.warns(UserWarning, match="can't read checkpoint 20 in .*; going by checkpoint 10 instead"):
+        assert again.restore(lambda _: TREE)[0]["step"] == 10
+    for step in (15, 20):
+        again.save(step, TREE | {"step": jnp.int32(step)}, {})
+    tree, _ = again.restore(lambda _: TREE)
+    again.close()
+    assert tree["step"] == 20
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()) == [15, 20]
+
+
+def test_another_process_of_several_keeps_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with pytest.raises(ValueError, match="can't keep checkpoints; process 0 can"):
+        Checkpoints(tmp_path / "checkpoints")
 
 
 def test_a_disk_without_room_is_an_os_error_and_nothing_stays(checkpoints, tmp_path, monkeypatch):

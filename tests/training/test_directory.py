@@ -3,11 +3,12 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from mlp_jax.machine.clocks import Clock
-from mlp_jax.training import run, task
+from mlp_jax.training import loop, population, run, task, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.training.directory import Directory, RunDirectory
 from mlp_jax.training.trials import Trials
@@ -64,7 +65,7 @@ def test_a_run_saved_without_its_status_goes_on(tmp_path):
     from mlp_jax.machine.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    state, note = checkpoints.restore(whole.state)
+    state, note = checkpoints.restore(lambda _: whole.state)
     checkpoints.close()
     older = {name: note[name] for name in ("history", "seconds")}
     import shutil
@@ -75,6 +76,38 @@ def test_a_run_saved_without_its_status_goes_on(tmp_path):
     checkpoints.close()
     again = run.train(IRIS, out=tmp_path, resume=True)
     assert (again.status, again.steps, again.metrics) == (whole.status, whole.steps, whole.metrics)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_training_goes_on_from_the_newest_sound_checkpoint_to_the_same_numbers(tmp_path, count, monkeypatch):
+    """One trial and several, interrupted twice; weights of the newer checkpoint are damaged as by a bad disk."""
+    config = dataclasses.replace(IRIS, steps=12, evaluations=4)
+
+    def train(out, interrupted=lambda: False):
+        rates = {"learning_rate": np.geomspace(0.01, 0.1, count)}
+        options = {"keep_params": True, "out": out, "resume": out.exists(), "evaluation_share": 1.0}
+        return population.train_many(config, rates, np.arange(count), interrupted=interrupted, **options)
+
+    def after(looks: int):
+        left = iter(range(looks))
+        return lambda: next(left, None) is None
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(timetable, "GLANCE", 0.0)
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "run", after(3))
+    train(tmp_path / "run", after(3))
+    steps = sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert len(steps) == 2
+    for path in (tmp_path / "run" / "checkpoints" / str(steps[-1]) / "tree" / "d").iterdir():
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 64
+        path.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"can't read checkpoint {steps[-1]} in .*; going by checkpoint {steps[0]}"):
+        found = train(tmp_path / "run")
+    for mine, other in zip(jax.tree.leaves(found.params), jax.tree.leaves(whole.params)):
+        np.testing.assert_array_equal(mine, other)
+    np.testing.assert_array_equal(found.history["validation_loss"], whole.history["validation_loss"])
 
 
 def test_a_directory_that_is_there_for_a_time_alone_is_made_late_and_replaces_what_is_not_its_own(tmp_path):
