@@ -3,6 +3,8 @@
 import json
 import os
 
+import pytest
+
 from mlp_jax import Config
 from mlp_jax.cli import studies
 from mlp_jax.study import Study, read_plan
@@ -35,6 +37,7 @@ def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsy
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_rounds_are_added_until_the_interval_is_narrow_or_no_more_are_asked(tmp_path):
     study = Study(
         workload=Config(dataset="iris", hidden=()), optimizers=("sgd",), batch_sizes=(4, 16, "full"), fresh_seeds=1,

@@ -39,5 +39,6 @@ def test_film_has_a_picture_for_each_stage(tmp_path):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["film.gif"]
     with pytest.raises(ValueError, match=r"unknown suffix of a film '.png'"):
         filmstrip.save_film(TRACE, tmp_path / "film.png")
-    assert filmstrip.film(TRACE) == filmstrip.film(TRACE)
-    Image.open(io.BytesIO(filmstrip.film(TRACE))).verify()
+    again = filmstrip.film(TRACE)
+    assert again == (tmp_path / "a" / "film.gif").read_bytes()
+    Image.open(io.BytesIO(again)).verify()

@@ -321,7 +321,7 @@ def grown() -> Study:
     return dataclasses.replace(TINY, optimizers=("sgd", "momentum", "adam"), batch_sizes=(16, 32, "full"), rounds=2)
 
 
-@pytest.mark.parametrize("asked", [10**9, 60])
+@pytest.mark.parametrize("asked", [10**9, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_study_that_grows_makes_no_part_again_and_ends_as_if_it_was_asked_so_from_the_start(
     tmp_path, monkeypatch, whole, anew, asked
 ):

@@ -51,7 +51,7 @@ def build(workload: dict, search: dict, fields: dict) -> Study:
     return Study(workload=Config(**workload), optimizers=search["optimizers"], spaces=spaces, **fields)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.fixed_dictionaries(WORKLOAD), searches(), st.fixed_dictionaries(FIELDS))
 def test_every_study_survives_toml_and_json(workload, search, fields):
     study = build(workload, search, fields)
