@@ -102,7 +102,9 @@ def number(value: SupportsFloat) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Write an estimate with its interval."""
+    """Write an estimate with its interval; – alone where neither is known."""
+    if math.isnan(estimate.value) and estimate.low in (0, -math.inf) and estimate.high == math.inf:
+        return number(estimate.value)
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
