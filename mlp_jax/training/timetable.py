@@ -45,8 +45,9 @@ class Timetable:
 
     @property
     def time_is_up(self) -> bool:
-        """Whether the budget in seconds is used."""
-        return self.task.config.seconds is not None and self.spent >= self.task.config.seconds
+        """Whether the budget in seconds is used, or the last step taken that a program can count."""
+        seconds = self.task.config.seconds
+        return seconds is not None and (self.spent >= seconds or self.step >= LAST - 1)
 
     @property
     def at_the_end(self) -> bool:
@@ -81,7 +82,7 @@ class Timetable:
             room = min(self.points[self.number], stop) - self.step if self.apart else stop - self.step
         if self.task.config.seconds is not None:
             room = min(room, (self.task.config.seconds - self.spent) * self.pace.rate)
-        return self.step + self.pace.of(float(room))
+        return min(self.step + self.pace.of(float(room)), LAST - 1)
 
     def wanted(self, due: int, trials: int) -> np.ndarray:
         """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""

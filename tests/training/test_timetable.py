@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from mlp_jax.machine import clocks
 from mlp_jax.machine.clocks import Clock
-from mlp_jax.training import task
+from mlp_jax.training import population, task
+from mlp_jax.training import timetable as timetables
 from mlp_jax.training.config import Config
 from mlp_jax.training.timetable import LAST, Timetable
+from mlp_jax.training.trials import Status
 
 IRIS = Config(dataset="iris", hidden=(), batch_size=8, steps=400, evaluations=40)
 ASKED = task.resolve(IRIS)
@@ -121,3 +123,12 @@ def test_a_place_counts_steps_examples_epochs_and_the_seconds_of_these_trials():
 
 def test_a_real_clock_fits():
     assert Timetable(ASKED, Clock(), True, 1.0, set(), (0, 0), 0.0).next(400) == (0, 1)
+
+
+def test_a_budget_in_seconds_ends_at_the_last_step_that_can_be_counted(monkeypatch):
+    """On a small network a program takes 2³¹ steps in some hours, and its counter would wrap."""
+    monkeypatch.setattr(timetables, "LAST", 2000)
+    config = dataclasses.replace(IRIS, steps=None, seconds=3600.0, evaluations=3)
+    ended = population.train_many(config, {"learning_rate": [0.01, 0.1]}, [0, 1])
+    assert ended.steps.tolist() == [1999, 1999]
+    assert set(ended.status) == {Status.COMPLETE}
