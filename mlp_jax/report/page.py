@@ -69,6 +69,7 @@ class Entry(NamedTuple):
     parts: "Parts"
     environment: dict[str, Any]
     damaged: list[str]
+    made_by: list[dict[str, Any]]
 
 
 class Parts(NamedTuple):
@@ -130,6 +131,10 @@ def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = ()) -> list
     """Return what does not compare: precision, software, protocol, and what was asked."""
     said = machines.differing({e.label: {"protocol": e.study.protocol} for e in entries}, {"Protocol": ("protocol",)})
     said += machines.cautions(measured)
+    for entry in entries:
+        kinds = {f"parts of {entry.label} ({number})": made for number, made in enumerate(entry.made_by, 1)}
+        names = dict.fromkeys(name for made in entry.made_by for name in made)
+        said += machines.differing(kinds, {"Software": list(names)})
     said += machines.differing({each.label: each.environment for each in (*entries, *measured)})
     if asked := _asked(entries):
         said.append(f"The studies do not ask the same: they differ in {', '.join(asked).replace('_', ' ')}.")
@@ -146,7 +151,7 @@ def _read(directory: Path, reading: Reading) -> Entry:
     study = store.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows, done, cells = store.read_all(directory)
+        rows, done, cells, made_by = store.read_all(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     damaged = [str(each.message) for each in caught if "is damaged" in str(each.message)]
@@ -159,7 +164,7 @@ def _read(directory: Path, reading: Reading) -> Entry:
         definition = reading.of(study, rows)
         rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
         found = findings(rows, study, definition)
-    return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged)
+    return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged, made_by)
 
 
 def _phases(rows: "pandas.DataFrame") -> set[str]:

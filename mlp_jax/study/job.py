@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlp_jax.data import Dataset
+from mlp_jax.study import parts
 from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.protocol import COARSE, Job
 from mlp_jax.training import population
@@ -53,7 +54,11 @@ def make(
         progress=progress,
         interrupted=interrupted,
     )
-    return None if trained.interrupted else _labelled(_rows(trained, won), job)
+    if trained.interrupted:
+        return None
+    rows = _labelled(_rows(trained, won), job)
+    rows.attrs[parts.MADE_BY] = parts.made_here()
+    return rows
 
 
 def compile_ahead(cell: StudyCell, dataset: Dataset, mesh: tuple[int, int] | None) -> None:

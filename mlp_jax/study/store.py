@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from mlp_jax.machine import environment, files
-from mlp_jax.study import cells, protocol
+from mlp_jax.study import cells, parts, protocol
 from mlp_jax.study.cells import Facts, StudyCell
 from mlp_jax.study.plan import Study, check_protocol, from_dict, grown, to_dict
 from mlp_jax.study.protocol import Job
@@ -99,7 +99,7 @@ class Store:
         path = self._path(job)
         if path not in self._ends or not path.exists():
             self._ends.pop(path, None)
-            rows = _load(path)[0]
+            rows = parts.load(path)[0]
             if rows is None:
                 return None
             if path.with_suffix(".lock").exists():  # left by a process that was killed: to claim the part removes it
@@ -109,12 +109,12 @@ class Store:
 
     def read(self, job: Job) -> "pandas.DataFrame | None":
         """Return the part that a job makes; None if it is missing, or damaged, with a warning."""
-        return read_part(self._path(job))
+        return parts.read(self._path(job))
 
     def write(self, job: Job, rows: "pandas.DataFrame") -> None:
         """Keep the part that a job makes, and give up its claim."""
         path = self._path(job)
-        files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True))
+        parts.write(path, rows)
         if path in self._claims:
             self._release(path)
 
@@ -141,7 +141,7 @@ class Store:
             self._claims[path] = _Lock(path.with_suffix(".lock"), wait=False)
         except Timeout:
             return False
-        rows, damage = _load(path)
+        rows, damage = parts.load(path)
         if damage:
             path.replace(path.with_suffix(".damaged"))
             warnings.warn(f"{path} {damage}: it is set aside as *.damaged and made again", stacklevel=2)
@@ -194,11 +194,15 @@ class _Lock:
 
 
 class Read(NamedTuple):
-    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun."""
+    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
+
+    `made_by` says what made its parts, each kind once: `parts.made_here`.
+    """
 
     rows: "pandas.DataFrame"
     complete: int
     cells: int
+    made_by: list[dict[str, Any]]
 
 
 def read_study(directory: Path | str) -> "pandas.DataFrame":
@@ -223,24 +227,25 @@ def read_all(directory: Path) -> Read:
     """
     import pandas
 
-    study, parts = read_plan(directory), {}
+    study, found = read_plan(directory), {}
     if not (directory / "data.json").exists():
-        return Read(pandas.DataFrame(), 0, 0)
+        return Read(pandas.DataFrame(), 0, 0, [])
 
     def read(job: Job) -> "pandas.DataFrame | None":
         path = part_of(directory, job)
-        if path not in parts:
-            parts[path] = read_part(path)
-        return parts[path]
+        if path not in found:
+            found[path] = parts.read(path)
+        return found[path]
 
     data, complete = read_facts(directory), 0
     every = list(cells.of(study, data))
     for cell in every:
         *_, last = protocol.jobs(study, cell, data.score, read)
         complete += read(last) is not None
-    there = [part for path, part in parts.items() if part is not None]
+    there = [part for part in found.values() if part is not None]
     rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
-    return Read(rows, complete, len(every))
+    made_by = [part.attrs[parts.MADE_BY] for part in there]
+    return Read(rows, complete, len(every), [each for n, each in enumerate(made_by) if each not in made_by[:n]])
 
 
 def part_of(directory: Path, job: Job) -> Path:
@@ -277,28 +282,6 @@ def read_plan(directory: Path) -> Study:
         raise ValueError(f"{directory / 'study.json'}: {error}") from error
 
 
-def read_part(path: Path) -> "pandas.DataFrame | None":
-    """Read a part; None if it is missing or damaged, then with a warning."""
-    rows, damage = _load(path)
-    if damage:
-        warnings.warn(f"{path} {damage}: it is left out", stacklevel=2)
-    return rows
-
-
-def _load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
-    """Return the rows of a part, None if it is missing or damaged, and what is to be said of the damage."""
-    import pandas
-
-    try:
-        return pandas.read_parquet(path, page_checksum_verification=True), ""
-    except FileNotFoundError:
-        return None, ""
-    except Exception as error:  # pyarrow raises its own kinds for damage of every sort
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # nothing is known of the part then
-        return None, f"is damaged ({next(iter(str(error).splitlines()), type(error).__name__)})"
-
-
 def _joined(directory: Path, study: Study, data: Facts) -> Study:
     """Return the study that a directory holds, grown by what is asked now; `study` itself in an empty one."""
     if not directory.is_dir():
@@ -313,4 +296,18 @@ def _joined(directory: Path, study: Study, data: Facts) -> Study:
         raise ValueError(f"--out {directory} holds {error}; name another directory") from error
     if (directory / "data.json").exists() and read_facts(directory) != data:
         raise ValueError(f"--out {directory} holds a study of other data: they have changed; name another directory")
+    _check_precision(directory)
     return whole
+
+
+def _check_precision(directory: Path) -> None:
+    """Raise a ValueError where a study was made with floats of another size: its parts and new ones do not mix."""
+    try:
+        there = files.read_json(directory, "environment.json", "study").get("x64", False)
+    except ValueError:  # it is missing or damaged, and says nothing
+        return
+    if there != (here := parts.made_here()["x64"]):
+        raise ValueError(
+            f"--out {directory} holds a study that was made with JAX_ENABLE_X64={int(there)}, and here it is "
+            f"{int(here)}; set it as it was, or name another directory"
+        )

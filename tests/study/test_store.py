@@ -17,7 +17,7 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.study import cells, plan, protocol, store
+from mlp_jax.study import cells, parts, plan, protocol, store
 from mlp_jax.study.cells import Facts
 from mlp_jax.study.plan import Study
 from mlp_jax.study.protocol import Job
@@ -155,7 +155,7 @@ def test_any_flipped_byte_of_the_data_is_noticed_or_harmless(tmp_path):
         path.write_bytes(flipped(whole, place))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            rows = store.read_part(path)
+            rows = parts.read(path)
         assert rows is None or rows.equals(ROWS)
 
 
@@ -298,7 +298,7 @@ def test_claimed_jobs_come_until_none_is_missing_the_first_cell_first(tmp_path):
         made.write(job, rows_of(job))
     assert seen == [(size, phase) for size in (32, 16, 8) for phase in ("tuning", "winners")]
     assert list(made.claimed()) == []
-    assert store.read_all(tmp_path)[1:] == (3, 3)
+    assert store.read_all(tmp_path)[1:3] == (3, 3)
 
 
 def test_so_many_jobs_are_claimed_at_once(tmp_path):
@@ -323,7 +323,7 @@ def test_no_job_comes_once_interrupted(tmp_path):
 
 def test_a_part_that_is_made_between_the_look_and_the_claim_is_not_made_again(tmp_path, monkeypatch):
     made, other = opened(tmp_path), opened(tmp_path)
-    load, looks = store._load, []
+    load, looks = parts.load, []
 
     def look(path):
         found = load(path)
@@ -332,7 +332,7 @@ def test_a_part_that_is_made_between_the_look_and_the_claim_is_not_made_again(tm
         looks.append(path)
         return found
 
-    monkeypatch.setattr(store, "_load", look)
+    monkeypatch.setattr(parts, "load", look)
     assert claim(made) == [B, C]
     made.let_go()
     assert claim(made) == [winner_of(A), B, C]
@@ -375,7 +375,7 @@ def test_rows_that_change_make_what_followed_from_them_anew(tmp_path):
     winner = winner_of(A)
     changed = rows_of(A)
     changed["steps_to_target"] = np.where(changed["steps_to_target"] < np.inf, np.inf, 3.0)
-    changed.to_parquet(part(tmp_path, A), write_page_checksum=True)
+    parts.write(part(tmp_path, A), changed)
     (again,) = [job for job in claim(opened(tmp_path)) if job is not None]
     assert again.cell == winner.cell
     assert again.hyper != winner.hyper
@@ -407,7 +407,7 @@ def test_a_study_grows_and_what_is_there_stays(tmp_path):
     ]
     assert len(both[0]) == len(both[1])
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert store.read_all(tmp_path)[1:] == (8, 8)
+    assert store.read_all(tmp_path)[1:3] == (8, 8)
     assert opened(tmp_path).study == larger.study, "who asks for less asks for what is there"
 
 
@@ -491,6 +491,27 @@ def test_a_study_in_progress_is_read_as_far_as_it_is(tmp_path):
     made.write(winner_of(B), rows_of(winner_of(B)).assign(test_loss=0.5))
     rows = store.read_study(tmp_path)
     assert rows["test_loss"].isna().tolist() == [True] * 4 + [False] * 2
-    assert store.read_all(tmp_path)[1:] == (1, 3)
+    assert store.read_all(tmp_path)[1:3] == (1, 3)
     (tmp_path / "data.json").unlink()
     assert store.read_study(tmp_path).empty, "killed while it was begun"
+
+
+def test_a_study_does_not_go_on_with_floats_of_another_size(tmp_path, monkeypatch):
+    opened(tmp_path).write(A, ROWS)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    here = parts.made_here()
+    monkeypatch.setattr(parts, "made_here", lambda: here | {"x64": not here["x64"]})
+    with pytest.raises(
+        ValueError, match=r"holds a study that was made with JAX_ENABLE_X64=0, and here it is 1; set it"
+    ):
+        opened(tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_what_made_the_parts_is_known_each_kind_once(tmp_path):
+    made = opened(tmp_path)
+    for job, version in zip((A, B, C), ("0.10", "0.11", "0.10")):
+        rows = rows_of(job)
+        rows.attrs[parts.MADE_BY] = {"jax": version}
+        made.write(job, rows)
+    assert store.read_all(tmp_path).made_by == [{"jax": "0.10"}, {"jax": "0.11"}]

@@ -1,0 +1,86 @@
+"""A part of a study on disk: the rows that one job made, in Parquet, with what they are and what made them.
+
+Invariant: a file counts as the part whose name it has only where it says that it is that part and its rows are those
+that were written; anything else in its place is damage, and is named.
+"""
+
+import hashlib
+import stat
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from mlp_jax.machine import files
+
+if TYPE_CHECKING:
+    import pandas
+
+PART, ROWS, MADE_BY = "part", "rows", "made_by"  # what stands beside the rows
+
+
+def made_here() -> dict[str, Any]:
+    """Return what decides the numbers of a part that is made in this process, rounding included."""
+    return {
+        "mlp_jax": metadata.version("mlp_jax"),
+        "jax": jax.__version__,
+        "platform": jax.default_backend(),
+        "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
+        "matmul_precision": str(jax.config.jax_default_matmul_precision or "default"),  # pyright: ignore[reportAttributeAccessIssue]
+    }
+
+
+def write(path: Path, rows: "pandas.DataFrame") -> None:
+    """Write a part, whole or not at all; `made_by` among the attributes of `rows` goes with them.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    rows = rows.copy(deep=False)
+    rows.attrs = {PART: _name(path), ROWS: _checksum(rows), MADE_BY: rows.attrs.get(MADE_BY, {})}
+    files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True))
+
+
+def read(path: Path) -> "pandas.DataFrame | None":
+    """Read a part; None if it is missing or damaged, then with a warning."""
+    rows, damage = load(path)
+    if damage:
+        warnings.warn(f"{path} {damage}: it is left out", stacklevel=2)
+    return rows
+
+
+def load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
+    """Return the rows of a part, None if it is missing or damaged, and what is to be said of the damage."""
+    import pandas
+
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None, "is damaged (no regular file)"
+        rows = pandas.read_parquet(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        return None, ""
+    except Exception as error:  # pyarrow raises its own kinds for damage of every sort
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise  # nothing is known of the part then
+        return None, f"is damaged ({next(iter(str(error).splitlines()), type(error).__name__)})"
+    if rows.attrs.get(PART) != _name(path):
+        return None, f"is damaged (it says that it is {str(rows.attrs.get(PART, 'no part of a study'))[:80]})"
+    if rows.attrs.get(ROWS) != _checksum(rows):
+        return None, "is damaged (its rows are not those that were written)"
+    return rows, ""
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _checksum(rows: "pandas.DataFrame") -> str:
+    """Return what tells these rows, in this order and under these names, from any others."""
+    from pandas.util import hash_pandas_object
+
+    digest = hashlib.sha256(",".join(map(str, rows.columns)).encode())
+    hashes = hash_pandas_object(rows, index=False)  # pyright: ignore[reportCallIssue] (its stub is a module)
+    digest.update(hashes.to_numpy().tobytes())
+    return digest.hexdigest()[:32]
