@@ -93,6 +93,8 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 read = self._read(step, like)
+            except (MemoryError, PermissionError):
+                raise  # nothing is known of the checkpoint then
             except Exception as error:  # damage shows in many ways
                 found.append(f"can't read checkpoint {step} in {self._directory}: {_first_line(error)}")
                 self._damaged.append(step)

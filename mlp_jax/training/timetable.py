@@ -77,12 +77,12 @@ class Timetable:
         """Return where to look next: in a glance, but not beyond the next point where that is evaluated apart."""
         if self.task.total is None:
             upcoming = self.task.points[self.number] if self.number < len(self.task.points) else math.inf
-            room = (upcoming - self.spent) * self.pace.rate
+            room = min((upcoming - self.spent) * self.pace.rate, LAST - 1 - self.step)
         else:
             room = min(self.points[self.number], stop) - self.step if self.apart else stop - self.step
         if self.task.config.seconds is not None:
             room = min(room, (self.task.config.seconds - self.spent) * self.pace.rate)
-        return min(self.step + self.pace.of(float(room)), LAST - 1)
+        return self.step + self.pace.of(float(room))
 
     def wanted(self, due: int, trials: int) -> np.ndarray:
         """Tell which points to evaluate: all, but those on the way that would take more than their share of time."""

@@ -144,3 +144,18 @@ def test_a_writer_that_fails_is_an_os_error_and_no_hook_stays(checkpoints, monke
         checkpoints.save(2, TREE, {})
     assert capfd.readouterr().err == ""
     assert (sys.excepthook, threading.excepthook) == before
+
+
+def test_a_checkpoint_that_memory_does_not_hold_is_not_taken_for_damaged(checkpoints, monkeypatch):
+    for step in (1, 2):
+        checkpoints.save(step, TREE, {})
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints._manager, "restore", fail)
+        with pytest.raises(MemoryError):
+            checkpoints.restore(lambda _: TREE)
+    checkpoints.save(3, TREE, {})
+    assert checkpoints._manager.all_steps() == [2, 3]

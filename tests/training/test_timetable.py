@@ -132,3 +132,9 @@ def test_a_budget_in_seconds_ends_at_the_last_step_that_can_be_counted(monkeypat
     ended = population.train_many(config, {"learning_rate": [0.01, 0.1]}, [0, 1])
     assert ended.steps.tolist() == [1999, 1999]
     assert set(ended.status) == {Status.COMPLETE}
+
+
+def test_the_largest_budget_in_steps_is_come_to_whole():
+    asked = task.resolve(dataclasses.replace(IRIS, steps=LAST, evaluations=1))
+    table, _ = timetable(asked, at=(LAST - 1, 1))
+    assert table.next(asked.total)[0] == LAST
