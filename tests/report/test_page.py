@@ -287,3 +287,11 @@ def test_bad_directories_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "page.html").exists()
     with pytest.raises(ValueError, match="name a file that ends in .html"):
         page.write([tmp_path], tmp_path / "page.pdf")
+
+
+def test_parts_that_others_made_are_a_caution(tmp_path: Path) -> None:
+    entry = page._read(study(tmp_path / "a", plan.changed(STUDY, {}, {"optimizers": ("sgd",)})), page.AS_ASKED)
+    assert page.cautions([entry]) == []
+    makers = [{"jax": "0.10.2", "platform": "cpu"}, {"jax": "0.11.0", "platform": "cpu"}]
+    (said,) = page.cautions([entry._replace(made_by=makers)])
+    assert said == "Software differs: jax is 0.10.2 in parts of a (1), 0.11.0 in parts of a (2)."
