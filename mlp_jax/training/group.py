@@ -88,9 +88,9 @@ class Group:
             seconds += self._advance(self.occupied, min(steps, table.step + at_once), 0, none, "training")
         return seconds
 
-    def put_away(self) -> None:
-        """Bring the states of the trials that go on, and of those that are kept, to the host."""
-        wanted = self.occupied & (self.trials.kept | (self.trials.status[self.rows] == Status.RUNNING))
+    def put_away(self, ended: bool = False) -> None:
+        """Bring the states of the trials that go on, of those that are kept, and, with `ended`, of all to the host."""
+        wanted = self.occupied & (self.trials.kept | ended | (self.trials.status[self.rows] == Status.RUNNING))
         self._fetch(np.flatnonzero(wanted))
 
     def evaluate(self, lanes: np.ndarray, splits: Iterable[str]) -> dict[str, np.ndarray]:
@@ -173,6 +173,8 @@ class Group:
         trials.status[rows[failed >= 0]] = Status.INFEASIBLE
         if table.at_the_end:
             trials.status[rows[(failed < 0) & ~hit]] = Status.COMPLETE
+        for row in rows[trials.status[rows] != Status.RUNNING].tolist():
+            trials.states.pop(row, None)  # that of an earlier step
         if not self.compacts:  # the lanes of trials that have ended are still there
             for lane in lanes[failed >= 0]:
                 self._evaluate_end(int(lane))

@@ -199,7 +199,7 @@ class Loop:
         with self.clock("io"):
             self.directory.note(self.trials)
         if time.perf_counter() - self.saved_at >= CHECKPOINT_SECONDS:
-            group.put_away()
+            group.put_away(ended=bool(self.options.ends))  # which are not evaluated yet
             self.directory.save(self.trials, self.clock)
             self.saved_at = time.perf_counter()
 

@@ -110,6 +110,30 @@ def test_training_goes_on_from_the_newest_sound_checkpoint_to_the_same_numbers(t
     np.testing.assert_array_equal(found.history["validation_loss"], whole.history["validation_loss"])
 
 
+def test_trials_that_were_killed_between_their_end_and_its_evaluation_are_evaluated_as_they_were(tmp_path, monkeypatch):
+    """Their states of a step before, which an earlier checkpoint had, once gave the test accuracy of chance."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    config = dataclasses.replace(IRIS, steps=12, evaluations=4, test=0.2)
+    train = lambda **where: population.train_many(config, seeds=np.arange(3), timed=True, **where)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(timetable, "GLANCE", 0.0)
+    whole = train()
+    with monkeypatch.context() as broken:
+        broken.setattr(loop.Loop, "_evaluate_ends", killed)
+        with pytest.raises(Killed):
+            train(work=tmp_path)
+    found = train(work=tmp_path)
+    assert np.isfinite(whole.metrics["test_loss"]).all()
+    for name, values in whole.metrics.items():
+        np.testing.assert_array_equal(found.metrics[name], values, err_msg=name)
+
+
 def test_a_directory_that_is_there_for_a_time_alone_is_made_late_and_replaces_what_is_not_its_own(tmp_path):
     work = tmp_path / "work"
     population = trials(count=3)
