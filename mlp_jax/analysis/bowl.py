@@ -38,6 +38,12 @@ def momentum_places(
     return np.stack([np.log10(rate / (1 - momentum)), np.log10(1 - momentum)], axis=1)
 
 
+def momentum_values(place: Float[np.ndarray, "points 2"]) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `momentum_places`: return the learning rates and the momenta of places."""
+    rest = 10.0 ** place[:, 1]
+    return 10.0 ** place[:, 0] * rest, 1 - rest
+
+
 def fit(
     place: Float[np.ndarray, "trials 2"], steps: Real[np.ndarray, " trials"], *, resamples: int = 300, seed: int = 0
 ) -> Bowl:
@@ -54,9 +60,10 @@ def fit(
         return Bowl(np.inf, (np.nan, np.nan), np.full(resamples, np.inf), np.full((resamples, 2), np.nan), 0)
     bottom, at, kept = _bottom(place, height)
     size = max(round(steps.size * (1 - UNKNOWNS / kept)), -(-steps.size // 2)) if kept else steps.size
-    drawn = [_bottom(place[own], height[own]) for own in bootstrap.draws(steps.size, resamples, seed)[:, :size]]
-    samples = np.exp([one[0] for one in drawn])
-    return Bowl(float(np.exp(bottom)), (float(at[0]), float(at[1])), samples, np.array([one[1] for one in drawn]), kept)
+    own = bootstrap.draws(steps.size, resamples, seed)[:, :size] if resamples else np.zeros((0, size), int)
+    drawn = [_bottom(place[each], height[each]) for each in own]
+    samples, places = np.exp([one[0] for one in drawn]), np.array([one[1] for one in drawn]).reshape(-1, 2)
+    return Bowl(float(np.exp(bottom)), (float(at[0]), float(at[1])), samples, places, kept)
 
 
 def _bottom(place: np.ndarray, height: np.ndarray) -> tuple[float, np.ndarray, int]:

@@ -1,7 +1,8 @@
 """Where each optimizer is tuned best at each batch size, and how many steps it takes to the target there.
 
-Invariant: where one hyper-parameter is searched, that is the bottom of a valley through all trials, and its samples
-hold the luck of tuning and seeds; else it is the best point that was found, and they hold that of its seeds.
+Invariant: where one hyper-parameter is searched, or a learning rate and a momentum with trials enough, that is the
+bottom of a curve through all trials, and its samples hold the luck of tuning and seeds; else it is the best point that
+was found, and they hold that of its seeds.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,10 +11,10 @@ import numpy as np
 
 from mlp_jax.analysis import bootstrap
 from mlp_jax.optimizers import OPTIMIZERS
-from mlp_jax.study import protocol
+from mlp_jax.study import bottoms
+from mlp_jax.study.bottoms import RATE, Valley
 from mlp_jax.study.histories import where
 from mlp_jax.study.plan import Study
-from mlp_jax.study.protocol import Valley
 
 if TYPE_CHECKING:
     import pandas
@@ -25,8 +26,8 @@ FOUND = "the seeds alone: the point is the best found, not the best there is"
 class Best(NamedTuple):
     """Steps to target of one optimizer at one batch size where it is tuned best, and their samples; inf for a miss.
 
-    `rate` is the learning rate there; its samples are NaN where it was not fitted. `valley` is the fit that the steps
-    come from, None where they are those of the best point that was found; `holds` says what luck the samples hold.
+    `rate` is the learning rate there; its samples are NaN where it was not fitted. `valley` is the fit over one
+    hyper-parameter that the steps come from, if they do; `holds` says what luck the samples hold.
     """
 
     steps: float
@@ -58,14 +59,13 @@ def of(trials: "pandas.DataFrame", study: Study, resamples: int) -> dict[tuple[s
 def _of_cell(
     tuned: "pandas.DataFrame", winners: "pandas.DataFrame", study: Study, optimizer: str, resamples: int
 ) -> Best:
-    valley = protocol.fitted(study, study.spaces[optimizer], tuned, resamples)
-    rate = float(winners["learning_rate"].iloc[0])
-    if valley is not None and valley.name == "learning_rate":
-        fit = valley.fit
-        return Best(fit.steps, fit.samples_steps, fit.rate, fit.samples_rate, valley, FITTED)
-    rates = np.full(resamples, np.nan)
-    if valley is not None:
-        return Best(valley.fit.steps, valley.fit.samples_steps, rate, rates, valley, FITTED)
+    bottom = bottoms.of(study, study.spaces[optimizer], tuned, resamples)
+    rate, rates = float(winners[RATE].iloc[0]), np.full(resamples, np.nan)
+    if bottom is not None and bottom.settled:
+        drawn = bottom.samples_of(RATE)
+        rate, rates = (rate, rates) if drawn is None else (bottom.point[RATE], drawn)
+        valley = bottom if isinstance(bottom, Valley) else None
+        return Best(bottom.fit.steps, bottom.fit.samples_steps, rate, rates, valley, FITTED)
     steps = np.maximum(winners["steps_to_target"].to_numpy(float), 1)
     drawn = bootstrap.draws(steps.size, resamples, study.seed) if resamples else np.zeros((0, steps.size), int)
     samples = bootstrap.median(steps[drawn])

@@ -6,18 +6,17 @@ wherever it was left, and grows: a longer protocol begins with the jobs of a sho
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mlp_jax import optimizers
 from mlp_jax.analysis import response, targets
-from mlp_jax.analysis.response import Response
-from mlp_jax.study import spaces
+from mlp_jax.study import bottoms, spaces
+from mlp_jax.study.bottoms import Bottom, Valley
 from mlp_jax.study.cells import SPARE, StudyCell
 from mlp_jax.study.plan import ROUNDS, Study, digest
-from mlp_jax.study.spaces import Space
 from mlp_jax.training.config import less_is_better
 from mlp_jax.training.trials import Cutoff
 
@@ -56,13 +55,6 @@ class Job(NamedTuple):
 Read = Callable[[Job], "pandas.DataFrame | None"]
 
 
-class Valley(NamedTuple):
-    """The fit of steps to target against the hyper-parameter of this name."""
-
-    name: str
-    fit: Response
-
-
 def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]:
     """Yield the jobs of a cell in their order; end where the rows of one are not there, which the next would need.
 
@@ -79,24 +71,6 @@ def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]
             return
         found.append(last_rows(rows))
     yield from _winners(study, cell, score, found, read)
-
-
-def fitted(
-    study: Study, space_of: Mapping[str, Space], trials: "pandas.DataFrame", resamples: int = 0
-) -> Valley | None:
-    """Return the valley of a cell's trials against the one hyper-parameter that is searched; None unless there is one.
-
-    Args:
-        space_of: the space of each hyper-parameter.
-        trials: a row per trial of its tuning, as `last_rows` gives them.
-    """
-    free = [name for name, space in space_of.items() if len(space.choices) != 1]
-    if study.method != ROUNDS or len(free) != 1 or space_of[free[0]].low is None:
-        return None
-    name, space = free[0], space_of[free[0]]
-    values, steps = trials[name].to_numpy(float), np.maximum(trials["steps_to_target"].to_numpy(float), 1)
-    ends = min(space.ends[0], float(values.min())), max(space.ends[1], float(values.max()))
-    return Valley(name, response.fit(values, steps, ends, scale=space.scale, resamples=resamples, seed=study.seed))
 
 
 def last_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -116,15 +90,15 @@ def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
     number, left, widened = 0, study.rounds_of(cell.optimizer), 0
     ends = {name: space.ends for name, space in cell.space.items()}
     while left:
-        valley = _valley(study, cell, found, ends)
-        if valley is not None and widened < WIDENINGS and (end := _outermost(valley, found)):
-            wider = _wider(cell, valley.name, ends[valley.name], end)
-            left, widened = left + (wider != ends[valley.name]), widened + 1
-            ends |= {valley.name: wider}
-            valley = _valley(study, cell, found, ends)
-        bottom = float(np.min(_steps(found))) if valley is None else valley.fit.steps
-        columns = _next(study, cell, number, valley)
-        yield _round(study, cell, TRIES + number, columns, Cutoff(max(response.STOP * bottom, 5.0)))
+        bottom = _bottom(study, cell, found, ends)
+        if isinstance(bottom, Valley) and widened < WIDENINGS and (end := _outermost(bottom, found)):
+            wider = _wider(cell, bottom.name, ends[bottom.name], end)
+            left, widened = left + (wider != ends[bottom.name]), widened + 1
+            ends |= {bottom.name: wider}
+            bottom = _bottom(study, cell, found, ends)
+        steps = float(np.min(_steps(found))) if bottom is None else bottom.fit.steps
+        columns = _next(study, cell, number, bottom)
+        yield _round(study, cell, TRIES + number, columns, Cutoff(max(response.STOP * steps, 5.0)))
         number, left = number + 1, left - 1
 
 
@@ -137,10 +111,10 @@ def _outermost(valley: Valley, found: list) -> str:
     return "low" if low else "high" if high else ""
 
 
-def _valley(study: Study, cell: StudyCell, found: list, ends: dict[str, tuple[float, float]]) -> Valley | None:
+def _bottom(study: Study, cell: StudyCell, found: list, ends: dict[str, tuple[float, float]]) -> Bottom | None:
     import pandas
 
-    return fitted(study, _within(cell, ends), pandas.concat(found))
+    return bottoms.of(study, _within(cell, ends), pandas.concat(found))
 
 
 def _within(cell: StudyCell, ends: dict[str, tuple[float, float]]) -> dict[str, Any]:
@@ -171,10 +145,10 @@ def _coarse(study: Study, cell: StudyCell, attempt: int) -> dict[str, np.ndarray
     return _sequence(study, cell, attempt * COARSE, COARSE)
 
 
-def _next(study: Study, cell: StudyCell, number: int, valley: Valley | None) -> dict[str, np.ndarray]:
-    """Return the points of a later round: near the bottom of the valley, or the next ones of a sequence."""
-    if valley is not None:
-        return _columns(cell, {valley.name: response.next_rates(valley.fit, EACH)})
+def _next(study: Study, cell: StudyCell, number: int, bottom: Bottom | None) -> dict[str, np.ndarray]:
+    """Return the points of a later round: near the bottom, or the next ones of a sequence."""
+    if bottom is not None:
+        return _columns(cell, bottom.next(EACH, seed=number))
     return _sequence(study, cell, TRIES * COARSE + number * EACH, EACH)
 
 
@@ -236,10 +210,10 @@ def winner(study: Study, cell: StudyCell, trials: "pandas.DataFrame", score: str
     That is the bottom of the valley; of a search the point with the least median; and where no trial met the target,
     the point with the best median `score`.
     """
-    valley = fitted(study, cell.space, trials)
-    if valley is not None and np.isfinite(valley.fit.steps):
-        columns = _columns(cell, {valley.name: np.array([valley.fit.rate])})
-        return {name: float(values[0]) for name, values in columns.items()}, valley.fit.steps
+    bottom = bottoms.of(study, cell.space, trials)
+    if bottom is not None and bottom.settled and np.isfinite(bottom.fit.steps):
+        columns = _columns(cell, {name: np.array([value]) for name, value in bottom.point.items()})
+        return {name: float(values[0]) for name, values in columns.items()}, bottom.fit.steps
     names = list(cell.space)
     _, point = np.unique(trials[names].to_numpy(float), axis=0, return_inverse=True)
     count = int(point.max()) + 1
