@@ -48,8 +48,8 @@ class Study:
     optimizers: tuple[str, ...] = ("sgd", "momentum", "adagrad", "rmsprop")
     batch_sizes: tuple[Count | Literal["full"], ...] = (1, 8, 64, 512, "full")
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
-    """Search space of each optimizer; by default its learning rate alone, whose interval 3 rounds settle. A learning
-    rate with a momentum takes 7; of other spaces the best point that was found is said, without an interval of its own."""
+    """Search space of each optimizer; by default its learning rate alone, which 3 rounds settle. A learning rate with a
+    momentum takes 7; of other spaces the best point that was found is said, without an interval of its own."""
     method: str = "rounds"
     """rounds: each trial a point and a seed of its own, round after round closer to the best; or a search (halton,
     sobol, grid) of `points`, each with the same `seeds`."""
