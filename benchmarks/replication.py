@@ -3,6 +3,8 @@
 python benchmarks/replication.py                       # a table of shares, and a record in benchmarks/results/
 python benchmarks/replication.py --table DIR           # DIR/<optimizer>.npz: rates, sizes, steps_<B>
 python benchmarks/replication.py --studies 20 --json   # one JSON object on stdout
+python benchmarks/replication.py --make sgd momentum --out DIR  # dense tables: DIR/<looks>/<optimizer>.npz
+python benchmarks/replication.py --replicates 20 --out DIR      # whole studies, trained and scored by these tables
 
 A study gets 10 rates over the whole space and three rounds of 6 around the bottom, every trial with a seed of its own.
 Measured with 200 studies of each optimizer on the shipped table of digits: how many percent of the intervals of a
@@ -24,12 +26,18 @@ import sys
 import time
 from pathlib import Path
 
+import dense
 import numpy as np
 import records
+import replicates
 
+from mlp_jax import study as studies
 from mlp_jax import tables
 from mlp_jax.analysis import selftest, testbed
 from mlp_jax.analysis.testbed import Design, Table
+from mlp_jax.machine import cache, devices
+from mlp_jax.study import Study
+from mlp_jax.training import config as configs
 
 COLUMNS = (
     ("S", "steps"),
@@ -55,13 +63,31 @@ def read(folder: Path) -> dict[str, Table]:
     for path in sorted(folder.glob("*.npz")):
         arrays = np.load(path)
         try:
-            steps = np.stack([arrays[f"steps_{size}"] for size in arrays["sizes"]])
+            steps = np.stack([arrays[f"steps_{size:g}"] for size in arrays["sizes"]])
             found[path.stem] = Table(*(array.astype(float) for array in (arrays["sizes"], arrays["rates"], steps)))
         except KeyError as error:
             raise ValueError(f"{path}: {error.args[0]}; give rates, sizes and steps_<B> of each size") from error
     if not found:
         raise ValueError(f"{folder} has no .npz; give a folder with <optimizer>.npz")
     return found
+
+
+def make(study: Study, names: list[str], out: Path, seeds: int) -> None:
+    """Write dense tables of these optimizers to out/<looks>/<optimizer>.npz; one that is there is not made again."""
+    dataset = configs.load_data(study.workload)
+    for name in names:
+        paths = {looks: out / str(looks) / f"{name}.npz" for looks in dense.LOOKS}
+        if all(path.exists() for path in paths.values()):
+            continue
+        for looks, table in dense.make(study, name, dataset, seeds=seeds, said=say).items():
+            paths[looks].parent.mkdir(parents=True, exist_ok=True)
+            steps = {f"steps_{size:g}": of for size, of in zip(table.sizes, table.steps.astype(np.float32))}
+            np.savez_compressed(paths[looks], rates=table.rates, sizes=table.sizes, **steps)
+
+
+def say(text: str) -> None:
+    """Tell on stderr how far it has come."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def shown(score: dict) -> str:
@@ -77,6 +103,37 @@ def shown(score: dict) -> str:
     return one + ("\n\n" + tables.text(("pair", *headers), pairs) if pairs else "")
 
 
+def drawn(args: argparse.Namespace) -> tuple[dict, str]:
+    """Score studies that are drawn from tables; return the result and its text."""
+    dense_tables = testbed.shipped() if args.table is None else read(args.table)
+    score = selftest.score(dense_tables, args.studies, Design(*args.design), resamples=args.resamples, seed=args.seed)
+    result = {"table": "digits" if args.table is None else str(args.table)} | score
+    result |= {"design": dict(zip(("coarse", "rounds", "each"), args.design))}
+    return result, f"{score['studies']} studies, {score['trials_per_cell']} trials a cell\n\n{shown(score)}"
+
+
+def asked(args: argparse.Namespace) -> Study:
+    """Return the study to train, when the back end is ready for it."""
+    if args.out is None:
+        raise ValueError("--make and --replicates keep what they train; give its folder with --out")
+    devices.start_cpu_devices()
+    cache.enable_compilation_cache()
+    if args.second:
+        return dense.second(args.out)
+    return Study() if args.study is None else studies.from_file(args.study)
+
+
+def real(args: argparse.Namespace) -> tuple[dict, str]:
+    """Train replicates of the study, score them against the dense tables; return the result and its text."""
+    study = asked(args)
+    by_looks = {looks: read(args.out / str(looks)) for looks in dense.LOOKS}
+    names = tuple(by_looks[dense.LOOKS[0]])
+    study = studies.changed(study, {}, {"optimizers": names})
+    found = replicates.train(study, args.replicates, args.out / "replicates", say)
+    result = replicates.score(by_looks[dense.LOOKS[0]], found) | {"b_crit_by_looks": replicates.looks(by_looks)}
+    return result, replicates.shown(result)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, help="a folder of dense tables; the one of digits otherwise")
@@ -85,31 +142,34 @@ def main() -> None:
     parser.add_argument("--design", type=int, nargs=3, default=(10, 3, 6), metavar=("COARSE", "ROUNDS", "EACH"))
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--make", nargs="+", metavar="OPTIMIZER", help="make dense tables of these in --out, and end")
+    parser.add_argument("--each", type=int, default=dense.SEEDS, help="trials at each rate, of --make")
+    parser.add_argument("--replicates", type=int, help="train so many studies, and score them by the tables in --out")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--study", type=Path, help="a study.toml; the default study otherwise")
+    what.add_argument("--second", action="store_true", help="the study of a second data set, written to --out")
+    parser.add_argument("--out", type=Path, help="the folder of --make and --replicates, which go on in it")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, and no record")
     args = parser.parse_args()
     start = time.perf_counter()
     try:
-        dense = testbed.shipped() if args.table is None else read(args.table)
+        if args.make:
+            return make(asked(args), args.make, args.out, args.each)
         if args.pack is not None:
-            np.savez_compressed(args.pack, **testbed.arrays(dense))  # pyright: ignore[reportArgumentType]
-            return
-        score = selftest.score(dense, args.studies, Design(*args.design), resamples=args.resamples, seed=args.seed)
-    except ValueError as error:
+            shipped = testbed.shipped() if args.table is None else read(args.table)
+            np.savez_compressed(args.pack, **testbed.arrays(shipped))  # pyright: ignore[reportArgumentType]
+            return None
+        result, text = real(args) if args.replicates else drawn(args)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    record = {
-        "environment": records.environment(),
-        "table": "digits" if args.table is None else args.table.name,
-        "design": dict(zip(("coarse", "rounds", "each"), args.design)),
-        "seconds": round(time.perf_counter() - start, 1),
-        **score,
-    }
+    result = {"environment": records.environment(), "seconds": round(time.perf_counter() - start, 1)} | result
     if args.json:
-        print(json.dumps(record, ensure_ascii=False))
-        return
-    print(f"{score['studies']} studies, {score['trials_per_cell']} trials a cell, {record['seconds']:.0f} s\n")
-    print(shown(score))
-    print(f"\nrecord: {records.write('replication', record)}")
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        name = "replicates" if args.replicates else "replication"
+        print(f"{text}\n\nrecord: {records.write(name, result)}")
+    return None
 
 
 if __name__ == "__main__":

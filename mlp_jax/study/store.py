@@ -119,13 +119,12 @@ class Store:
             self._release(path)
 
     def work(self, job: Job) -> Path:
-        """Return a directory for what lets a claimed job go on after this process has died; it goes with the claim.
+        """Name a directory for what lets a claimed job go on after this process has died; it goes with the claim.
 
-        What is in it stays when the claim ends without a part, for whoever claims the job next.
+        It is made where there is something to keep: most jobs are done before. What is in it stays when the claim ends
+        without a part, for whoever claims the job next.
         """
-        path = self._path(job).with_suffix(".progress")
-        files.make_folder(path)
-        return path
+        return self._path(job).with_suffix(".progress")
 
     def let_go(self) -> None:
         """Give up all claims."""
