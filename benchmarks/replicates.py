@@ -85,6 +85,7 @@ def _of_one(name: str, table: Table, truth: Truth, found: Sequence[Findings]) ->
     for k, size in enumerate(table.sizes.astype(int).tolist()):
         best = [one.best[name, size] for one in found]
         held[str(size)] = _share([(truth.steps[k], response.interval(b.steps, b.samples)) for b in best])
+    known = [share for share in held.values() if share is not None]
     fits = [one.scaling[name].fit for one in found]
     lines = {what: [getattr(fit, what) for fit in fits] for what in ("s_min", "e_min", "b_crit")}
     given = [one for one in lines["b_crit"] if np.isfinite(one.value)]
@@ -99,7 +100,7 @@ def _of_one(name: str, table: Table, truth: Truth, found: Sequence[Findings]) ->
         "b_crit_intervals": [[_round(one.low), _round(one.high)] for one in given],
         "high_over_low": _round(np.median([one.high / one.low if one.low else np.inf for one in given] or [np.nan])),
         "intervals_apart": len(apart),
-        "steps": _round(np.mean(list(held.values()))),
+        "steps": _round(np.mean(known)) if known else None,
         "steps_by_batch_size": held,
         **{
             what: _share([(getattr(truth.line, what).value, one) for one in lines[what]]) for what in ("s_min", "e_min")
@@ -115,8 +116,8 @@ def _agreement(verdicts: Sequence[str]) -> dict:
 
 
 def _share(pairs: Sequence[tuple[float, Estimate]]) -> float | None:
-    """Return the percentage of the intervals that hold the true value; None without one."""
-    known = [one.low <= true <= one.high for true, one in pairs if np.isfinite(one.value)]
+    """Return the percentage of the intervals that hold the true value; None where either is not known."""
+    known = [one.low <= true <= one.high for true, one in pairs if np.isfinite([true, one.value]).all()]
     return _round(100 * np.mean(known)) if known else None
 
 

@@ -1,6 +1,6 @@
 """Time the default study beside the same study written with Optuna and PyTorch.
 
-python benchmarks/tuned_answer.py              # ours cold and warm, Optuna without and with its pruner: NN minutes
+python benchmarks/tuned_answer.py              # ours cold and warm, Optuna without and with its pruner
 python benchmarks/tuned_answer.py --quick      # two cells: shows only that it runs
 
 Theirs is what a careful person writes: for each optimizer and batch size an Optuna study (TPE) of the learning rate

@@ -157,13 +157,15 @@ def _with(rate: np.ndarray, taken: np.ndarray, *more: np.ndarray) -> tuple[np.nd
 
 
 def _bottom(place: np.ndarray, heights: np.ndarray) -> tuple[float, float]:
-    """Return height and place of the least smoothed height; inf and NaN where most trials miss at every rate."""
-    middle = np.quantile(heights, 0.5, axis=1, method="inverted_cdf")
-    least, at = float(middle.min()), float("nan")
-    for _ in range(3 if np.isfinite(least) else 0):
+    """Return height and place of the least smoothed height; inf and NaN where too many trials miss at every rate."""
+    least, at = float(np.quantile(heights, 0.5, axis=1, method="inverted_cdf").min()), float("nan")
+    for _ in range(3):
+        if not np.isfinite(least):
+            return np.inf, np.nan
         each = _huber_means(np.minimum(heights, least + valley.BAD))
         known = each < least + 0.95 * valley.BAD
-        fine = np.linspace(place[known][0], place[known][-1], PLACES)
+        ends = place[known][[0, -1]] if known.any() else place[[0, -1]]
+        fine = np.linspace(*ends, PLACES)
         smooth = np.array([_smoothed(place[known], each[known], one) for one in fine])
         least, at = float(smooth.min()), float(fine[smooth.argmin()])
     return least, at
@@ -181,7 +183,8 @@ def _smoothed(place: np.ndarray, height: np.ndarray, at: float) -> float:
 def _huber_means(values: np.ndarray) -> np.ndarray:
     """Return the Huber mean of each row, around its median and with that of the distances from it."""
     mean = np.median(values, axis=1, keepdims=True)
-    limit = np.maximum(valley.HUBER * 1.4826 * np.median(np.abs(values - mean), axis=1, keepdims=True), valley.SMALL)
+    spread = np.median(np.abs(values - mean), axis=1, keepdims=True)
+    limit = np.maximum(valley.HUBER * 1.4826 * spread, valley.SMALL)
     for _ in range(20):
         weight = np.minimum(1, limit / np.maximum(np.abs(values - mean), valley.SMALL))
         mean = (weight * values).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)

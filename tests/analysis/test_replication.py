@@ -112,6 +112,14 @@ def test_the_truth_of_a_table_is_the_bottom_of_its_curve():
     assert found.line.b_crit.value == pytest.approx(100, rel=0.06)
 
 
+def test_where_half_the_seeds_miss_at_every_rate_there_is_no_bottom():
+    """One rate alone has a finite median: nothing near it says where the valley lies."""
+    rates, steps = 10 ** np.linspace(-3, 0, 31), np.full((31, 8), np.inf)
+    steps[10:20, :3], steps[15, :5] = 100.0, 400.0
+    found = testbed.truth(testbed.Table(np.array([8.0]), rates, steps[None]))
+    assert (found.steps.tolist(), np.isnan(found.rates).all()) == ([np.inf], True)
+
+
 def test_a_table_in_which_nothing_reaches_the_target_has_no_truth_and_no_answer():
     table = testbed.Table(SIZES, 10 ** np.linspace(-3, 1, 49), np.full((5, 49, 4), np.inf))
     assert np.isinf(testbed.truth(table).steps).all()
