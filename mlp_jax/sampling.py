@@ -6,6 +6,8 @@ an epoch: every example is seen exactly once an epoch and none is dropped. `repl
 as in the slides' "randomly pick j".
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Integer, UInt32
@@ -14,14 +16,21 @@ from mlp_jax.checks import choose
 
 SAMPLINGS = ("epochs", "replacement")
 LARGEST = 2**31
+AT_ONCE = 2**20  # images that are looked for together: 32 steps of 256 trials at batch size 128
 
 
 def minibatch(
-    seed: UInt32[Array, ""], step: Integer[Array, ""], *, n: int, batch_size: int, sampling: str = "epochs"
+    seed: UInt32[Array, ""],
+    step: Integer[Array, ""],
+    *,
+    n: int,
+    batch_size: int,
+    sampling: str = "epochs",
+    ahead: bool = False,
 ) -> Int[Array, " batch_size"]:
     """Return the indices, in 0…n−1, of mini-batch number `step`.
 
-    Epochs are numbered modulo 2³²; `step` must be below 2³².
+    Epochs are numbered modulo 2³²; `step` must be below 2³². With `ahead`, as `permute`.
 
     Raises:
         ValueError: n is not in 1…2³¹, batch_size not in 1…n, or sampling not in SAMPLINGS.
@@ -35,7 +44,7 @@ def minibatch(
     epoch, start = position(step, n, batch_size)
     offset = start + jnp.arange(batch_size, dtype=jnp.uint32)
     wraps = offset >= jnp.uint32(n)
-    return permute(seed, epoch + wraps, jnp.where(wraps, offset - jnp.uint32(n), offset), n)
+    return permute(seed, epoch + wraps, jnp.where(wraps, offset - jnp.uint32(n), offset), n, ahead)
 
 
 def check_size(batch_size: int, n: int) -> None:
@@ -64,18 +73,29 @@ def position(step: UInt32[Array, ""], n: int, batch_size: int) -> tuple[UInt32[A
 
 
 def permute(
-    seed: UInt32[Array, ""], epoch: UInt32[Array, "*k"], index: UInt32[Array, "*k"], n: int
+    seed: UInt32[Array, ""], epoch: UInt32[Array, "*k"], index: UInt32[Array, "*k"], n: int, ahead: bool = False
 ) -> Int[Array, "*k"]:
     """Map `index` in 0…n−1 to its image under the permutation that (seed, epoch) selects.
 
     A Feistel network permutes 0…2^bits−1, the smallest such range that holds n, by alternately mixing each half
     into the other; an image outside 0…n−1 is mapped again until it is inside (cycle walking; less than twice on
     average), which leaves a permutation of 0…n−1. Luby & Rackoff 1988; Black & Rogaway 2002.
+
+    With `ahead` it is first mapped as often as nearly all need, in a loop of known length: a GPU's host waits at each
+    turn of one whose length is not known.
     """
     if n == 1:
         return jnp.zeros(jnp.shape(index), jnp.int32)
     keys = _mix(_mix(jnp.asarray(seed, jnp.uint32)) ^ jnp.asarray(epoch, jnp.uint32))
-    return _walk(keys, jnp.asarray(index, jnp.uint32), jnp.uint32(n), (n - 1).bit_length()).astype(jnp.int32)
+    bits = (n - 1).bit_length()
+    turns = _enough(n, bits) if ahead else 0
+    return _walk(keys, jnp.asarray(index, jnp.uint32), jnp.uint32(n), bits, turns).astype(jnp.int32)
+
+
+def _enough(n: int, bits: int) -> int:
+    """Return how many turns leave, of AT_ONCE images, one outside in one case of a hundred."""
+    outside = 1 - n / 2**bits
+    return math.ceil(math.log(100 * AT_ONCE) / -math.log(outside)) if outside > 0 else 0
 
 
 def _carry(quotient, remainder, n):
@@ -85,14 +105,13 @@ def _carry(quotient, remainder, n):
 
 
 def _walk(
-    keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], n: UInt32[Array, ""], bits: int
+    keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], n: UInt32[Array, ""], bits: int, turns: int = 0
 ) -> UInt32[Array, "*k"]:
-    """Apply the Feistel network until each image is below n, which may be traced."""
-    return jax.lax.while_loop(
-        lambda value: jnp.any(value >= n),
-        lambda value: jnp.where(value >= n, _feistel(keys, value, bits), value),
-        _feistel(keys, value, bits),
-    )
+    """Apply the Feistel network until each image is below n, which may be traced; `turns` times without looking."""
+    again = lambda value: jnp.where(value >= n, _feistel(keys, value, bits), value)
+    value = _feistel(keys, value, bits)
+    value = jax.lax.fori_loop(0, turns, lambda _, value: again(value), value) if turns else value
+    return jax.lax.while_loop(lambda value: jnp.any(value >= n), again, value)
 
 
 def _feistel(keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], bits: int) -> UInt32[Array, "*k"]:

@@ -27,6 +27,7 @@ from mlp_jax.rows import Data
 
 GRADIENT_ROWS = 512  # rows differentiated at once: their activations stay in the cache, and memory stays bounded
 EVALUATION_ROWS = 1000
+STEP = "one_step"  # what a compiled program's text calls a step
 NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a history
 
 
@@ -117,11 +118,17 @@ def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
     return TrialState(jnp.int32(0), params, opt_state, jnp.zeros(()), jnp.int32(-1))
 
 
-def draw(cell: Cell, seed: UInt32[Array, ""], step: Int[Array, ""], n: int) -> Int[Array, " batch"] | None:
-    """Return which of `n` rows make mini-batch number `step`; None is all of them, for which there is no order."""
+def draw(
+    cell: Cell, seed: UInt32[Array, ""], step: Int[Array, ""], n: int, ahead: bool = False
+) -> Int[Array, " batch"] | None:
+    """Return which of `n` rows make mini-batch number `step`; None is all of them, for which there is no order.
+
+    `ahead` where they are drawn together for many steps, as in `sampling.permute`.
+    """
     if cell.batch_size == n and cell.sampling == "epochs":
         return None
-    return sampling.minibatch(seed, step.astype(jnp.uint32), n=n, batch_size=cell.batch_size, sampling=cell.sampling)
+    size, how = cell.batch_size, cell.sampling
+    return sampling.minibatch(seed, step.astype(jnp.uint32), n=n, batch_size=size, sampling=how, ahead=ahead)
 
 
 def step(
@@ -137,9 +144,11 @@ def step(
 
     `index` is what `draw` returns for this step, where it was called before: many steps can be drawn at once.
     """
-    index = draw(cell, seed, state.step, data.x.shape[0]) if index is None else index
-    loss, grads = gradient(cell, hyper, data, state.params, index, axis)
-    params, opt_state = optimizers.update(cell.optimizer, cell.schedule, hyper, grads, state.opt_state, state.params)
+    with jax.named_scope(STEP):
+        index = draw(cell, seed, state.step, data.x.shape[0]) if index is None else index
+        loss, grads = gradient(cell, hyper, data, state.params, index, axis)
+        of_cell = (cell.optimizer, cell.schedule, hyper)
+        params, opt_state = optimizers.update(*of_cell, grads, state.opt_state, state.params)
     failed = jnp.where((state.failed < 0) & ~jnp.isfinite(loss), state.step, state.failed)
     return TrialState(state.step + 1, params, opt_state, loss, failed)
 

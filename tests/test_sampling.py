@@ -19,15 +19,15 @@ LARGEST = 2**31
 FAIR = 1e-3  # the seeds are fixed, so that a fair generator passes always
 
 
-def permutations(n: int, epochs: int, seed: int = 0) -> np.ndarray:
+def permutations(n: int, epochs: int, seed: int = 0, ahead: bool = False) -> np.ndarray:
     """Row e is permutation e of 0…n−1."""
-    return np.asarray(_permutations(n, jnp.uint32(seed), jnp.arange(epochs, dtype=jnp.uint32)))
+    return np.asarray(_permutations(n, ahead, jnp.uint32(seed), jnp.arange(epochs, dtype=jnp.uint32)))
 
 
-@partial(jax.jit, static_argnums=0)
-def _permutations(n: int, seed, epochs):
+@partial(jax.jit, static_argnums=(0, 1))
+def _permutations(n: int, ahead: bool, seed, epochs):
     index = jnp.arange(n, dtype=jnp.uint32)
-    return jax.vmap(lambda epoch: sampling.permute(seed, jnp.full(n, epoch), index, n))(epochs)
+    return jax.vmap(lambda epoch: sampling.permute(seed, jnp.full(n, epoch), index, n, ahead))(epochs)
 
 
 def stream(n: int, batch_size: int, steps: int, seed: int = 0, first: int = 0, sampling: str = "epochs") -> np.ndarray:
@@ -87,6 +87,20 @@ def test_permute_equals_the_definition(n: int) -> None:
     np.testing.assert_array_equal(np.sort(ours, axis=1), np.tile(np.arange(n), (3, 1)))
     expected = [[permute(4_000_000_000, epoch, index, n) for index in range(n)] for epoch in range(3)]
     np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 64, 65, 300, 1438])
+def test_what_is_mapped_ahead_is_where_it_would_have_been(n: int) -> None:
+    np.testing.assert_array_equal(permutations(n, 5, 7, ahead=True), permutations(n, 5, 7))
+
+
+@pytest.mark.parametrize("n", [65, 100, 127, 33_000, 54_000, LARGEST // 2 + 1])
+def test_hardly_an_image_is_outside_after_enough_turns(n: int) -> None:
+    bits = (n - 1).bit_length()
+    outside = (2**bits - n) / 2**bits
+    assert 2**20 * outside ** sampling._enough(n, bits) <= 0.01
+    assert 2**20 * outside ** (sampling._enough(n, bits) - 1) > 0.01
+    assert sampling._enough(2**bits, bits) == 0
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)

@@ -15,7 +15,8 @@ from mlp_jax.bench.effort import Effort
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import median_seconds
 from mlp_jax.model import Network
-from mlp_jax.training import engine
+from mlp_jax.training import placement
+from mlp_jax.training.engine import Engine
 from mlp_jax.trial import Cell, Data
 
 LEARNING_RATE = 1e-3
@@ -38,9 +39,9 @@ def together(network: Network, count: int, data: Data, effort: Effort) -> dict[s
     """Trials on all devices, as `mlp-jax study` tunes them."""
     cell, mesh = Cell(network=network, batch_size=TOGETHER), devices.mesh()
     values = trial.complete(cell, learning_rate=LEARNING_RATE)
-    programs = engine.Engine(cell, mesh, engine.block("auto", mesh))
+    programs = Engine(cell, mesh, placement.block("auto", mesh, cell, count))
     with _of_memory():
-        fits = engine.fitting(programs, values, data.x.nbytes + data.y.nbytes)
+        fits = placement.fitting(programs, values, data.x.nbytes + data.y.nbytes)
     if fits < count:
         raise MemoryError(f"{fits} trials fit into the memory that is free")
     trained = workloads.Together(cell, values, data, count)

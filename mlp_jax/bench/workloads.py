@@ -4,6 +4,7 @@ Invariant: what runs is the engine that all training runs on, and a trial that f
 cost nothing, is an error.
 """
 
+import copy
 from collections.abc import Mapping
 
 import jax
@@ -15,8 +16,9 @@ from mlp_jax import losses
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network, Params
-from mlp_jax.training.engine import Engine, block
+from mlp_jax.training.engine import Engine
 from mlp_jax.training.look import Look
+from mlp_jax.training.placement import block
 from mlp_jax.trial import Cell, Data
 
 
@@ -45,7 +47,8 @@ class Together:
         mesh: Mesh | None = None,
     ) -> None:
         mesh = mesh or devices.mesh()
-        self._engine, self._clock, self._step = Engine(cell, mesh, block(placement, mesh), ("train",)), Clock(), 0
+        self._engine = Engine(cell, mesh, block(placement, mesh, cell, trials), ("train",))
+        self._clock, self._step = Clock(), 0
         lanes = self._engine.lanes(trials)
         hyper = {name: np.full(lanes, value, np.float32) for name, value in values.items()}
         self._data = {"train": self._engine.put_everywhere(data)}
@@ -60,6 +63,15 @@ class Together:
     def params(self) -> Params:
         """The parameters of all lanes, stacked."""
         return self.lanes.state.params
+
+    def first(self) -> "Together | None":
+        """Return the first trial alone, by the same program, where the others cost nothing then; else None."""
+        if self._engine.block is not None:
+            return None
+        alone = copy.copy(self)
+        alone._running = self._engine.put(np.arange(len(self._seeds)) < 1)
+        alone.lanes = jax.tree.map(jnp.copy, self.lanes)
+        return alone
 
     def run(self, count: int) -> None:
         """Take so many steps of every trial, in one call, and await them."""

@@ -18,14 +18,12 @@ from jaxtyping import Array, Bool, PyTree, UInt32
 
 from mlp_jax import losses, optimizers, trial
 from mlp_jax.losses import Sums
-from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.programs import Program, shared
 from mlp_jax.training import meshes
 from mlp_jax.training.look import Lanes, Look, to_look, zeros
 from mlp_jax.trial import Cell, Data, TrialState
 
-PLACEMENTS = ("auto", "map", "vmap")
 EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 STEPS, INDICES = 32, 2**16  # of a block on an accelerator, whose loops of unknown length are driven by the host
 LEAST_POINTS = 64  # the room for points is a power of two of at least this, so that few programs differ in it
@@ -69,14 +67,14 @@ class Engine(NamedTuple):
 
     def start(self, clock: Clock, hyper: dict[str, Array], seeds: UInt32[Array, " lanes"]) -> TrialState:
         """Return the states before the first step."""
-        return shared(_start, self.cell.starting, self.mesh, self.block)("training", clock, hyper, seeds)
+        return self._start("training", clock, hyper, seeds)
 
     def room(self, states: TrialState, points: int) -> Lanes:
         """Return lanes of these states, with room for what will be found at so many points."""
         return Lanes(states, *self.put(self._nothing(len(states.step), points)))
 
-    def compile(self, clock: Clock, data: dict[str, Data], hyper: Iterable[str], lanes: int, points: int) -> None:
-        """Compile `advance` for so many lanes, ahead of its first call; `data` may be shapes.
+    def compile(self, clock: Clock, data: dict[str, Data], hyper: Iterable[str], lanes: int, points: int) -> Any:
+        """Compile `advance` for so many lanes, ahead of its first call, and return that; `data` may be shapes.
 
         Args:
             hyper: the names of the hyper-parameters.
@@ -93,7 +91,22 @@ class Engine(NamedTuple):
         room, kind = np.zeros(size, np.int32), losses.limit(self.cell.loss, 1, None, by_loss=self.by_loss).dtype
         look = Look(whole, whole, whole, whole, room, room.astype(bool), room, room.astype(kind))
         placed = _shapes(of_lanes, (columns, seeds, running, empty))
-        self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)
+        return self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)
+
+    def compile_rest(self, clock: Clock, data: Data, hyper: Iterable[str], lanes: int) -> dict[str, Any]:
+        """Compile the programs besides `advance`, and return them by name; `data` is one split, or its shapes."""
+        of_lanes, everywhere = (NamedSharding(self.mesh, place) for place in (EACH, EVERYWHERE))
+        column = np.zeros(lanes, jnp.result_type(float))
+        columns, seeds, active = dict.fromkeys(hyper, column), np.zeros(lanes, np.uint32), np.zeros(lanes, bool)
+        params = jax.eval_shape(jax.vmap(partial(trial.start, self.cell.starting)), columns, seeds).params
+        columns, regularizers = _shapes(of_lanes, (columns, dict.fromkeys(optimizers.REGULARIZERS, column)))
+        seeds, params, active = _shapes(of_lanes, (seeds, params, active))
+        data = _shapes(everywhere, data)
+        return {
+            "start": self._start.compile(clock, columns, seeds),
+            "evaluate": self._of(_evaluate).compile(clock, data, params, active),
+            "noise": self._of(_noise).compile(clock, data, regularizers, params, active),
+        }
 
     def _nothing(self, lanes: int, points: int) -> tuple:
         """Return what is known of lanes before anything was found, all but the states, on the host."""
@@ -134,8 +147,12 @@ class Engine(NamedTuple):
         return self._of(_noise)("evaluation", clock, data, regularizers, params, active)
 
     @property
+    def _start(self) -> Program:
+        return shared(_start, self.cell.starting, self.mesh, self.block)
+
+    @property
     def _advance(self) -> Program:
-        steps = _steps_at_once(self.cell, self.mesh)
+        steps = steps_at_once(self.cell, self.mesh)
         return shared(_advance, self.cell, self.mesh, self.block, self.splits, self.by_loss, steps)
 
     def _of(self, measurement: Callable) -> Program:
@@ -209,37 +226,9 @@ def on_cpu(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
 
 
-def _steps_at_once(cell: Cell, mesh: Mesh) -> int:
+def steps_at_once(cell: Cell, mesh: Mesh) -> int:
     """Return how many steps a block has: one on a CPU, whose loops may be of any length at no cost."""
     return 1 if on_cpu(mesh) else max(1, min(STEPS, INDICES // cell.batch_size))
-
-
-def block(placement: str | int, mesh: Mesh) -> int | None:
-    """Return the block that `placement` means: map, vmap, a number of trials, or auto (map on CPU, vmap elsewhere).
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if isinstance(placement, int) and placement >= 1:
-        return None if placement == 1 else placement
-    if placement not in PLACEMENTS:
-        raise ValueError(f"unknown placement {placement!r}; choose {', '.join(PLACEMENTS)} or a number of at least 1")
-    return None if placement == "map" or (placement == "auto" and on_cpu(mesh)) else 0
-
-
-def fitting(engine: Engine, hyper: Mapping[str, object], data_bytes: int) -> int:
-    """Return how many trials fit on the devices at once beside the data; states count twice, programs may copy them.
-
-    Raises:
-        ValueError: not even one does.
-    """
-    held, working = trial.needed_bytes(engine.cell, hyper)
-    free = devices.free_memory(engine.mesh.devices.flat[0])
-    together = engine.block == 0
-    each = 2 * held + (working if together else 0)
-    shared = data_bytes + (0 if together else working * (engine.block or 1))
-    devices.check_memory(each + shared, engine.mesh.devices.flat[0])
-    return int((devices.MEMORY_SHARE * free - shared) // each) * engine.shards
 
 
 def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:

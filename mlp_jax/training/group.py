@@ -231,20 +231,27 @@ class Group:
         return self.engine.put(jax.tree.map(lambda *leaves: np.stack(leaves), *each))
 
     def _compact(self) -> None:
-        """Where a device takes all its trials at once, let those that run move together and leave the rest behind."""
+        """Where a device takes trials at once, let those that run move together and leave the rest behind."""
         alive, shards = self.alive, self.engine.shards
-        count = shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards))))
-        if not self.compacts or self.engine.block != 0 or not alive.any() or 2 * count > len(alive):
+        count = self.engine.lanes(shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards)))))
+        if not self.compacts or self.engine.block is None or not alive.any() or 2 * count > len(alive):
             return
         if self.trials.kept:
             self._fetch(np.flatnonzero(self.occupied & ~alive))
         index = np.flatnonzero(alive)
         index = np.concatenate([index, np.full(count - len(index), index[0])])
         index = index[self._occupy(self.rows[alive], count)]
-        self.lanes, self._running = self.engine.put(jax.tree.map(lambda leaf: leaf[index], self.lanes)), None
+        self.lanes, self._running = self.engine.put(jax.tree.map(lambda leaf: _taken(leaf, index), self.lanes)), None
 
     def _fetch(self, lanes: np.ndarray) -> None:
         if len(lanes):
             states = jax.device_get(self.lanes.state)
             rows = zip(self.rows[lanes].tolist(), lanes.tolist())
             self.trials.states |= {row: jax.tree.map(lambda leaf, k=k: leaf[k], states) for row, k in rows}
+
+
+def _taken(leaf: jax.Array, index: np.ndarray) -> jax.Array:
+    """Return some lanes of an array in the place of all: memory that is full has no room for both."""
+    taken = leaf[index]
+    leaf.delete()
+    return taken

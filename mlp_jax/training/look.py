@@ -135,7 +135,7 @@ def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: T
 
     The indices of a block are drawn together, since a permutation is found in a loop of unknown length.
     """
-    of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0])
+    of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0], ahead=steps > 1)
     draw = jax.vmap(of_one, in_axes=(0, None)) if seed.ndim else of_one
     move = each(lambda hyper, seed, state, index: trial.step(cell, hyper, seed, data, state, axis, index=index))
 

@@ -15,9 +15,9 @@ from jax.sharding import Mesh
 
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.rows import place
-from mlp_jax.training import engine as engines
+from mlp_jax.training import placement
 from mlp_jax.training.directory import Directory
-from mlp_jax.training.engine import Engine
+from mlp_jax.training.engine import Engine, on_cpu
 from mlp_jax.training.group import Group
 from mlp_jax.training.task import Task
 from mlp_jax.training.trials import LAST, NEVER, Cutoff, Progress, Status, Trials
@@ -52,16 +52,22 @@ class Loop:
         self, task: Task, trials: Trials, mesh: Mesh, options: Options, clock: Clock, directory: Directory | None = None
     ) -> None:
         self.task, self.trials, self.options, self.clock, self.directory = task, trials, options, clock, directory
-        self.engine = Engine(task.cell, mesh, engines.block(options.placement, mesh), task.watched, task.by_loss)
+        count = max(options.lanes, min(trials.size, options.at_once or trials.size))
+        block = placement.block(options.placement, mesh, task.cell, count)
+        self.engine = Engine(task.cell, mesh, block, task.watched, task.by_loss)
         self.before = self.engine.compilations
         with clock("io"):
             splits = {name: getattr(task.dataset, name) for name in task.splits}
-            fits = engines.fitting(self.engine, trials.hyper, sum(s.x.nbytes + s.y.nbytes for s in splits.values()))
+            bytes_ = sum(split.x.nbytes + split.y.nbytes for split in splits.values())
+            fits = placement.fitting(self.engine, trials.hyper, bytes_)
+            placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
+            self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
+            if fits < count and not on_cpu(mesh):
+                lanes = min(fits, placement.PROBED)
+                fits = placement.compiled_fitting(self.engine, trials.hyper, self.data, task.room, lanes)
             self.size = min(trials.size, fits, options.at_once or trials.size)
             in_turn = self.engine.block is None  # an idle lane costs nothing then
             self.lanes = min(options.lanes, fits) if in_turn else 1
-            placed = {name: place(task.cell.network, task.dataset, split) for name, split in splits.items()}
-            self.data = {name: self.engine.put_everywhere(data) for name, data in placed.items()}
         self.saved_at = time.perf_counter()
         self.best, self.stopped = math.nan, False
 

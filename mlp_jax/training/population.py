@@ -6,6 +6,7 @@ within the rounding of the products.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,8 +18,9 @@ from mlp_jax.rows import shape
 from mlp_jax.training import meshes, task
 from mlp_jax.training.config import Config
 from mlp_jax.training.directory import Directory
-from mlp_jax.training.engine import Engine, block
+from mlp_jax.training.engine import Engine
 from mlp_jax.training.loop import Loop, Options
+from mlp_jax.training.placement import block
 from mlp_jax.training.task import Task
 from mlp_jax.training.trials import NEVER, Cutoff, Progress, Trials
 
@@ -51,7 +53,8 @@ def train_many(
         seeds: of the weights and of the order of the examples; `config.seed` is not used.
         dataset: what `config` names, when it is loaded already.
         placement: map (a device takes its trials one after another), vmap (all at once), a number (so many at once),
-            or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere.
+            or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere, and on a TPU as many at once
+            as its chip's memory holds.
         mesh: how many devices lie along the trial axis, which divides the trials, and along the data axis, which
             divides the rows of each mini-batch; by default as `meshes.choose` says.
         racing: keep the best of every `racing` points (trials that differ in the seed alone) at each rung of successive
@@ -114,18 +117,28 @@ train = train_many
 
 
 def compile_ahead(
-    config: Config, hyper: Iterable[str], lanes: int, dataset: Dataset, mesh: tuple[int, int] | None = None
-) -> None:
+    config: Config,
+    hyper: Iterable[str],
+    lanes: int,
+    dataset: Dataset,
+    mesh: tuple[int, int] | None = None,
+    there: Sequence[Any] | None = None,
+) -> tuple[Engine, Any]:
     """Compile what `train_many` will train so many trials with, which differ in the `hyper` named; may run in a thread.
 
-    Where they turn out not to fit into memory together, this was in vain, and does no harm.
+    Where they turn out not to fit into memory together, this was in vain, and does no harm. Returns the programs and
+    the one that was compiled.
+
+    Args:
+        there: devices other than this process's, which need not be here.
     """
     asked = task.resolve(config, dataset)
-    over = devices.mesh(mesh or meshes.choose(jax.local_device_count(), lanes, asked.cell.batch_size))
-    engine = Engine(asked.cell, over, block("auto", over), asked.watched, asked.by_loss)
+    there = jax.local_devices() if there is None else there
+    over = devices.mesh(mesh or meshes.choose(len(there), lanes, asked.cell.batch_size), there)
+    engine = Engine(asked.cell, over, block("auto", over, asked.cell, lanes), asked.watched, asked.by_loss)
     names = {**asked.hyper(), **dict.fromkeys(hyper)}
     shapes = {name: shape(asked.cell.network, dataset, getattr(dataset, name)) for name in asked.splits}
-    engine.compile(Clock(), shapes, names, engine.lanes(lanes), asked.room)
+    return engine, engine.compile(Clock(), shapes, names, engine.lanes(lanes), asked.room)
 
 
 def _trials(asked: Task, hyper: Mapping, seeds: np.ndarray) -> Trials:

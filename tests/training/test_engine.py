@@ -76,7 +76,7 @@ def test_trials_that_run_are_each_what_they_are_alone_and_others_keep_their_stat
     iris, alone, monkeypatch, count, block, steps
 ):
     """With a known number of steps as accelerators take them, and one at a time as a CPU does."""
-    monkeypatch.setattr(engine, "_steps_at_once", lambda cell, mesh: steps)
+    monkeypatch.setattr(engine, "steps_at_once", lambda cell, mesh: steps)
     programs = Engine(cell_of(5), mesh(count), block)
     data, hyper, seeds, runs, lanes = begun(programs, iris, RUNNING)
     lanes = programs.advance("training", Clock(), looks(0, 9, 0, 2, [0, 6]), data, hyper, seeds, runs, lanes)
@@ -131,31 +131,10 @@ def test_lanes_are_the_next_number_that_devices_and_blocks_divide(count, block, 
     assert [programs.lanes(trials) for trials in (1, 5, 8)] == expected
 
 
-def test_a_placement_means_a_block(monkeypatch):
-    blocks = lambda: [engine.block(placement, mesh(1)) for placement in ("auto", "map", "vmap", 1, 2, 7)]
-    assert blocks() == [None, None, 0, None, 2, 7]
+def test_a_block_of_steps_has_at_most_so_many_indices(monkeypatch):
     sizes = lambda: [
-        engine._steps_at_once(Cell(network=cell_of(5).network, batch_size=size), mesh(1)) for size in (1, 2**14, 2**20)
+        engine.steps_at_once(Cell(network=cell_of(5).network, batch_size=size), mesh(1)) for size in (1, 2**14, 2**20)
     ]
     assert sizes() == [1, 1, 1]
     monkeypatch.setattr(engine, "on_cpu", lambda mesh: False)
-    assert blocks() == [0, None, 0, None, 2, 7]
     assert sizes() == [32, 4, 1]
-    for wrong in ("pmap", 0, -1):
-        with pytest.raises(ValueError, match=f"unknown placement {wrong!r}; choose auto, map, vmap or a number"):
-            engine.block(wrong, mesh(1))
-
-
-@pytest.mark.parametrize(("count", "block"), [(1, None), (2, None), (2, 3), (2, 0)])
-def test_as_many_fit_as_memory_holds_their_states_twice_and_what_their_steps_need(monkeypatch, count, block):
-    programs, hyper = Engine(cell_of(5), mesh(count), block), {"learning_rate": 0.1, "momentum": 0.9}
-    held, working = trial.needed_bytes(programs.cell, hyper)
-    at_once = {None: working, 3: 3 * working, 0: 7 * working}[block]
-    needed = 1000 + 7 * 2 * held + at_once
-    monkeypatch.setattr(devices, "free_memory", lambda _: needed / devices.MEMORY_SHARE + 1)
-    assert engine.fitting(programs, hyper, 1000) == 7 * count
-    monkeypatch.setattr(devices, "free_memory", lambda _: needed / devices.MEMORY_SHARE - 10)
-    assert engine.fitting(programs, hyper, 1000) == 6 * count
-    monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
-    with pytest.raises(ValueError, match="one trial needs .* with its data, and a device has 0 MiB free"):
-        engine.fitting(programs, hyper, 1000)
