@@ -86,6 +86,7 @@ def of_study(on: On, study: Study, trials: int | None = None) -> list[Program]:
     Raises:
         ValueError: the study does not fit its data, or not even one trial fits the device.
     """
+    count = COARSE if trials is None else checks.value("trials", trials, Count)
     dataset, made = configs.load_data(study.workload), []
     cells.check(study, dataset)
     for cell in cells.of(study, cells.facts(study, dataset)):
@@ -96,7 +97,7 @@ def of_study(on: On, study: Study, trials: int | None = None) -> list[Program]:
         def make(trials: int, cell: StudyCell = cell) -> tuple[Engine, Any]:
             return population.compile_ahead(cell.config, cell.space, trials, dataset, (1, 1), [on.device])
 
-        made.append(found(on.known, make, trials or COARSE, data))
+        made.append(found(on.known, make, count, data))
     return made
 
 

@@ -51,7 +51,7 @@ def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
         "networks": networks,
         "precisions": exactness,
     }
-    return _rounded(record)
+    return rounded(record)
 
 
 def _network(name: str, network: Network, limits: Ceilings, one: Mesh, effort: Effort, say: Say) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def _no_cache() -> Iterator[None]:
         jax.config.update("jax_enable_compilation_cache", before)
 
 
-def _rounded(value: Any) -> Any:
-    """Four digits are more than any of these times is worth; what is exact is left as it is."""
+def rounded(value: Any) -> Any:
+    """Return a record as it is written: four digits are more than any of its times is worth."""
     if isinstance(value, dict):
-        return {key: item if key == "environment" else _rounded(item) for key, item in value.items()}
+        return {key: item if key == "environment" else rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -30,10 +30,10 @@ class Gain(NamedTuple):
     open: bool
 
 
-def default_path(record: dict[str, Any], quick: bool = False) -> Path:
+def default_path(record: dict[str, Any], quick: bool = False, name: str = "bench") -> Path:
     """Return where a record goes: benchmarks/results/ in the checkout, the current directory elsewhere."""
-    name = "bench-quick" if quick else "bench"
-    return free_path(RESULTS if RESULTS.is_dir() else Path(), name, record["environment"])
+    folder = RESULTS if RESULTS.is_dir() else Path()
+    return free_path(folder, f"{name}-quick" if quick else name, record["environment"])
 
 
 def free_path(folder: Path, name: str, environment: dict[str, Any]) -> Path:
@@ -74,21 +74,49 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: the file is no record of ours, or one of another version.
         OSError: it can't be read.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a record of mlp-jax bench ({error}); name a file that it wrote") from error
-    if not isinstance(found, dict) or found.get("kind") != KIND:
-        raise ValueError(f"{path} is not a record of mlp-jax bench; name a file that it wrote")
-    if found.get("version") != VERSION:
-        raise ValueError(
-            f"{path} has version {found.get('version')!r}, and this is {VERSION}: they do not compare; "
-            "measure again with mlp-jax bench"
-        )
+    found = load(path, KIND, VERSION, "mlp-jax bench")
     try:
         return _checked(found)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); measure again with mlp-jax bench") from error
+
+
+def load(path: Path, kind: str, version: str, made_by: str) -> dict[str, Any]:
+    """Return what a file of this kind holds, unchecked.
+
+    Args:
+        made_by: the command that writes such files.
+
+    Raises:
+        ValueError: the file is of another kind or version.
+        OSError: it can't be read.
+    """
+    found = _json(path, made_by)
+    if found.get("kind") != kind:
+        raise ValueError(f"{path} is not a record of {made_by}; name a file that it wrote")
+    if found.get("version") != version:
+        raise ValueError(
+            f"{path} has version {found.get('version')!r}, and this is {version}: they do not compare; "
+            f"measure again with {made_by}"
+        )
+    return found
+
+
+def kind_of(path: Path) -> str:
+    """Say of what kind a file says it is.
+
+    Raises:
+        ValueError, OSError: as `load`.
+    """
+    return str(_json(path, "mlp-jax bench").get("kind"))
+
+
+def _json(path: Path, made_by: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a record of {made_by} ({error}); name a file that it wrote") from error
+    return found if isinstance(found, dict) else {}
 
 
 def gain(rows: list[dict[str, Any]]) -> Gain | None:

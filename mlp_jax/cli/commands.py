@@ -4,7 +4,6 @@ Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.ent
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -14,6 +13,7 @@ import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
 from mlp_jax.cli.lectures import lecture
+from mlp_jax.cli.machines import bench, compile
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import ASKED, study
 from mlp_jax.data.options import Options
@@ -169,16 +169,19 @@ def report(
     *,
     target: float | None = None,
     definition: Literal["smoothed", "first-crossing"] = "smoothed",
+    price: tuple[float, ...] = (),
     out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Write one page about a study, finished or running, or about several and about machines, side by side.
 
     Args:
-        sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote.
+        sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote; those of `bench
+            --study` predict the first study's seconds to target on their machines.
         target: Read steps to another target from the trials that are there; one that is easier to meet.
         definition: first-crossing: a trial has met the target at the first evaluation that meets it; smoothed: as the
             study has it.
+        price: Of an hour of the first study's device and of that of each record of `bench --study`, in any currency.
         out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
         json: Print one JSON object on stdout.
     """
@@ -189,8 +192,8 @@ def report(
     name = "-".join(
         ["report", *([f"{target:g}"] if target is not None else []), *[definition] * reading.first_crossing]
     )
-    path = page.write(sources, out or (sources[0] if alone else Path()) / f"{name}.html", reading)
-    entry.show({"report": str(path), **page.summaries(sources, reading)} if json else str(path))
+    path = page.write(sources, out or (sources[0] if alone else Path()) / f"{name}.html", reading, price)
+    entry.show({"report": str(path), **page.summaries(sources, reading, price)} if json else str(path))
     return 0
 
 
@@ -220,35 +223,13 @@ def plan(
     return 0
 
 
-def bench(
-    *,
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
-    out: Path | None = None,
-    json: tyro.conf.FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Measure this machine: what training reaches at each batch size, beside what products and memory allow.
-
-    Args:
-        quick: Few and short measurements, in about 20 seconds.
-        out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that is).
-        json: Print one JSON object on stdout, the record.
-    """
-    from mlp_jax import bench as benches
-
-    if out:
-        benches.prepare(out)
-    devices.start_cpu_devices()
-    record = benches.measure(benches.QUICK if quick else benches.FULL, lambda text: print(text, file=sys.stderr))
-    path = out or benches.default_path(record, quick)
-    benches.write(record, path)
-    entry.show(record if json else f"{benches.table(record)}\n\nrecord: {path}")
-    return 0
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
     entry.program(
-        "mlp-jax", (train, predict, study, plan, report, bench, data, draw, lecture), arguments, mlp_jax.__doc__ or ""
+        "mlp-jax",
+        (train, predict, study, plan, report, bench, compile, data, draw, lecture),
+        arguments,
+        mlp_jax.__doc__ or "",
     )
 
 

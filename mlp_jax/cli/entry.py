@@ -198,6 +198,8 @@ def _reworded(complaint: str) -> str:
     ):
         option, kinds, given = wrong.groups()
         return f"{option} {given!r} is not allowed; give {kinds.replace('{None}|', '').replace('|', ' or ')}"
+    if wrong := re.match(r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]", complaint):
+        return f"{wrong[1]} {wrong[2]} is not allowed; give values of its kind"
     unknown = re.match(r"Unrecognized (?:or misplaced )?options: (.*?)(?: Arguments are applied.*)?$", complaint)
     if unknown is None:
         return complaint

@@ -55,7 +55,7 @@ class Module:
 
     def __init__(self, text: str) -> None:
         self.computations: dict[str, Computation] = {}
-        self.entry = ""
+        self.entry, current = "", Computation()
         for line in text.splitlines():
             if line.endswith("{") and (head := re.match(r"(ENTRY )?%([\w.\-]+) ", line)):
                 current = self.computations.setdefault(head[2], {})

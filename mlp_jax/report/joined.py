@@ -77,7 +77,7 @@ def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_
     else:
         said.append("Fewer than two of the studies are complete, so none is said to finish first.")
     if len(found) > 1:
-        said.append(_ranked(found))
+        said.append(ranked(found))
     return said
 
 
@@ -105,7 +105,8 @@ def _pairs(found: Mapping[str, Findings]) -> dict[tuple[str, str, str], dict[str
     return pairs
 
 
-def _ranked(found: Mapping[str, Findings]) -> str:
+def ranked(found: Mapping[str, Findings]) -> str:
+    """Say how the optimizers rank on each device, and where their order changes beyond the intervals."""
     rankings = {label: ", ".join(ranking(each)) or "none reached it" for label, each in found.items()}
     if len(set(rankings.values())) == 1:
         text = f"By their least seconds to target the optimizers rank alike everywhere: {next(iter(rankings.values()))}"

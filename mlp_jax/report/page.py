@@ -5,20 +5,20 @@ Invariant: the page says what is there, however little that is; nothing in it po
 
 import math
 import shlex
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from matplotlib.figure import Figure
 
 from mlp_jax.machine import files
-from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, responses
+from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, predicted, responses
+from mlp_jax.report.entries import Entry, devices, labelled, phases, read, records
 from mlp_jax.report.machines import Machine
+from mlp_jax.report.predicted import Device
 from mlp_jax.report.reading import AS_ASKED, Reading
-from mlp_jax.study import plan, store, toml
-from mlp_jax.study.evidence import Findings, definition_of, findings, redefined
+from mlp_jax.study import plan, toml
 from mlp_jax.study.summary import to_json
 
 if TYPE_CHECKING:
@@ -58,37 +58,12 @@ CAPTIONS = {  # figure: title, what it shows
 }
 
 
-class Entry(NamedTuple):
-    """One study as it lies on disk; `found` is None while it has no winner."""
-
-    label: str
-    directory: Path
-    study: plan.Study
-    rows: "pandas.DataFrame"
-    found: Findings | None
-    parts: "Parts"
-    environment: dict[str, Any]
-    damaged: list[str]
-    made_by: list[dict[str, Any]]
-
-
-class Parts(NamedTuple):
-    """How many cells of a study are complete, and how many it has."""
-
-    done: int
-    cells: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is missing."""
-        return self.cells > 0 and self.done == self.cells
-
-
-def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED) -> Path:
+def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, prices: Sequence[float] = ()) -> Path:
     """Write the page about directories of studies and records of machines to `out`, its figures to `figures/` beside.
 
     Args:
         reading: how steps to target are read from the trials' histories.
+        prices: of an hour of the first study's device, and of that of each record of `mlp-jax bench --study`.
 
     Raises:
         ValueError: what is named is no study or record of ours, of this version; `out` does not end in .html.
@@ -99,35 +74,53 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED) -> Pa
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is no page; name a file that ends in .html")
     asked = list(dict.fromkeys(map(Path, sources)))
-    measured = machines.read([path for path in asked if path.is_file()])
-    entries = _labelled([_read(path, reading) for path in asked if not path.is_file()])
+    measured, timed = records(asked)
+    entries = labelled([read(path, reading) for path in asked if not path.is_file()])
+    on = devices(entries, timed, prices)
     files.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
-    again = shlex.join(["mlp-jax", "report", *map(str, asked), *reading.options, "--out", str(out)])
-    page = {"sections": sections, "blocks": _blocks(entries, measured, out), "again": again, "several": several}
-    page |= {"cautions": cautions(entries, measured), "environment": _environment(entries, measured)}
-    page |= {"labels": [each.label for each in (*entries, *measured)], "title": _title(entries)}
+    options = [*reading.options, *(["--price", *(f"{price:g}" for price in prices)] if prices else [])]
+    again = shlex.join(["mlp-jax", "report", *map(str, asked), *options, "--out", str(out)])
+    blocks = [*_predicted(on, out), *_blocks(entries, measured, out)]
+    page = {"sections": sections, "blocks": blocks, "again": again, "several": several}
+    others = [*measured, *on[len(entries[:1]) :]]
+    page |= {"cautions": cautions(entries, measured, on), "environment": _environment(entries, others)}
+    page |= {"labels": [each.label for each in (*entries, *others)], "title": _title(entries)}
     files.replace(out, lambda path: path.write_text(_template().render(page), encoding="utf-8"))
     return out
 
 
 def summary(directory: Path, reading: Reading = AS_ASKED) -> dict[str, Any]:
     """Return what the page says about one study as plain values; without a winner, only how far it is."""
-    entry = _read(Path(directory), reading)
+    entry = read(Path(directory), reading)
     counts = {"complete": entry.parts.done, "of": entry.parts.cells}
     progress = {"study": str(directory), "complete": entry.parts.complete, "cells_done": counts}
     return progress | (to_json(entry.found) if entry.found else {})
 
 
-def summaries(sources: Sequence[Path], reading: Reading = AS_ASKED) -> dict[str, list[dict[str, Any]]]:
-    """Return what the page says about each study and each machine as plain values."""
-    measured = machines.read([path for path in sources if path.is_file()])
-    studies = [summary(path, reading) for path in sources if not path.is_file()]
-    return {"studies": studies, "machines": [machines.summary(each) for each in measured]}
+def summaries(sources: Sequence[Path], reading: Reading = AS_ASKED, prices: Sequence[float] = ()) -> dict[str, Any]:
+    """Return what the page says about each study, each machine, and a study on many of them, as plain values."""
+    measured, timed = records(sources)
+    folders = [path for path in sources if not path.is_file()]
+    studies = [summary(path, reading) for path in folders]
+    said = {"studies": studies, "machines": [machines.summary(each) for each in measured]}
+    on = devices(labelled([read(path, reading) for path in folders[:1]]), timed, prices)
+    return said | ({"predicted": predicted.to_json(on)} if on else {})
 
 
-def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = ()) -> list[str]:
+def _predicted(on: list[Device], out: Path) -> list[dict[str, Any]]:
+    """What stands first where a study is predicted for devices that it did not run on."""
+    if not on:
+        return []
+    shown = [
+        _shown("seconds", figures.seconds({f"{each.label}, {each.how}": each.found for each in on}), "devices-", out)
+    ]
+    title, said = "Seconds to target, device by device", predicted.sentences(on)
+    return [{"title": title, "sentences": said, "figures": shown, "tables": predicted.tables(on)}]
+
+
+def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = (), on: Sequence[Device] = ()) -> list[str]:
     """Return what does not compare: precision, software, protocol, and what was asked."""
     said = machines.differing({e.label: {"protocol": e.study.protocol} for e in entries}, {"Protocol": ("protocol",)})
     said += machines.cautions(measured)
@@ -135,7 +128,7 @@ def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = ()) -> list
         kinds = {f"parts of {entry.label} ({number})": made for number, made in enumerate(entry.made_by, 1)}
         names = dict.fromkeys(name for made in entry.made_by for name in made)
         said += machines.differing(kinds, {"Software": list(names)})
-    said += machines.differing({each.label: each.environment for each in (*entries, *measured)})
+    said += machines.differing({each.label: each.environment for each in (*entries, *measured, *on[1:])})
     if asked := _asked(entries):
         said.append(f"The studies do not ask the same: they differ in {', '.join(asked).replace('_', ' ')}.")
     return said
@@ -145,36 +138,6 @@ def _asked(entries: Sequence[Entry]) -> list[str]:
     """In what the studies differ."""
     plans = [plan.identity(entry.study) for entry in entries]
     return sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"})
-
-
-def _read(directory: Path, reading: Reading) -> Entry:
-    study = store.read_plan(directory)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        rows, done, cells, made_by = store.read_all(directory)
-    for each in caught:
-        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    damaged = [str(each.message) for each in caught if "is damaged" in str(each.message)]
-    try:
-        environment = files.read_json(directory, "environment.json", "study")
-    except ValueError as error:
-        environment, damaged = {}, [*damaged, str(error)]
-    found = None
-    if "winners" in _phases(rows):
-        definition = reading.of(study, rows)
-        rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
-        found = findings(rows, study, definition)
-    return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged, made_by)
-
-
-def _phases(rows: "pandas.DataFrame") -> set[str]:
-    return set() if rows.empty else set(rows["phase"])
-
-
-def _labelled(entries: list[Entry]) -> list[Entry]:
-    """Tell the studies apart by directory and device."""
-    names = machines.labels([(entry.directory, entry.directory.name, entry.environment) for entry in entries])
-    return [entry._replace(label=name) for entry, name in zip(entries, names)]
 
 
 def _examples(rows: "pandas.DataFrame") -> int:
@@ -237,7 +200,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         if responses.lines(found):
             yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
-    if "tuning" in _phases(rows):
+    if "tuning" in phases(rows):
         yield "statuses", figures.statuses(rows)
     if found:
         yield "curves", figures.curves(entry.study, rows, found.definition.target)
@@ -255,7 +218,7 @@ def _shown(name: str, figure: Figure, prefix: str, out: Path) -> dict[str, Any]:
     return {"name": prefix + name, "title": title, "caption": caption, "svg": canvas.inline(figure, prefix + name)}
 
 
-def _environment(entries: list[Entry], measured: list[Machine]) -> list[tuple[str, list[str]]]:
+def _environment(entries: list[Entry], measured: Sequence[Machine | Device]) -> list[tuple[str, list[str]]]:
     every = [each.environment for each in (*entries, *measured)]
     names = dict.fromkeys(name for environment in every for name in environment)
     return [(name.replace("_", " "), [str(environment.get(name, "–")) for environment in every]) for name in names]

@@ -77,9 +77,9 @@ def test_the_cache_of_programs_is_left_as_it_was():
 
 
 def test_four_digits_are_kept():
-    assert machine._rounded({"a": [1 / 3, 12345.6, 7], "environment": {"b": 1 / 3}}) == {
+    assert machine.rounded({"a": [1 / 3, 12345.6, 7], "environment": {"b": 1 / 3}}) == {
         "a": [0.3333, 12350.0, 7],
         "environment": {"b": 1 / 3},
     }
-    assert math.isinf(machine._rounded(math.inf))
+    assert math.isinf(machine.rounded(math.inf))
     assert record.gain([]) is None

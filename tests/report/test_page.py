@@ -90,7 +90,7 @@ def test_tables_have_a_row_per_cell_optimizer_and_pair(finished: Path) -> None:
 
 
 def test_the_answer_and_what_was_asked_are_in_the_page(finished: Path) -> None:
-    entry, text = page._read(finished.parent.parent / "a", page.AS_ASKED), read(finished).text
+    entry, text = page.read(finished.parent.parent / "a", page.AS_ASKED), read(finished).text
     assert entry.found is not None
     said = answer.sentences(entry.study, entry.found, entry.rows)
     assert all(sentence.replace("\u00a0", " ") in text for sentence in said)
@@ -104,7 +104,7 @@ def test_the_answer_and_what_was_asked_are_in_the_page(finished: Path) -> None:
 
 def test_the_summary_has_the_numbers_of_the_page(finished: Path) -> None:
     directory = finished.parent.parent / "a"
-    entry, said = page._read(directory, page.AS_ASKED), page.summary(directory)
+    entry, said = page.read(directory, page.AS_ASKED), page.summary(directory)
     assert (said["complete"], said["cells_done"]) == (True, {"complete": 6, "of": 6})
     assert entry.found is not None
     assert said == said | to_json(entry.found)
@@ -198,7 +198,7 @@ def test_another_reading_is_said_and_so_are_its_numbers(finished: Path, tmp_path
 
 @pytest.mark.parametrize(("reading", "smoothing"), [(Reading(target=0.85), 1.25), (Reading(first_crossing=True), 1.0)])
 def test_rows_and_findings_are_read_alike(finished: Path, reading: Reading, smoothing: float) -> None:
-    entry = page._read(finished.parent.parent / "a", reading)
+    entry = page.read(finished.parent.parent / "a", reading)
     assert entry.found is not None
     assert entry.found.definition == (reading.target or 0.9, False, smoothing, 1)
     won = entry.rows.query("phase == 'winners'").groupby("trial")[["steps_to_target", "steps"]].max()
@@ -254,7 +254,7 @@ def test_studies_are_joined_by_device_with_what_does_not_compare(both: Path) -> 
 def test_studies_that_ask_differently_are_joined_with_a_caution(tmp_path: Path) -> None:
     small = plan.changed(STUDY, {}, {"optimizers": ("sgd",), "batch_sizes": (256,)})
     other = plan.changed(small, {}, {"target": 0.8})
-    entries = [page._read(each, page.AS_ASKED) for each in (study(tmp_path / "a", small), study(tmp_path / "b", other))]
+    entries = [page.read(each, page.AS_ASKED) for each in (study(tmp_path / "a", small), study(tmp_path / "b", other))]
     assert "The studies do not ask the same: they differ in target." in page.cautions(entries)
     text = read(page.write([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")).text
     assert "neither their times nor their rankings are compared" in text
@@ -290,7 +290,7 @@ def test_bad_directories_are_refused(tmp_path: Path) -> None:
 
 
 def test_parts_that_others_made_are_a_caution(tmp_path: Path) -> None:
-    entry = page._read(study(tmp_path / "a", plan.changed(STUDY, {}, {"optimizers": ("sgd",)})), page.AS_ASKED)
+    entry = page.read(study(tmp_path / "a", plan.changed(STUDY, {}, {"optimizers": ("sgd",)})), page.AS_ASKED)
     assert page.cautions([entry]) == []
     makers = [{"jax": "0.10.2", "platform": "cpu"}, {"jax": "0.11.0", "platform": "cpu"}]
     (said,) = page.cautions([entry._replace(made_by=makers)])
