@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from mlp_jax import study
+from mlp_jax import bench, study
+from mlp_jax.bench import timings
 from mlp_jax.report import page
 from mlp_jax.study import Study
 from mlp_jax.training.config import Config
@@ -151,6 +152,20 @@ def test_a_page_of_studies_and_machines_whose_precision_differs_works_and_warns(
     assert path.stat().st_size < 3e6
     assert not faults(look(path, tmp_path), ["step_times", "throughput", *FIGURES], 6)
     assert "Precision differs: matmul precision is default in" in path.read_text(encoding="utf-8")
+
+
+def test_a_page_of_a_study_and_the_times_of_three_devices_works(classes: Path, tmp_path: Path) -> None:
+    """The times of a step are this machine's, and what devices of other speeds would have measured."""
+    made = timings.measure(study.read_plan(classes), timings.Effort(1, 0.01))
+    records = []
+    for number, kind in enumerate(("cpu", "Two", "Three"), 1):
+        cells = [row | {"step_seconds": row["step_seconds"] / number} for row in made["cells"]]
+        environment = made["environment"] | {"device_kind": kind, "platform": kind.lower()}
+        records.append(tmp_path / f"{kind}.json")
+        bench.write(made | {"cells": cells, "environment": environment}, records[-1])
+    path = page.write([classes, *records], tmp_path / "page.html", prices=(0.1, 0.1, 1.0, 2.0))
+    assert path.stat().st_size < 3e6
+    assert not faults(look(path, tmp_path), ["devices-seconds", *FIGURES], 6)
 
 
 def test_a_page_of_a_regression_works_and_speaks_of_its_error(regression: Path, tmp_path: Path) -> None:
