@@ -14,6 +14,7 @@ from mlp_jax.analysis import crossing
 from mlp_jax.analysis.testbed import Table
 from mlp_jax.data import Dataset
 from mlp_jax.study import Study, cells, changed
+from mlp_jax.training import budget
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 from mlp_jax.training.population import train_many
@@ -82,7 +83,7 @@ def _steps(trials: Trials, study: Study, looks: int) -> np.ndarray:
     power = 2 if score.endswith("_rmse") else 1  # the mean of squares is what a window takes together
     definition = crossing.Definition(study.target**power, task.less_is_better, study.smoothing)
     fewer = dataclasses.replace(task.config, evaluations=looks + 1)
-    kept = np.flatnonzero(np.isin(task.points, configs.evaluation_points(fewer, task.total)))
+    kept = np.flatnonzero(np.isin(task.points, budget.evaluation_points(fewer, task.total)))
     there = trials.points["step"][:, kept] == task.points[kept]
     scores = np.where(there, trials.points[score][:, kept] ** power, np.nan)
     return crossing.steps_to_targets(task.points[kept], scores, definition)

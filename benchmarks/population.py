@@ -187,7 +187,7 @@ def row(medians: Mapping[str, float], least: Mapping[str, float], batch_size: in
 
 def compare_optimizers(work: Workload, effort: Effort) -> dict[str, float]:
     """Return our µs per trial-step with each optimizer."""
-    each = {name: ours(work, OPTIMIZER_BATCH_SIZE, name) for name in optimizers.OPTIMIZERS}
+    each = {name: ours(work, OPTIMIZER_BATCH_SIZE, name) for name in optimizers.CLASSICAL}
     return {name: round(us / work.trials, 2) for name, us in turns.compare(turns.runs(each), *effort).items()}
 
 

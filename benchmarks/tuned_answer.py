@@ -33,6 +33,7 @@ from mlp_jax.data import Dataset, Split
 from mlp_jax.study import Study, cells
 from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.protocol import COARSE, EACH
+from mlp_jax.training import budget
 from mlp_jax.training import config as configs
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def trained(
     torch.manual_seed(seed)
     network = _network(rows, cell.config.hidden)
     optimizer, loss_of = _optimizer(cell.optimizer, network, rate), torch.nn.CrossEntropyLoss()
-    points = configs.evaluation_points(cell.config, cell.config.steps).astype(int)
+    points = budget.evaluation_points(cell.config, cell.config.steps).astype(int)
     target = (cell.config.stop_at or 0.0) - 1e-9  # within rounding
     first = crossing.windows(points.astype(float), cell.config.stop_smoothing)
     batches, scores, step = _batches(len(rows.y), cell.batch_size), [], 0

@@ -47,7 +47,7 @@ from mlp_jax.cli.experiment import script
 from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
 from mlp_jax.report.canvas import save
-from mlp_jax.report.figures import LOOKS
+from mlp_jax.report.looks import LOOKS
 
 QUICK = ("sgd", "momentum", "adam")
 SURFACE_RATES = tuple(10.0 ** (-4 + k / 2) for k in range(10))
@@ -81,7 +81,7 @@ class Options(experiment.Asked):
 def main(options: Options) -> None:
     """Print how far each optimizer comes on each surface and on MNIST, and draw the paths."""
     devices.start_cpu_devices()
-    names = QUICK if options.quick else tuple(optimizers.OPTIMIZERS)
+    names = QUICK if options.quick else tuple(optimizers.CLASSICAL)
     walks = {name: walk(name) for name in names}
     save(draw({name: paths for name, (_, paths) in walks.items()}), options.figure)
     surfaces = [dict(zip(SURFACE, surface_row(name, *walks[name]))) for name in names]
@@ -155,7 +155,7 @@ def descend(name: str, surface: str, rates: jax.Array) -> jax.Array:
 
 def race(options: Options, name: str) -> dict:
     """Train `name` at each learning rate with each seed: the rates, and two errors for each of both."""
-    default = optimizers.OPTIMIZERS[name].hyperparameters["learning_rate"].default
+    default = optimizers.CLASSICAL[name].hyperparameters["learning_rate"].default
     assert default is not None
     rates = [default * 10 ** ((k - 1) / 2) for k in range(2 if options.quick else options.rates)]
     seeds = range(2 if options.quick else options.seeds)

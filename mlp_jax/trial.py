@@ -45,11 +45,13 @@ class Cell:
     schedule: str = "constant"
     batch_size: Count = 32
     sampling: str = "epochs"
+    version: str = ""
+    """Of an optimizer's module; filled in."""
 
     def __post_init__(self) -> None:
         checks.fields(self, batch_size="batch size")
         losses.check(self.network, self.loss)
-        choose("optimizer", self.optimizer, optimizers.OPTIMIZERS)
+        object.__setattr__(self, "version", self.version or optimizers.version(self.optimizer))
         choose("schedule", self.schedule, optimizers.SCHEDULES)
         choose("sampling", self.sampling, sampling.SAMPLINGS)
 
@@ -148,7 +150,7 @@ def step(
         index = draw(cell, seed, state.step, data.x.shape[0]) if index is None else index
         loss, grads = gradient(cell, hyper, data, state.params, index, axis)
         of_cell = (cell.optimizer, cell.schedule, hyper)
-        params, opt_state = optimizers.update(*of_cell, grads, state.opt_state, state.params)
+        params, opt_state = optimizers.update(*of_cell, grads, state.opt_state, state.params, loss)
     failed = jnp.where((state.failed < 0) & ~jnp.isfinite(loss), state.step, state.failed)
     return TrialState(state.step + 1, params, opt_state, loss, failed)
 
@@ -188,6 +190,11 @@ def steps(
     end = state.step + num_steps
     one = lambda state: step(cell, hyper, seed, data, state, axis)
     return jax.lax.while_loop(lambda state: (state.step < end) & (state.failed < 0), one, state)
+
+
+def found(cell: Cell, state: TrialState) -> Params:
+    """Return the parameters that a trial has found: those that are evaluated, kept and predicted with."""
+    return optimizers.evaluated(cell.optimizer, state.opt_state, state.params)
 
 
 advance = jax.jit(steps, static_argnums=0, donate_argnums=4)

@@ -3,6 +3,7 @@
 There are eight CPU devices, or as many as JAX_NUM_CPU_DEVICES or XLA_FLAGS says.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -50,6 +51,38 @@ def load_script() -> Iterator[Callable[[str], ModuleType]]:
             return module
 
         yield load
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """A function that writes a module of this name where Python finds it; what it registers is forgotten afterwards."""
+    from mlp_jax import optimizers
+
+    before, modules = dict(optimizers.OPTIMIZERS), set(sys.modules)
+
+    def forget() -> None:
+        optimizers.OPTIMIZERS.clear()
+        optimizers.OPTIMIZERS.update(before)
+        for name in set(sys.modules) - modules:
+            module = sys.modules[name]
+            places = [str(getattr(module, "__file__", "")), *map(str, getattr(module, "__path__", ()))]
+            if any(place.startswith(str(folder)) for place in places):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
+    def write(name: str, text: str) -> Path:
+        forget()
+        path = folder.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield write
+    forget()
 
 
 @pytest.fixture

@@ -245,11 +245,11 @@ def trajectory(name: str, hyper: dict, point: np.ndarray, slope_at: Callable[[np
         yield point.copy()
 
 
-@pytest.mark.parametrize("name", list(optimizers.OPTIMIZERS))
+@pytest.mark.parametrize("name", list(optimizers.CLASSICAL))
 def test_every_optimizer_follows_its_equation(name: str) -> None:
     """Sampling, forward, backward and update, over two ends of an epoch; each step against NumPy's."""
     n, batch_size = 30, 4
-    hyper = {key: UNUSUAL[key] for key in optimizers.OPTIMIZERS[name].hyperparameters}
+    hyper = {key: UNUSUAL[key] for key in optimizers.CLASSICAL[name].hyperparameters}
     hyper["learning_rate"] = 0.03 if name in ("rmsprop", "adam", "adamax", "nadam", "amsgrad") else 0.3
     cell = Cell(network=SMALL, optimizer=name, batch_size=batch_size)
     x, y = rows(SMALL, n)

@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import tyro
 from tyro.extras import subcommand_cli_from_dict
 
+from mlp_jax.cli.pairs import PAIRS
 from mlp_jax.machine import cache, devices
 from mlp_jax.machine.files import finite
 
@@ -167,7 +168,7 @@ def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+            return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,), registry=PAIRS)
     except SystemExit as stop:
         if stop.code != 2:
             sys.stdout.flush()  # the help too

@@ -141,6 +141,7 @@ def study(
     hidden: tuple[int, ...] | None = None,
     optimizers: tuple[str, ...] | None = None,
     batch_sizes: tuple[int | Literal["full"], ...] | None = None,
+    schedule: str | None = None,
     method: str | None = None,
     rounds: int | None = None,
     points: int | None = None,
@@ -174,8 +175,9 @@ def study(
         data_dir: Folder with the data set's IDX files, or the folder above it.
         options: How a table or an archive is read.
         hidden: Widths of the hidden layers.
-        optimizers: Optimizers to compare.
+        optimizers: Optimizers to compare; one of your own as my_package.my_module:NAME.
         batch_sizes: Batch sizes; full is the full gradient.
+        schedule: How the learning rate falls by the end of a cell's budget, where it does not stay constant.
         method: rounds (10 trials over the search space, then rounds of 6 around the bottom, each trial with a seed of
             its own), or a search of points that share seeds: halton, sobol, grid.
         rounds: Number of rounds after the first 10 trials.
@@ -215,6 +217,7 @@ def study(
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden, **given}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "method": method, "rounds": rounds}
     fields |= {"points": points, "seeds": seeds, "fresh_seeds": fresh_seeds, "max_steps": max_steps, "seed": seed}
+    fields |= {"schedule": schedule}
     fields |= {"max_epochs": max_epochs, "target": target, "target_metric": target_metric}
     fields |= {"noise_scale": noise_scale or None}
     asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mlp_jax.analysis import family, power_law
 from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
 from mlp_jax.study.evidence import Findings, ordered, score_of, where
 from mlp_jax.study.plan import Study
@@ -23,11 +24,6 @@ from mlp_jax.training.trials import Status
 if TYPE_CHECKING:
     import pandas
 
-LOOKS = {  # Okabe & Ito's colours first, then darker ones: apart for every kind of colour blindness, with a marker each
-    "sgd": ("#0072b2", "o"), "momentum": ("#d55e00", "s"), "adagrad": ("#009e73", "^"), "rmsprop": ("#cc79a7", "D"),
-    "adam": ("#e69f00", "v"), "nesterov": ("#56b4e9", "P"), "adadelta": ("#882255", "X"), "adamax": ("#999933", "<"),
-    "nadam": ("#332288", ">"), "amsgrad": ("#66717c", "h"),
-}  # fmt: skip
 STATUSES = {  # of a tuned point: words, marker, colour
     "REACHED": ("reached the target", "o", "#0072b2"),
     Status.COMPLETE: ("budget used, target not reached", "o", "#b4bbc2"),

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlp_jax import bench
-from mlp_jax.report.figures import LOOKS
 from mlp_jax.report.listings import Cell, Table, of_number, of_text
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y
 from mlp_jax.study.summary import number
 

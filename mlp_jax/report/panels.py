@@ -5,6 +5,7 @@ Invariant: every figure is equally wide, so that text has one size on the page; 
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from mlp_jax.report.canvas import GREY, INK
 
 WIDTH, PANEL = 5.6, 2.1  # inches
+CHARACTER = 0.062  # inches, of a label at size 8
 
 
 def sheet(height: float) -> tuple[Figure, Axes]:
@@ -99,7 +101,16 @@ def shift(i: int, count: int) -> float:
 
 
 def legend(figure: Figure, handles: list, columns: int) -> Figure:
-    """Put the legend above the axes, out of the way of what is drawn, and return the figure."""
+    """Put the legend above the axes, in so many columns or as many as fit beside each other, and return the figure."""
     if handles:
+        lengths = [len(str(handle.get_label())) for handle in handles]
+        columns = next((count for count in range(columns, 1, -1) if _columns_width(lengths, count) <= WIDTH), 1)
         figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
     return figure
+
+
+def _columns_width(lengths: list[int], columns: int) -> float:
+    """Return how wide a legend's columns are beside each other, in inches, whose labels have so many characters."""
+    tall, longer = divmod(len(lengths), columns)
+    ends = np.cumsum([0, *(tall + (column < longer) for column in range(columns))])
+    return sum(0.45 + CHARACTER * max(lengths[a:b], default=0) for a, b in pairwise(ends))

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from mlp_jax.analysis.crossing import Definition
 from mlp_jax.report.canvas import GREY, INK
-from mlp_jax.report.figures import LOOKS
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
 from mlp_jax.study import protocol
 from mlp_jax.study.evidence import Best, Findings, criticals, definition_of, ordered, score_of, where

@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mlp_jax import optimizers
 from mlp_jax.analysis import response
 from mlp_jax.data import Dataset
-from mlp_jax.study.plan import ROUNDS, Study, digest, identity
+from mlp_jax.study.plan import CONSTANT, ROUNDS, Study, digest, identity
 from mlp_jax.study.spaces import Space
 from mlp_jax.training import config as configs
+from mlp_jax.training import task
 from mlp_jax.training.config import Config
 
 SPARE = int(response.STOP)  # a trial may take so many times the steps in which another met the target, and no more
@@ -48,6 +50,11 @@ class StudyCell(NamedTuple):
         """The hyper-parameters that are searched."""
         return [name for name, space in self.space.items() if len(space.choices) != 1]
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The hyper-parameters whose values are whole numbers."""
+        return optimizers.whole(self.optimizer, self.config.schedule)
+
 
 def facts(study: Study, dataset: Dataset) -> Facts:
     """Return the facts of the study's data."""
@@ -57,8 +64,14 @@ def facts(study: Study, dataset: Dataset) -> Facts:
 
 def check(study: Study, dataset: Dataset) -> None:
     """Raise a ValueError unless every cell of the study fits its data."""
+    for name in study.optimizers:
+        if study.versions.get(name, "") != (now := optimizers.version(name)):
+            raise ValueError(
+                f"the study has optimizer {name!r} in version {study.versions.get(name)}, and its module is now {now}: "
+                "bring that back, or start another study"
+            )
     for cell in of(study, facts(study, dataset)):
-        configs.make_cell(cell.config, dataset)
+        task.make_cell(cell.config, dataset)
 
 
 def of(study: Study, data: Facts) -> Iterator[StudyCell]:
@@ -71,9 +84,14 @@ def of(study: Study, data: Facts) -> Iterator[StudyCell]:
             config = _config(study, optimizer, batch_size, budget)
             asked = {"config": _decisive(config), "data": data.fingerprint, "protocol": study.protocol}
             asked |= {"space": identity(study)["spaces"][optimizer], "method": study.method, "seed": study.seed}
+            if optimizer in study.versions:
+                asked["version"] = study.versions[optimizer]
             if study.method != ROUNDS:
                 asked |= {"points": study.points, "seeds": study.seeds, "racing": study.racing}
-            yield StudyCell(digest(asked), optimizer, batch_size, budget, config, dict(study.spaces[optimizer]))
+            space = dict(study.spaces[optimizer])
+            if study.schedule != CONSTANT:
+                space["schedule_steps"] = Space(choices=(budget,))  # the trial may go on beyond it, at the last rate
+            yield StudyCell(digest(asked), optimizer, batch_size, budget, config, space)
 
 
 def _config(study: Study, optimizer: str, batch_size: int, budget: int) -> Config:
@@ -81,7 +99,7 @@ def _config(study: Study, optimizer: str, batch_size: int, budget: int) -> Confi
         study.workload,
         optimizer=optimizer,
         batch_size=batch_size,
-        schedule="constant",
+        schedule=study.schedule,
         steps=budget * (SPARE if study.method == ROUNDS else 1),
         stop_at=study.target,
         stop_metric=study.target_metric,

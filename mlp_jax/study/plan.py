@@ -16,19 +16,18 @@ from mlp_jax.checks import Count, Domain, Positive, Steps, choose, whole
 from mlp_jax.optimizers import Hyperparameter
 from mlp_jax.study import spaces
 from mlp_jax.study.spaces import Space
-from mlp_jax.training.config import Config, Smoothing
+from mlp_jax.training.config import HYPER, Config, Smoothing
 from mlp_jax.training.config import from_dict as config_from_dict
 from mlp_jax.training.config import to_dict as config_to_dict
 
 MOST = 1_000_000  # points, seeds, evaluations: the winners' seeds begin there
 PROTOCOL = "2.0"  # results compare within one MAJOR.MINOR
-ROUNDS = "rounds"
-GROWS = ("optimizers", "batch_sizes", "spaces", "rounds", "fresh_seeds", "max_steps", "noise_scale")
+ROUNDS, CONSTANT = "rounds", "constant"
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "stop_metric",
-    "stop_smoothing", "evaluations", "spacing", "evaluate_on", "noise_scale",
-    *optimizers.OWN,
+    "stop_smoothing", "evaluations", "spacing", "evaluate_on", "noise_scale", "hyper",
+    *(name for name in HYPER if name not in optimizers.LINKS),
 )  # fmt: skip
 
 
@@ -50,6 +49,11 @@ class Study:
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone, which 3 rounds settle. A learning rate with a
     momentum takes 7; of other spaces the best point that was found is said, without an interval of its own."""
+    schedule: str = CONSTANT
+    """How the learning rate falls, by the end of a cell's budget: constant, linear, cosine, exponential or step; the
+    spaces may hold warmup_share and final_factor too."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of each optimizer that is not built in the hash of its module, which decides its results; filled in."""
     method: str = "rounds"
     """rounds: each trial a point and a seed of its own, round after round closer to the best; or a search (halton,
     sobol, grid) of `points`, each with the same `seeds`."""
@@ -102,6 +106,8 @@ class Study:
                 f"there is a space for {unknown[0]!r}, which is not among the optimizers; drop it or add it"
             )
         object.__setattr__(self, "spaces", {name: self._space(name) for name in self.optimizers})
+        versions = {name: self.versions.get(name) or optimizers.version(name) for name in self.optimizers}
+        object.__setattr__(self, "versions", {name: version for name, version in versions.items() if version})
 
     @property
     def id(self) -> str:
@@ -130,9 +136,11 @@ class Study:
 
     def _space(self, optimizer: str) -> dict[str, Space]:
         """Return the checked search space of an optimizer, filled in where none is given."""
-        known = optimizers.table(choose("optimizer", optimizer, optimizers.OPTIMIZERS))
+        known = optimizers.table(optimizer, self.schedule)
         given = dict(self.spaces.get(optimizer) or {"learning_rate": default_space(known["learning_rate"])})
         for name, space in given.items():
+            if name == "schedule_steps":
+                raise ValueError("schedule_steps is the budget of a cell; leave it out of the spaces")
             if name not in known:
                 raise ValueError(f"optimizer {optimizer!r} has no hyper-parameter {name!r}; it has {', '.join(known)}")
             for value in space.choices or space.ends:
@@ -162,7 +170,9 @@ def to_dict(study: Study) -> dict[str, Any]:
     fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
     given = {name: {key: _space_dict(space) for key, space in study.spaces[name].items()} for name in study.optimizers}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-    return plain | {"workload": workload, "spaces": given}
+    plain |= {"workload": workload, "spaces": given}
+    usual = {"schedule": CONSTANT, "versions": {}}  # what a study had before there was another
+    return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
 
 def identity(study: Study) -> dict[str, Any]:
@@ -187,54 +197,6 @@ def from_dict(fields: Mapping[str, Any]) -> Study:
             for optimizer, of_optimizer in given.items()
         }
     return checks.build(Study, "the study", values)
-
-
-def grown(before: Study, asked: Study) -> Study:
-    """Return the study that holds all of a study that is there and all that is asked of it now.
-
-    Optimizers and batch sizes are added to those there; rounds and fresh seeds are the larger of both.
-
-    Raises:
-        ValueError: what is asked contradicts what is there, and so is another study.
-    """
-    there, given = identity(before), identity(asked)
-    same = sorted(set(there) - set(GROWS))
-    differ = [(name, there[name], given[name]) for name in same if there[name] != given[name]]
-    for name in ("spaces", "max_steps"):
-        old, new = ({"all": each} if not isinstance(each, Mapping) else each for each in (there[name], given[name]))
-        differ += [
-            (f"{name} of {key}", old[key], new[key]) for key in sorted(old.keys() & new.keys()) if old[key] != new[key]
-        ]
-        if ("all" in old) != ("all" in new):
-            differ.append((name, there[name], given[name]))
-    if differ:
-        name, old, new = differ[0]
-        raise ValueError(f"another study ({name} {old!r} there, {new!r} here)")
-    steps = asked.max_steps if isinstance(before.max_steps, int) else before.max_steps | asked.max_steps  # pyright: ignore[reportOperatorIssue]
-    return dataclasses.replace(
-        before,
-        optimizers=(*before.optimizers, *asked.optimizers),
-        batch_sizes=(*before.batch_sizes, *asked.batch_sizes),
-        spaces={**asked.spaces, **before.spaces},
-        rounds=_larger_rounds(before, asked),
-        fresh_seeds=max(before.fresh_seeds, asked.fresh_seeds),
-        max_steps=steps,
-        noise_scale=before.noise_scale or asked.noise_scale,
-    )
-
-
-def with_rounds(study: Study, rounds: Mapping[str, int]) -> Study:
-    """Return `study` with so many rounds of each optimizer; one number where they are all equal."""
-    counts = set(rounds.values())
-    return dataclasses.replace(study, rounds=counts.pop() if len(counts) == 1 else dict(rounds))
-
-
-def _larger_rounds(before: Study, asked: Study) -> int | dict[str, int]:
-    if isinstance(before.rounds, int) and isinstance(asked.rounds, int):
-        return max(before.rounds, asked.rounds)
-    of = lambda study, name: study.rounds_of(name) if name in study.optimizers else 0
-    rounds = {n: max(of(before, n), of(asked, n)) for n in dict.fromkeys((*before.optimizers, *asked.optimizers))}
-    return rounds if len(set(rounds.values())) > 1 else next(iter(rounds.values()))
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:

@@ -126,7 +126,7 @@ def _within(cell: StudyCell, ends: dict[str, tuple[float, float]]) -> dict[str, 
 def _wider(cell: StudyCell, name: str, ends: tuple[float, float], at_end: str) -> tuple[float, float]:
     """Return the ends of a space with one of them moved, where the hyper-parameter may have such values."""
     low, high = ends
-    scale, domain = cell.space[name].scale, optimizers.table(cell.optimizer)[name].domain
+    scale, domain = cell.space[name].scale, optimizers.table(cell.optimizer, cell.config.schedule)[name].domain
     factor = {"log": WIDER, "log_complement": 1 / WIDER}.get(scale)
     if factor is None:
         return ends
@@ -155,7 +155,7 @@ def _next(study: Study, cell: StudyCell, number: int, bottom: Bottom | None) -> 
 def _sequence(study: Study, cell: StudyCell, first: int, count: int) -> dict[str, np.ndarray]:
     """Return points of a quasi-random sequence over a space of no or several dimensions."""
     seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
-    points = spaces.points(cell.space, first + count, "halton", seed)
+    points = spaces.points(cell.space, first + count, "halton", seed, cell.whole)
     return {k: np.broadcast_to(v, (first + count,))[first:] if len(v) == 1 else v[first:] for k, v in points.items()}
 
 
@@ -163,7 +163,7 @@ def _columns(cell: StudyCell, searched: dict[str, np.ndarray]) -> dict[str, np.n
     """Return the columns of trials: what is searched, rounded where it takes whole numbers, and what is fixed."""
     (count,) = {len(values) for values in searched.values()}
     fixed = {name: np.full(count, space.choices[0]) for name, space in cell.space.items() if name not in searched}
-    whole = {name: np.rint(values) if name in optimizers.WHOLE else values for name, values in searched.items()}
+    whole = {name: np.rint(values) if name in cell.whole else values for name, values in searched.items()}
     return {name: (whole | fixed)[name] for name in cell.space}
 
 
@@ -175,7 +175,7 @@ def _round(study: Study, cell: StudyCell, number: int, columns: dict[str, np.nda
 def _search(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
     """Yield the job that tunes a cell over points, each with the same seeds."""
     seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
-    points = spaces.points(cell.space, study.points, study.method, seed)
+    points = spaces.points(cell.space, study.points, study.method, seed, cell.whole)
     columns = {name: np.repeat(values, study.seeds) for name, values in points.items()}
     count = len(next(iter(points.values())))
     seeds = _seeds(study, cell, TUNING, 0, 0, study.seeds) * count

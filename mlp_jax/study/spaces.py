@@ -3,13 +3,13 @@
 Invariant: the points are a function of the spaces, their number, the method and the seed alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from mlp_jax import checks, optimizers
+from mlp_jax import checks
 from mlp_jax.checks import choose
 
 METHODS = ("halton", "sobol", "grid")
@@ -66,9 +66,9 @@ class Space:
 
 
 def points(
-    spaces: Mapping[str, Space], count: int, method: str = "halton", seed: int = 0
+    spaces: Mapping[str, Space], count: int, method: str = "halton", seed: int = 0, whole: Collection[str] = ()
 ) -> dict[str, Float[np.ndarray, " points"]]:
-    """Return `count` points of the product of `spaces`, by hyper-parameter; whole numbers where it takes no others.
+    """Return `count` points of the product of `spaces`, by hyper-parameter; those that are `whole` are rounded.
 
     `halton` and `sobol` are scrambled quasi-random sequences; `grid` takes equal places along each space that is not
     fixed, as many points as its largest full grid within `count` has.
@@ -83,7 +83,7 @@ def points(
     places = dict(zip(free, _places(len(free), count, method, seed).T))
     length = max((len(place) for place in places.values()), default=1)
     values = {name: space.at(places.get(name, np.zeros(length))) for name, space in spaces.items()}
-    return {name: np.rint(column) if name in optimizers.WHOLE else column for name, column in values.items()}
+    return {name: np.rint(column) if name in whole else column for name, column in values.items()}
 
 
 def _places(dimensions: int, count: int, method: str, seed: int) -> Float[np.ndarray, "points dimensions"]:

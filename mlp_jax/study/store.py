@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from mlp_jax.machine import environment, files
 from mlp_jax.study import cells, parts, protocol
 from mlp_jax.study.cells import Facts, StudyCell
-from mlp_jax.study.plan import Study, check_protocol, from_dict, grown, to_dict
+from mlp_jax.study.growth import grown
+from mlp_jax.study.plan import Study, check_protocol, from_dict, to_dict
 from mlp_jax.study.protocol import Job
 
 if TYPE_CHECKING:

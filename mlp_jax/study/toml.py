@@ -10,7 +10,7 @@ def to_toml(study: Study) -> str:
     """Return `study` as the text of a study.toml."""
     import tomli_w
 
-    plain = {name: value for name, value in to_dict(study).items() if value is not None}
+    plain = {name: value for name, value in to_dict(study).items() if value is not None and name != "versions"}
     plain["workload"] = {name: value for name, value in plain["workload"].items() if value is not None}
     text = tomli_w.dumps(plain)
     # a list on one line, as people write it; within a text a line never ends

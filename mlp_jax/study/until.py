@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mlp_jax.study.evidence import Findings
-from mlp_jax.study.plan import ROUNDS, Study, with_rounds
+from mlp_jax.study.growth import with_rounds
+from mlp_jax.study.plan import ROUNDS, Study
 
 FIRST, LOOKS = 2, 6  # rounds before the first look, and looks at most: one after each round
 

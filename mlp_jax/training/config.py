@@ -5,12 +5,9 @@ Invariant: a run is decided by its Config alone; two equal ones give the same nu
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
-
-import numpy as np
 
 from mlp_jax import checks, losses, model, optimizers, sampling, trial
 from mlp_jax.checks import Count, Domain, Positive, Seed, Steps, choose
@@ -19,14 +16,10 @@ from mlp_jax.data.options import Options, check_separator
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell
 
-OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
-SPACINGS = ("linear", "log")
 SPLITS = ("train", "validation", "test")
+SPACINGS = ("linear", "log")
 LISTS = ("hidden", "evaluate_on", "drop")
-DEFAULT_EPOCHS = 20.0
-LEAST_STEPS = 200  # of a budget that nobody gave, for real targets
 SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
-DEFAULT_BATCH_SIZE = 32
 PART = Domain(
     lambda v: 0 <= v < 1 or (v < math.inf and v >= 1 and v == int(v)),
     "a fraction from 0 to below 1, or a count of examples",
@@ -75,28 +68,32 @@ class Config(Options):
     """Share of a label that is spread over all classes: from 0 to below 1."""
 
     optimizer: str = "momentum"
-    """sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam or amsgrad."""
+    """sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad, adamw, nadamw, lion, lars,
+    lamb, adafactor, adabelief, radam, yogi, novograd, sign_sgd, adan, ademamix, muon, schedule_free_sgd,
+    schedule_free_adamw or prodigy; or one of your own, as my_package.my_module:NAME."""
     learning_rate: float | None = None
     """α, above 0; each optimizer has a default of its own."""
     momentum: float | None = None
-    """β, from 0 to below 1; for momentum, nesterov and rmsprop."""
+    """β, from 0 to below 1; for momentum, nesterov, rmsprop, lars and muon."""
     decay: float | None = None
     """Share of the running mean kept per step, for rmsprop and adadelta."""
     beta1: float | None = None
-    """Share of the mean gradient kept per step, from 0 to below 1; for adam, adamax, nadam and amsgrad."""
+    """Share of the mean gradient kept per step, from 0 to below 1; for adam and those like it."""
     beta2: float | None = None
     """Share of the mean squared gradient kept per step, from 0 to below 1; for the same."""
     epsilon: float | None = None
-    """At least 0; for adagrad, rmsprop, adadelta, adam, adamax, nadam and amsgrad."""
+    """What keeps a divisor from 0, at least 0; for adagrad, rmsprop, adadelta, adam and those like it."""
     initial_accumulator: float | None = None
-    """What the sum of squared gradients starts from, at least 0; for adagrad."""
+    """What the sum of squared gradients starts from, at least 0; for adagrad and yogi."""
+    hyper: Mapping[str, float] = field(default_factory=dict)
+    """Hyper-parameters that have no option of their own, as rho=0.04."""
     weight_decay: float | None = None
     """Decoupled weight decay, of matrices only."""
     clip: float | None = None
     """Largest norm of the gradient (1 for real targets where no learning rate is given)."""
     schedule: str = "auto"
     """How the learning rate falls: constant, linear, cosine, exponential or step; auto: cosine to the end of a budget
-    in steps or epochs, constant under seconds."""
+    in steps or epochs, constant under seconds and for the schedule-free optimizers."""
     warmup_steps: float | None = None
     """Steps in which the learning rate rises to its full value."""
     final_factor: float | None = None
@@ -142,6 +139,7 @@ class Config(Options):
         choose("sampling", self.sampling, sampling.SAMPLINGS)
         choose("spacing", self.spacing, SPACINGS)
         Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init=self.init, init_std=self.init_std)
+        _check_hyper(self.hyper)
         schedule = self.resolved_schedule
         schedule_steps = 0.0 if schedule != "constant" else None
         optimizers.complete(self.optimizer, schedule, **_hyper(self), schedule_steps=schedule_steps)
@@ -152,7 +150,8 @@ class Config(Options):
         """The schedule that `auto` stands for."""
         if self.schedule != "auto":
             return self.schedule
-        return "constant" if self.seconds is not None and self.epochs is None and self.steps is None else "cosine"
+        in_seconds = self.seconds is not None and self.epochs is None and self.steps is None
+        return "constant" if in_seconds else optimizers.find(self.optimizer).schedule
 
 
 def load_data(config: Config) -> Dataset:
@@ -191,78 +190,6 @@ def _task(config: Config) -> str:
     return "auto"
 
 
-def make_cell(config: Config, dataset: Dataset) -> Cell:
-    """Return the cell of this run on this data.
-
-    Raises:
-        ValueError: the output does not fit the task, or the batch size does not fit the data.
-    """
-    n = len(dataset.train.y)
-    output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
-    sizes = {"full": n, "auto": min(DEFAULT_BATCH_SIZE, n)}
-    batch_size = sizes[config.batch_size] if isinstance(config.batch_size, str) else config.batch_size
-    sampling.check_size(batch_size, n)
-    if config.stop_at is not None and monitored(dataset) == "train":
-        raise ValueError("stop_at needs validation examples; give validation more than 0")
-    if config.stop_metric not in ("auto", "loss", usual := _usual_metric(dataset)):
-        raise ValueError(
-            f"stop_metric {config.stop_metric!r} does not fit {dataset.name!r}, whose task is {dataset.task}; "
-            f"use {usual} or loss"
-        )
-    network = Network(
-        inputs=dataset.inputs,
-        hidden=config.hidden,
-        outputs=_outputs(output, dataset),
-        activation=config.activation,
-        output=output,
-        bias=config.bias,
-        init=config.init,
-        init_std=config.init_std,
-        output_start=float(np.maximum(dataset.train.y, 0).mean()) if output == "relu" else 0.0,
-    )
-    return Cell(
-        network=network,
-        loss=losses.FITTING[output][0] if config.loss == "auto" else config.loss,
-        optimizer=config.optimizer,
-        schedule=config.resolved_schedule,
-        batch_size=batch_size,
-        sampling=config.sampling,
-    )
-
-
-def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass") -> int | None:
-    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
-
-    Raises:
-        ValueError: there are more steps than a program can count.
-    """
-    none_given = (config.steps, config.epochs, config.seconds) == (None, None, None)
-    epochs = DEFAULT_EPOCHS if none_given else config.epochs
-    limits = [config.steps] if config.steps is not None else []
-    if epochs is not None:
-        limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
-    if limits and min(limits) >= 2**31:
-        raise ValueError(
-            f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
-        )
-    least = LEAST_STEPS if none_given and task == "regression" else 0
-    return max(least, min(limits)) if limits else None
-
-
-def evaluation_points(config: Config, total: int | None) -> np.ndarray:
-    """Return where to evaluate, ascending from 0 to the end: in steps, or in seconds when `total` steps is None.
-
-    `log` spacing covers three decades, or starts at step 1 when the budget has fewer.
-    """
-    if config.spacing == "linear":
-        fractions = np.linspace(0, 1, config.evaluations + 1)
-    else:
-        smallest = 1e-3 if total is None else max(1e-3, 1 / total)
-        fractions = np.append(0.0, np.geomspace(smallest, 1, config.evaluations))
-    fractions[-1] = 1.0  # one point alone would be the first
-    return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
-
-
 def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:
     """Return all hyper-parameters of this run, those in `changes` in the place of its own; schedules end with it.
 
@@ -289,7 +216,7 @@ def monitored(dataset: Dataset) -> str:
 
 def score(config: Config, dataset: Dataset) -> str:
     """Name the metric that `stop_at` is about: the monitored accuracy (more is better), RMSE or loss (less is)."""
-    metric = _usual_metric(dataset) if config.stop_metric == "auto" else config.stop_metric
+    metric = usual_metric(dataset) if config.stop_metric == "auto" else config.stop_metric
     return f"{monitored(dataset)}_{metric}"
 
 
@@ -298,13 +225,15 @@ def less_is_better(score: str) -> bool:
     return not score.endswith("_accuracy")
 
 
-def _usual_metric(dataset: Dataset) -> str:
+def usual_metric(dataset: Dataset) -> str:
+    """Name the metric of a data set that is not its loss."""
     return "rmse" if dataset.task == "regression" else "accuracy"
 
 
 def to_dict(config: Config) -> dict:
-    """Return `config` as what JSON can hold."""
-    return dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
+    """Return `config` as what JSON can hold; `hyper` where it holds something."""
+    plain = dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
+    return {name: value for name, value in plain.items() if name != "hyper" or value}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Config:
@@ -316,23 +245,23 @@ def from_dict(fields: Mapping[str, Any]) -> Config:
     return checks.build(Config, "the configuration", fields, key="field")
 
 
+HYPER = tuple(field.name for field in dataclasses.fields(Config) if field.name in optimizers.NAMES)
+"""The fields that are hyper-parameters of an optimizer or of its schedule; all others are in `hyper`."""
+
+
 def _hyper(config: Config) -> dict[str, float | None]:
-    names = {*optimizers.OWN, *optimizers.LINKS} - {"schedule_steps"}  # it follows from the budget
-    return {name: getattr(config, name) for name in sorted(names)}
+    return {name: getattr(config, name) for name in HYPER} | dict(config.hyper)
+
+
+def _check_hyper(given: Mapping[str, float]) -> None:
+    """Raise a ValueError where a value has another place, so that none is given twice."""
+    taken = {*HYPER, *optimizers.REGULARIZERS} & given.keys()
+    if taken:
+        name = sorted(taken)[0]
+        raise ValueError(f"hyper {name!r} has an option of its own; give {name} there")
+    if "schedule_steps" in given:
+        raise ValueError("hyper 'schedule_steps' follows from the budget; leave it out")
 
 
 def _regularizers(config: Config) -> dict[str, float | None]:
     return {name: getattr(config, name) for name in optimizers.REGULARIZERS}
-
-
-def _outputs(output: str, dataset: Dataset) -> int:
-    fits = {"softmax": ("multiclass", "binary"), "sigmoid": ("binary",), "tanh": ("binary",)}
-    tasks = fits.get(output, ("regression",))
-    if dataset.task not in tasks:
-        allowed = ", ".join(name for name in model.OUTPUTS if dataset.task in fits.get(name, ("regression",)))
-        what = f"{len(dataset.classes)} classes" if dataset.classes else "real targets"
-        raise ValueError(f"output {output!r} does not fit {dataset.name!r}, which has {what}; use {allowed}")
-    if output == "relu" and (lowest := float(dataset.train.y.min())) < 0:
-        lowest = lowest * dataset.target_scale + dataset.target_center
-        warnings.warn(f"output relu can't reach negative targets, and {dataset.name!r} has {lowest:g}", stacklevel=2)
-    return len(dataset.classes) if output == "softmax" else 1

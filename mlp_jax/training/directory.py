@@ -166,6 +166,12 @@ class Directory:
                 f"--out {self.path} holds a run on other data: those of {after['name']!r} have changed since; "
                 "name another directory, or bring the data back"
             )
+        version = lambda model: model.get("cell", {}).get("version", "")
+        if version(before) != version(after):
+            raise ValueError(
+                f"--out {self.path} holds a run with another version of its optimizer {after['cell']['optimizer']!r}; "
+                "name another directory, or bring its module back"
+            )
         if not (same("hyper") and same("seeds")):
             raise ValueError(f"--out {self.path} holds other trials than these; name another directory")
 

@@ -6,6 +6,7 @@ between two looks (saving, showing progress, being interrupted) changes no numbe
 
 import math
 from collections.abc import Iterable, Iterator, Set
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,7 @@ class Group:
     def evaluate(self, lanes: np.ndarray, splits: Iterable[str]) -> dict[str, np.ndarray]:
         """Return the metrics of the trials in these lanes as they are now."""
         active = self.engine.put(np.isin(np.arange(len(self.rows)), lanes))
-        params, found = self.lanes.state.params, {}
+        params, found = jax.vmap(partial(trial.found, self.task.cell))(self.lanes.state), {}
         for split in splits:
             sums = jax.device_get(self.engine.evaluate(self.clock, self.data[split], params, active))
             found |= self._metrics(split, jax.tree.map(lambda leaf: leaf[lanes], sums))

@@ -68,7 +68,8 @@ def to_look(
     """Take one trial, or several in step, to the end of a look; the target is about the first of `splits`."""
     each = jax.vmap if several else lambda function: function
     alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
-    measure = each(lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits})
+    of_params = lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits}
+    measure = each(lambda state: of_params(trial.found(cell, state)))
     walk = _in_blocks_of_steps if several or steps > 1 else _to_step
 
     def turn(carry: tuple) -> tuple:
@@ -79,8 +80,8 @@ def to_look(
         state = walk(cell, axis, steps, each, data["train"], hyper, seed, on, lanes.state, step, end)
         lanes = lanes._replace(state=state)
         now = alive(lanes) & due & look.wanted[number]
-        nothing = zeros(jax.eval_shape(measure, state.params))
-        found = jax.lax.cond(jnp.any(now), lambda: measure(state.params), lambda: nothing)
+        nothing = zeros(jax.eval_shape(measure, state))
+        found = jax.lax.cond(jnp.any(now), lambda: measure(state), lambda: nothing)
         return number + 1, end, _noted(splits[0], by_loss, look, lanes, number, end, found, now)
 
     def going(carry: tuple) -> Bool[Array, ""]:

@@ -74,7 +74,7 @@ def read(run: Path) -> Trained:
         state, _ = checkpoints.restore(lambda _: jax.eval_shape(lambda: trial.start(cell, hyper, jnp.uint32(0))))
     finally:
         checkpoints.close()
-    return Trained(network, state.params, memory["data"])
+    return Trained(network, trial.found(cell, state), memory["data"])
 
 
 def predict(

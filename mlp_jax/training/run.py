@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mlp_jax import model, tables
+from mlp_jax import model, tables, trial
 from mlp_jax.checks import choose
 from mlp_jax.data import Dataset, Split, sentence
 from mlp_jax.machine.clocks import Clock
@@ -47,7 +47,7 @@ class Run:
     @property
     def params(self):
         """The trained parameters."""
-        return self.state.params
+        return trial.found(self.cell, self.state)
 
     @property
     def steps(self) -> int:

@@ -3,17 +3,23 @@
 Invariant: a task is a function of the Config and the Dataset alone.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mlp_jax import losses, trial
+from mlp_jax import losses, model, sampling, trial
 from mlp_jax.analysis import crossing
 from mlp_jax.data import Dataset
+from mlp_jax.model import Network
+from mlp_jax.training import budget
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell
+
+OUTPUT_FOR = {"multiclass": "softmax", "binary": "sigmoid", "regression": "identity"}
+DEFAULT_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,7 @@ class Task:
     @cached_property
     def points(self) -> np.ndarray:
         """Where to evaluate, ascending: in steps, or in seconds of training where seconds alone bind."""
-        return configs.evaluation_points(self.config, self.total)
+        return budget.evaluation_points(self.config, self.total)
 
     @property
     def room(self) -> int:
@@ -108,11 +114,63 @@ def resolve(config: Config, dataset: Dataset | None = None) -> Task:
         ValueError: it does not fit.
     """
     dataset = dataset or configs.load_data(config)
-    cell = configs.make_cell(config, dataset)
-    total = configs.total_steps(config, len(dataset.train.y), cell.batch_size, dataset.task)
+    cell = make_cell(config, dataset)
+    total = budget.total_steps(config, len(dataset.train.y), cell.batch_size, dataset.task)
     if total is None and config.stop_smoothing != 1:
         raise ValueError(
             f"stop_smoothing {config.stop_smoothing!r} needs evaluations at known steps; "
             "give a budget in steps or epochs"
         )
     return Task(config=config, dataset=dataset, cell=cell, total=total)
+
+
+def make_cell(config: Config, dataset: Dataset) -> Cell:
+    """Return the cell of this run on this data.
+
+    Raises:
+        ValueError: the output does not fit the task, or the batch size does not fit the data.
+    """
+    n = len(dataset.train.y)
+    output = OUTPUT_FOR[dataset.task] if config.output == "auto" else config.output
+    sizes = {"full": n, "auto": min(DEFAULT_BATCH_SIZE, n)}
+    batch_size = sizes[config.batch_size] if isinstance(config.batch_size, str) else config.batch_size
+    sampling.check_size(batch_size, n)
+    if config.stop_at is not None and configs.monitored(dataset) == "train":
+        raise ValueError("stop_at needs validation examples; give validation more than 0")
+    if config.stop_metric not in ("auto", "loss", usual := configs.usual_metric(dataset)):
+        raise ValueError(
+            f"stop_metric {config.stop_metric!r} does not fit {dataset.name!r}, whose task is {dataset.task}; "
+            f"use {usual} or loss"
+        )
+    network = Network(
+        inputs=dataset.inputs,
+        hidden=config.hidden,
+        outputs=_outputs(output, dataset),
+        activation=config.activation,
+        output=output,
+        bias=config.bias,
+        init=config.init,
+        init_std=config.init_std,
+        output_start=float(np.maximum(dataset.train.y, 0).mean()) if output == "relu" else 0.0,
+    )
+    return Cell(
+        network=network,
+        loss=losses.FITTING[output][0] if config.loss == "auto" else config.loss,
+        optimizer=config.optimizer,
+        schedule=config.resolved_schedule,
+        batch_size=batch_size,
+        sampling=config.sampling,
+    )
+
+
+def _outputs(output: str, dataset: Dataset) -> int:
+    fits = {"softmax": ("multiclass", "binary"), "sigmoid": ("binary",), "tanh": ("binary",)}
+    tasks = fits.get(output, ("regression",))
+    if dataset.task not in tasks:
+        allowed = ", ".join(name for name in model.OUTPUTS if dataset.task in fits.get(name, ("regression",)))
+        what = f"{len(dataset.classes)} classes" if dataset.classes else "real targets"
+        raise ValueError(f"output {output!r} does not fit {dataset.name!r}, which has {what}; use {allowed}")
+    if output == "relu" and (lowest := float(dataset.train.y.min())) < 0:
+        lowest = lowest * dataset.target_scale + dataset.target_center
+        warnings.warn(f"output relu can't reach negative targets, and {dataset.name!r} has {lowest:g}", stacklevel=2)
+    return len(dataset.classes) if output == "softmax" else 1

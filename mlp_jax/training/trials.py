@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from mlp_jax import trial
 from mlp_jax.trial import Cell, TrialState
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class Trials:
         """The trained parameters, stacked, on the host; None unless they were asked for."""
         if not self.kept or len(self.states) < self.size:
             return None
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *(self.states[row].params for row in range(self.size)))
+        each = [trial.found(self.cell, self.states[row]) for row in range(self.size)]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
     def note(self, rows: np.ndarray, number: int, found: Mapping[str, Any]) -> None:
         """Keep what was found of the trials `rows` at the point `number`; it is their last evaluation so far."""

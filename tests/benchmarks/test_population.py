@@ -128,7 +128,7 @@ def test_the_record_of_one_batch_size(small):
 
 
 def test_every_optimizer_is_timed(small, monkeypatch):
-    monkeypatch.setattr(small.optimizers, "OPTIMIZERS", {name: small.optimizers.OPTIMIZERS[name] for name in ("adam",)})
+    monkeypatch.setattr(small.optimizers, "CLASSICAL", {name: small.optimizers.CLASSICAL[name] for name in ("adam",)})
     monkeypatch.setattr(small, "OPTIMIZER_BATCH_SIZE", 4)
     times = small.compare_optimizers(work(small, 8), small.Effort(1, 0.001))
     assert set(times) == {"adam"}

@@ -174,7 +174,7 @@ def test_folder_of_images_trains(call, images):
     ("arguments", "message"),
     [
         (("--dataset", "minst"), "unknown data set 'minst'; did you mean mnist"),
-        (("--optimizer", "adma"), "unknown optimizer 'adma'; choose one of adadelta, adagrad, adam"),
+        (("--optimizer", "adma"), "unknown optimizer 'adma'; choose one of adabelief, adadelta"),
         (("--activation", "rleu"), "unknown activation 'rleu'; choose one of gelu"),
         (("--learning-rate", "-1"), "learning_rate -1.0 is not allowed; give a positive number"),
         (("--learning-rate", "nan"), "learning_rate nan is not allowed; give a positive number"),

@@ -6,7 +6,8 @@ import numpy as np
 
 from mlp_jax.cli import progress
 from mlp_jax.training import population, run, timetable
-from mlp_jax.training.config import Config, load_data, make_cell
+from mlp_jax.training.config import Config, load_data
+from mlp_jax.training.task import make_cell
 from mlp_jax.training.trials import Progress
 
 QUICK = Config(dataset="iris", hidden=(4,), epochs=2.0, evaluations=2)

@@ -197,7 +197,7 @@ def take_steps(network: Network, loss: str, optimizer: optax.GradientTransformat
     return both(params)
 
 
-@pytest.mark.parametrize("name", [*optimizers.OPTIMIZERS, "adam with weight decay and cosine"])
+@pytest.mark.parametrize("name", [*optimizers.CLASSICAL, "adam with weight decay and cosine"])
 def test_updating_early_equals_the_ordinary_step(name: str) -> None:
     network, params, x, y = some_problem("softmax", "cross_entropy", "all", "tanh")
     name, *more = name.split(" with ")

@@ -253,7 +253,7 @@ def test_the_help_of_training_names_every_choice(capsys):
         cli.main(["train", "--help"])
     words = set(re.findall(r"\w+", capsys.readouterr().out))
     tables = (model.ACTIVATIONS, model.OUTPUTS, model.BIASES, model.INITIALIZERS, losses.LOSSES)
-    tables += (optimizers.OPTIMIZERS, optimizers.SCHEDULES, sampling.SAMPLINGS)
+    tables += (optimizers.BUILT_IN, optimizers.SCHEDULES, sampling.SAMPLINGS)
     assert words >= {name for table in tables for name in table}
 
 

@@ -14,7 +14,8 @@ from mlp_jax import optimizers
 from mlp_jax.analysis import family
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report import figures
-from mlp_jax.report.figures import LOOKS, STATUSES
+from mlp_jax.report.figures import STATUSES
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.study import plan
 from mlp_jax.study.evidence import findings
 from mlp_jax.training.trials import Status
@@ -36,9 +37,12 @@ def named(figure: Figure) -> list[str]:
 
 
 def test_each_optimizer_has_a_look_of_its_own():
-    assert set(LOOKS) == set(optimizers.OPTIMIZERS)
-    for part in range(2):
-        assert len({look[part] for look in LOOKS.values()}) == len(LOOKS)
+    assert set(LOOKS) == set(optimizers.CLASSICAL)
+    every = list(optimizers.OPTIMIZERS)
+    assert len({LOOKS[name] for name in every}) == len(every)
+    for names in (optimizers.CLASSICAL, *(every[first : first + 9] for first in (10, 13, len(every) - 9))):
+        for part in range(2):
+            assert len({LOOKS[name][part] for name in names}) == len(names)
 
 
 def test_each_status_has_a_mark_of_its_own():

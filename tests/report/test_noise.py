@@ -12,7 +12,7 @@ from study_by_hand import SIZES, STUDY, table
 
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.report import noise
-from mlp_jax.report.figures import LOOKS
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.study import plan
 from mlp_jax.study.evidence import Findings, findings, where
 

@@ -75,3 +75,17 @@ def test_a_legend_without_entries_is_none() -> None:
     figure, _ = panels.sheet(1.0)
     assert panels.legend(figure, [], 2) is figure
     assert not figure.legends
+
+
+LONG = ["sgd", "package.module:NORMALISED", "fit of S_min + E_min/B", "perfect scaling"]
+
+
+@pytest.mark.parametrize(("labels", "columns", "fit"), [(LONG, 4, 3), (LONG, 2, 2), (["name"] * 9, 4, 4)])
+def test_a_legend_has_no_more_columns_than_fit(labels: list[str], columns: int, fit: int):
+    figure, axes = panels.sheet(2.0)
+    lines = [axes.plot([1, 2], [1, 2], label=label)[0] for label in labels]
+    panels.legend(figure, lines, columns)
+    figure.draw_without_rendering()
+    (drawn,) = figure.legends
+    assert drawn.get_window_extent().width <= figure.bbox.width
+    assert drawn._ncols == fit

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from study_by_hand import REAL, SIZES, STUDY, table
 
 from mlp_jax.report import responses
-from mlp_jax.report.figures import LOOKS
+from mlp_jax.report.looks import LOOKS
 from mlp_jax.study import plan
 from mlp_jax.study.evidence import criticals, definition_of, findings, where
 from mlp_jax.study.spaces import Space

@@ -127,7 +127,9 @@ def test_fixed_spaces_take_no_dimension_of_the_points():
 @pytest.mark.parametrize("method", spaces.METHODS)
 def test_points_of_a_whole_number_are_whole_and_within_the_space(method):
     space = Space(low=0, high=50, scale="linear")
-    found = spaces.points({"warmup_steps": space, "learning_rate": TWO["learning_rate"]}, 16, method)
+    found = spaces.points(
+        {"warmup_steps": space, "learning_rate": TWO["learning_rate"]}, 16, method, whole=("warmup_steps",)
+    )
     steps = found["warmup_steps"]
     np.testing.assert_array_equal(steps, np.rint(steps))
     assert 0 <= steps.min() < 13 < 37 < steps.max() <= 50

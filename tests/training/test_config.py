@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlp_jax import optimizers
-from mlp_jax.training import population, task
-from mlp_jax.training.config import SPACINGS, Config, evaluation_points, total_steps
+from mlp_jax.training import config, population, task
+from mlp_jax.training.budget import evaluation_points, total_steps
+from mlp_jax.training.config import HYPER, SPACINGS, Config
 
 PART, SPLITS = "a fraction from 0 to below 1, or a count of examples", "one of train, validation, test"
 
@@ -51,10 +52,36 @@ def test_numbers_of_numpy_are_as_good_as_plain_ones():
     assert repr(given) == repr(plain)
 
 
-def test_every_hyperparameter_is_a_field_and_every_other_number_that_may_be_left_out_is_none():
+def test_every_classical_hyperparameter_is_a_field_and_every_other_is_in_hyper():
     """`float | None` is the annotation of hyper-parameters alone; their domain is in the optimizers' table."""
-    known = {*optimizers.OWN, *optimizers.LINKS, *optimizers.REGULARIZERS} - {"schedule_steps"}
+    classical = {name for row in optimizers.CLASSICAL.values() for name in row.hyperparameters}
+    known = {*classical, *optimizers.LINKS, *optimizers.REGULARIZERS} - {"schedule_steps", "warmup_share"}
     assert {field.name for field in dataclasses.fields(Config) if field.type == float | None} == known
+    assert {*HYPER, *optimizers.REGULARIZERS} == known
+    given = Config(optimizer="ademamix", hyper={"alpha": 3}, beta1=0.5)
+    asked = task.resolve(given)
+    assert (asked.hyper()["alpha"], asked.hyper()["beta1"]) == (3.0, 0.5)
+    assert config.from_dict(config.to_dict(given)) == given
+    assert "hyper" not in config.to_dict(Config())  # as before there was such a field
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hyper": {"rho": 1.0}}, "optimizer 'momentum' with schedule 'cosine' has no hyper-parameter 'rho'; it has"),
+        ({"hyper": {"momentum": 0.5}}, "hyper 'momentum' has an option of its own; give momentum there"),
+        ({"hyper": {"l2": 0.5}}, "hyper 'l2' has an option of its own; give l2 there"),
+        ({"hyper": {"schedule_steps": 5.0}}, "hyper 'schedule_steps' follows from the budget; leave it out"),
+        ({"optimizer": "radam", "hyper": {"threshold": 3.0}}, "threshold 3.0 is not allowed; give a number of at lea"),
+        ({"hyper": {"warmup_share": 0.1}, "warmup_steps": 5.0}, "warmup_steps and warmup_share are two ways"),
+        ({"hyper": {"rho": "much"}}, "hyper rho 'much' is not allowed; give a number"),
+        ({"hyper": 5}, "hyper 5 is not allowed; give a table"),
+    ],
+)
+@pytest.mark.usefixtures("no_beartype")
+def test_hyperparameters_without_a_field_are_checked_too(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**fields)
 
 
 @given(st.sampled_from(SPACINGS), st.integers(1, 70), st.integers(1, 2**31 - 1) | st.integers(1, 90))

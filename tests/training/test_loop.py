@@ -11,7 +11,7 @@ import pytest
 from mlp_jax import trial
 from mlp_jax.machine import devices
 from mlp_jax.training import config as configs
-from mlp_jax.training import directory, engine, loop, population, timetable
+from mlp_jax.training import directory, engine, loop, population, task, timetable
 from mlp_jax.training.config import Config
 from mlp_jax.training.trials import Trials
 
@@ -136,7 +136,7 @@ def test_a_group_that_runs_out_of_memory_is_halved(on_devices, monkeypatch):
 def test_populations_that_exceed_the_memory_are_divided(on_devices, monkeypatch):
     on_devices(2)
     whole, dataset = train(count=9), configs.load_data(IRIS)
-    cell = configs.make_cell(IRIS, dataset)
+    cell = task.make_cell(IRIS, dataset)
     held, working = trial.needed_bytes(cell, {"learning_rate": 0.1, "momentum": 0.9})
     assert held == 4 * (2 * (4 * 8 + 8 + 8 * 3 + 3) + 4)  # parameters, momenta; step twice, loss, failed
     data = sum(part.x.nbytes + part.y.nbytes for part in (dataset.train, dataset.validation, dataset.test))

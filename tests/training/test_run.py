@@ -15,7 +15,7 @@ import pytest
 
 from mlp_jax import rows, trial
 from mlp_jax.machine import programs
-from mlp_jax.training import config, engine, loop, meshes, run, timetable
+from mlp_jax.training import budget, config, engine, loop, meshes, run, timetable
 from mlp_jax.training.config import Config
 
 QUICK = Config(epochs=2.0, hidden=(16,), evaluations=4)
@@ -83,7 +83,7 @@ def test_budget_in_seconds_is_kept_and_evaluated_along_the_way():
     ],
 )
 def test_evaluation_points(spacing, total, points):
-    got = config.evaluation_points(Config(spacing=spacing, evaluations=4), total)
+    got = budget.evaluation_points(Config(spacing=spacing, evaluations=4), total)
     np.testing.assert_allclose(got, points)
     assert got[-1] == total
 
@@ -204,7 +204,7 @@ def test_configurations_that_do_not_fit_the_data(changes, message):
     [
         ({"activation": "rleu"}, "unknown activation 'rleu'; choose one of gelu"),
         ({"output": "argmax"}, "unknown output 'argmax'"),
-        ({"optimizer": "adma"}, "unknown optimizer 'adma'; choose one of adadelta"),
+        ({"optimizer": "adma"}, "unknown optimizer 'adma'; choose one of adabelief, adadelta"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin'"),
         ({"bias": "some"}, "unknown bias 'some'"),
         ({"init": "xavier"}, "unknown init 'xavier'"),

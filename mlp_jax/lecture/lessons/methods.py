@@ -100,7 +100,7 @@ def batch_sizes(seed: int = 0, dataset: str = "digits", data_dir: str | None = N
 def first_order() -> Shown:
     """Give each optimizer the same two gradients, one entry small and one large; then solve a quadratic by CG."""
     start, body, values = jnp.zeros(2), [], {}
-    for name, row in optimizers.OPTIMIZERS.items():
+    for name, row in optimizers.CLASSICAL.items():
         hyper, w, moves = optimizers.complete(name), start, []
         state = optimizers.build(name, "constant", hyper).init(w)
         for gradient in GRADIENTS:

@@ -126,19 +126,21 @@ def choices() -> Shown:
     from mlp_jax.training import config
 
     names = {"activation": model.ACTIVATIONS, "output": ("auto", *model.OUTPUTS), "bias": model.BIASES}
-    names |= {"init": model.INITIALIZERS, "loss": ("auto", *losses.LOSSES), "optimizer": optimizers.OPTIMIZERS}
+    names |= {"init": model.INITIALIZERS, "loss": ("auto", *losses.LOSSES), "optimizer": optimizers.BUILT_IN}
     names |= {"schedule": ("auto", *optimizers.SCHEDULES), "sampling": sampling.SAMPLINGS, "spacing": config.SPACINGS}
     hyper = optimizers.LINKS | optimizers.REGULARIZERS
-    rows = {name: row for each in optimizers.OPTIMIZERS.values() for name, row in each.hyperparameters.items()} | hyper
+    rows = {name: row for each in optimizers.BUILT_IN.values() for name, row in each.hyperparameters.items()} | hyper
     body = []
     for field in dataclasses.fields(config.Config):  # <-
         allowed = ", ".join(names[field.name]) if field.name in names else ""
         if not allowed:
             allowed = rows[field.name].domain.words if field.name in rows else checks.words(field.type)
-        if field.name in optimizers.OWN and field.name != "learning_rate":
-            takers = [name for name, each in optimizers.OPTIMIZERS.items() if field.name in each.hyperparameters]
+        own = field.name in config.HYPER and field.name not in optimizers.LINKS
+        if own and field.name != "learning_rate":
+            takers = [name for name, each in optimizers.BUILT_IN.items() if field.name in each.hyperparameters]
             allowed += f" ({', '.join(takers)})"
-        default = "the optimizer’s" if field.default is None and field.name in optimizers.OWN else field.default
+        default = "the optimizer’s" if field.default is None and own else field.default
+        default = None if default is dataclasses.MISSING else default
         body.append((field.name, _written(default), allowed))
     text = tables.text(("choice", "default", "allowed"), body)
     values = {name: {"default": default, "allowed": allowed} for name, default, allowed in body}

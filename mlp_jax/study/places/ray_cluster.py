@@ -5,14 +5,18 @@ dies, no row is lost or there twice. Workers need no data and no shared files.
 """
 
 import functools
+import inspect
+import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mlp_jax import optimizers
 from mlp_jax.data import Dataset
 from mlp_jax.machine import cache, environment
+from mlp_jax.optimizers import Optimizer
 from mlp_jax.study import execute
 from mlp_jax.study.execute import Outcome
 from mlp_jax.study.job import make
@@ -89,7 +93,8 @@ class Hands:
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
         """Make each job a task; yield the rows of those that are done."""
         running: dict[Any, Job] = {}
-        start = functools.partial(self.remote(_make).remote, dataset=self.ray.put(dataset))
+        own = self._put_optimizers(list(store.study.versions))
+        start = functools.partial(self.remote(_make).remote, dataset=self.ray.put(dataset), own=own)
         try:
             for job in jobs:
                 if job is not None:
@@ -102,6 +107,20 @@ class Hands:
         finally:
             for task in running:
                 self.ray.cancel(task, force=True)
+
+    def _put_optimizers(self, names: list[str]) -> Any:
+        """Give the workers optimizers that are not built in, with the code of their packages: it may not be there."""
+        rows = {name: optimizers.find(name) for name in names}
+        homes = [getattr(inspect.getmodule(row.direction), "__name__", "__main__") for row in rows.values()]
+        packages = {home.split(".")[0] for home in homes}
+        modules = [sys.modules[name] for name in packages - {"__main__", "mlp_jax"}]
+        for module in modules:
+            self.ray.cloudpickle.register_pickle_by_value(module)
+        try:
+            return self.ray.put(rows)
+        finally:
+            for module in modules:
+                self.ray.cloudpickle.unregister_pickle_by_value(module)
 
     def _finished(self, running: dict) -> list:
         """Wait for a task to end, at most POLL seconds."""
@@ -141,8 +160,9 @@ class Board:
         return self.latest
 
 
-def _make(job: Job, dataset: Dataset, board: Any) -> "pandas.DataFrame | None":
-    """What a worker does."""
+def _make(job: Job, dataset: Dataset, own: Mapping[str, Optimizer], board: Any) -> "pandas.DataFrame | None":
+    """What a worker does; `own` are the optimizers of the study that are not built in."""
+    optimizers.put(own)
     cache.enable_compilation_cache()
     return make(job, dataset, progress=lambda progress: board.note.remote(job.name, progress))
 

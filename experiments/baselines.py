@@ -1,0 +1,244 @@
+"""The baselines that DeepOBS and AlgoPerf never published for these networks: every optimizer, at equal tuning.
+
+    python experiments/baselines.py --data-dir PATH/TO/mnist
+    python experiments/baselines.py --data-dir PATH/TO/mnist --check
+
+DeepOBS' protocol (Schneider et al. 2019): 36 learning rates, equally spaced in the logarithm from 1e-5 to 1e2, with one
+seed each, then 10 seeds of the best, all else at its default and the rate constant. Two workloads: `mnist_logreg`, the
+softmax classifier from zeros at B = 128 for 50 epochs, to 92 % validation accuracy; and AlgoPerf's MNIST, 784-128-10
+with sigmoids, on 50,000 examples with 10,000 for validation (bytes divided by 255, from which AlgoPerf subtracts a mean
+too), at B = 128 for at most 20 epochs, to 97 % of the validation part. The best rate has the highest validation
+accuracy at the end, or meets the target there soonest; the test part is read of the ten seeds alone. Steps to target
+are the first evaluation that meets it, seconds those of training alone.
+
+The score is that of the profile over both workloads: 1 for an optimizer that is soonest everywhere, 0 for one that
+takes over four times the least steps.
+
+The full form has not been run yet, so there is no number here. `--check` repeats sgd and adam on mnist_logreg with two
+seeds at the published rates, and fails if an accuracy is more than four published deviations from the published mean.
+DeepOBS' mnist_mlp (784-1000-500-100-10, 100 epochs) is for a machine with an accelerator: `--workload mnist_mlp`.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from mlp_jax import Config, data, optimizers, tables, train_many
+from mlp_jax.analysis import bootstrap, comparison
+from mlp_jax.cli import experiment
+from mlp_jax.cli.experiment import Asked, Parts, script
+from mlp_jax.data import Dataset
+from mlp_jax.machine import devices, files
+from mlp_jax.training.trials import Trials
+
+RATES, LEAST, LARGEST, SEEDS = 36, 1e-5, 1e2, 10
+CHECKED, CHECK_SEEDS = ("sgd", "adam"), 2
+PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A network on data with a budget, the accuracy to reach, and whether a trial ends there."""
+
+    config: Config
+    target: float
+    ends: bool
+
+
+WORKLOADS = {
+    "mnist_logreg": Workload(
+        config=Config(
+            dataset="mnist", hidden=(), init="zeros", batch_size=128, epochs=50.0, schedule="constant",
+            validation=5000,
+        ),
+        target=0.92,
+        ends=False,
+    ),
+    "algoperf_mnist": Workload(
+        config=Config(
+            dataset="mnist", hidden=(128,), activation="sigmoid", batch_size=128, epochs=20.0, schedule="constant",
+            validation=10_000, evaluations=60,
+        ),
+        target=0.97,
+        ends=True,
+    ),
+    "mnist_mlp": Workload(
+        config=Config(
+            dataset="mnist", hidden=(1000, 500, 100), init="truncated_normal", batch_size=128, epochs=100.0,
+            schedule="constant", validation=5000,
+        ),
+        target=0.98,
+        ends=False,
+    ),
+}  # fmt: skip
+QUICK = {
+    "digits_logreg": Workload(
+        config=Config(hidden=(), init="zeros", batch_size=64, epochs=3.0, schedule="constant", validation=0.2),
+        target=0.8,
+        ends=False,
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Asked):
+    """What this experiment may be asked."""
+
+    data_dir: str | None = None
+    """Folder with MNIST's IDX files, or the folder above it."""
+    workload: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES")] = ("mnist_logreg", "algoperf_mnist")
+    """mnist_logreg, algoperf_mnist or mnist_mlp."""
+    csv: Path | None = None
+    """Where the table goes as CSV."""
+    check: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Repeat a part of the published table instead, and fail if it is not found again."""
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Digits instead of MNIST, three optimizers, four rates, two seeds."""
+
+
+def main(options: Options) -> None:
+    """Tune every optimizer by DeepOBS' protocol, and print what each reaches and when."""
+    devices.start_cpu_devices()
+    if options.check:
+        raise SystemExit(check(options))
+    names = ("sgd", "adam", "muon") if options.quick else tuple(optimizers.BUILT_IN)
+    parts, rows = Parts(options, sys.modules[__name__]), []
+    for workload, asked in chosen(options).items():
+        dataset = loaded(asked, options)
+        for name in names:
+            make = lambda name=name, asked=asked, dataset=dataset: tuned(asked, dataset, name, options.quick)
+            rows.append({"workload": workload, "optimizer": name} | parts(f"{workload}: {name}", make))
+    add_scores(rows)
+    if options.csv is not None:
+        write(rows, options.csv)
+    heads = ("workload", "optimizer", "rate", "test accuracy, %", "steps", "epochs", "seconds", "score")
+    text = tables.text(heads, [cells(row) for row in rows])
+    quick = "digits, three optimizers, four rates, two seeds" if options.quick else None
+    experiment.show(options, {"rows": rows}, text, quick)
+
+
+def chosen(options: Options) -> dict[str, Workload]:
+    """Return the workloads that are asked for.
+
+    Raises:
+        ValueError: one is unknown.
+    """
+    if options.quick:
+        return QUICK
+    if unknown := [name for name in options.workload if name not in WORKLOADS]:
+        raise ValueError(f"unknown workload {unknown[0]!r}; choose of {', '.join(WORKLOADS)}")
+    return {name: WORKLOADS[name] for name in options.workload}
+
+
+def loaded(asked: Workload, options: Options) -> Dataset:
+    """Return the data of a workload."""
+    config = asked.config
+    return data.load(config.dataset, data_dir=options.data_dir, validation=config.validation, scaling=config.scaling)
+
+
+def tuned(asked: Workload, dataset: Dataset, name: str, quick: bool) -> dict[str, Any]:
+    """Return the best of the learning rates, and what ten seeds of it reach."""
+    rates = np.geomspace(LEAST, LARGEST, 4 if quick else RATES)
+    searched = trained(asked, dataset, name, rates, np.zeros(len(rates), int))
+    rate = float(rates[best(searched, asked.target)])
+    seeds = np.arange(1, 1 + (2 if quick else SEEDS))
+    return {"rate": rate} | reached(asked, dataset, name, rate, seeds)
+
+
+def trained(
+    asked: Workload, dataset: Dataset, name: str, rates: np.ndarray, seeds: np.ndarray, timed: bool = False
+) -> Trials:
+    """Train one trial for each rate and seed."""
+    config = dataclasses.replace(asked.config, optimizer=name, stop_at=asked.target if asked.ends else None)
+    return train_many(config, {"learning_rate": rates}, seeds, dataset=dataset, evaluation_share=1.0, timed=timed)
+
+
+def best(trials: Trials, target: float) -> int:
+    """Return the trial that meets the target soonest, and of those that do not the one that ends best."""
+    steps, accuracy = crossed(trials, "validation_accuracy", target), trials.points["validation_accuracy"]
+    last = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else -1.0 for row in accuracy])
+    ends = np.where(np.isin(trials.status, ("COMPLETE",)), last, -1.0)
+    if trials.config.stop_at is not None and np.isfinite(steps).any():
+        return int(np.argmin(steps))
+    return int(np.argmax(ends))
+
+
+def crossed(trials: Trials, metric: str, target: float) -> np.ndarray:
+    """Return the first evaluated step of each trial at which a metric meets the target; inf where none does."""
+    met = trials.points[metric] >= target
+    first = np.argmax(met, axis=1)
+    steps = trials.points["step"][np.arange(len(met)), first]
+    return np.where(met.any(axis=1), steps, np.inf)
+
+
+def reached(asked: Workload, dataset: Dataset, name: str, rate: float, seeds: np.ndarray) -> dict[str, Any]:
+    """Return what the seeds of a rate reach: test accuracy with its deviation, and the median cost of the target."""
+    trials = trained(asked, dataset, name, np.full(len(seeds), rate), seeds, timed=True)
+    accuracy, steps = trials.metrics["test_accuracy"], crossed(trials, "validation_accuracy", asked.target)
+    each = np.nanmax(trials.points["training_seconds"], axis=1) / np.maximum(trials.steps, 1)
+    median = lambda values: float(bootstrap.median(values))
+    return {
+        "accuracy": float(np.mean(accuracy)),
+        "deviation": float(np.std(accuracy, ddof=1)),
+        "steps": median(steps),
+        "epochs": median(steps) * trials.cell.batch_size / len(dataset.train.y),
+        "seconds": median(steps * each),
+    }
+
+
+def add_scores(rows: list[dict[str, Any]]) -> None:
+    """Add to each row the score of its optimizer: of the performance profile of steps over all workloads."""
+    names, workloads = (list(dict.fromkeys(row[key] for row in rows)) for key in ("optimizer", "workload"))
+    known = {(row["optimizer"], row["workload"]): row["steps"] for row in rows}
+    steps = [[known[name, workload] for workload in workloads] for name in names]
+    ratios = comparison.ratios(np.array([[math.inf if s is None else s for s in row] for row in steps], float))
+    scores = dict(zip(names, comparison.score(ratios).tolist()))
+    for row in rows:
+        row["score"] = scores[row["optimizer"]]
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return one row of the table as text."""
+    number = lambda value, form: format(value, form) if value is not None and math.isfinite(value) else "–"
+    accuracy = f"{100 * row['accuracy']:.2f} ± {100 * row['deviation']:.2f}"
+    cost = number(row["steps"], ",.0f"), number(row["epochs"], ".2f"), number(row["seconds"], ".3g")
+    return row["workload"], row["optimizer"], f"{row['rate']:.3g}", accuracy, *cost, f"{row['score']:.2f}"
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write the table as CSV."""
+    import pandas
+
+    files.make_folder(path.parent)
+    files.replace(path, lambda partial: pandas.DataFrame(rows).to_csv(partial, index=False))
+
+
+def check(options: Options) -> int:
+    """Repeat a part of the newest published table; return the exit code, 1 where an accuracy is not found again."""
+    import pandas
+
+    published = sorted(PUBLISHED.glob("baselines-*.csv"))
+    if not published:
+        raise ValueError(f"no baselines are published in {PUBLISHED} yet; run this script with --csv first")
+    asked, said, wrong = WORKLOADS["mnist_logreg"], {}, []
+    table = pandas.read_csv(published[-1]).query("workload == 'mnist_logreg'").set_index("optimizer")
+    dataset = loaded(asked, options)
+    for name in CHECKED:
+        row = table.loc[name]
+        found = reached(asked, dataset, name, float(row["rate"]), np.arange(1, 1 + CHECK_SEEDS))
+        off = abs(found["accuracy"] - float(row["accuracy"]))
+        said[name] = {"published": float(row["accuracy"]), "found": found["accuracy"]}
+        wrong += [name] if off > 4 * float(row["deviation"]) else []
+    print(json.dumps({"checked": said, "wrong": wrong}))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    script(main, Options)

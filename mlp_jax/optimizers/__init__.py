@@ -1,0 +1,68 @@
+"""Optimizers: a table from a name to hyper-parameters and an optax chain that is built inside the traced function.
+
+Invariant: every constant of an optimizer is a hyper-parameter, an entry of a dictionary of traced scalars with a
+default pinned in its row; only the names present decide the program, so changing a value never recompiles.
+"""
+
+from typing import Any
+
+import optax
+from jaxtyping import ArrayLike, Float
+
+from mlp_jax.optimizers import chain
+from mlp_jax.optimizers.classical import CLASSICAL
+from mlp_jax.optimizers.hyperparameters import Hyper, Hyperparameter, Range, check_value, rate
+from mlp_jax.optimizers.optimizer import Links, Optimizer
+from mlp_jax.optimizers.recent import RECENT
+from mlp_jax.optimizers.registry import (
+    BUILT_IN,
+    NAMES,
+    OPTIMIZERS,
+    complete,
+    find,
+    put,
+    register,
+    table,
+    version,
+    whole,
+)
+from mlp_jax.optimizers.schedules import LINKS, REGULARIZERS, SCHEDULES, factor
+
+__all__ = [
+    "BUILT_IN", "CLASSICAL", "LINKS", "NAMES", "OPTIMIZERS", "RECENT", "REGULARIZERS", "SCHEDULES", "Hyper",
+    "Hyperparameter", "Links", "Optimizer", "Range", "build", "check_value", "complete", "evaluated", "factor",
+    "find", "put", "rate", "register", "table", "update", "version", "whole",
+]  # fmt: skip
+
+
+def build(name: str, schedule: str, hyper: Hyper) -> optax.GradientTransformation:
+    """Return the optax chain: clip → direction → weight decay (of matrices) → −learning rate · schedule → rest.
+
+    Args:
+        hyper: the names that `complete` returns, with scalars that may be traced.
+    """
+    return chain.links(find(name), schedule, hyper)
+
+
+def update(
+    name: str,
+    schedule: str,
+    hyper: Hyper,
+    grads: Any,
+    opt_state: optax.OptState,
+    params: Any,
+    loss: Float[ArrayLike, ""] | None = None,
+) -> tuple[Any, optax.OptState]:
+    """Return the parameters and the optimizer's state after one update with `grads`, a pytree like `params`.
+
+    `loss` is the mini-batch's, for the links that ask for it, which optax calls `value`.
+    """
+    made = optax.with_extra_args_support(build(name, schedule, hyper))
+    updates, opt_state = made.update(grads, opt_state, params, **({} if loss is None else {"value": loss}))
+    return optax.apply_updates(params, updates), opt_state
+
+
+def evaluated(name: str, opt_state: optax.OptState, params: Any) -> Any:
+    """Return the parameters that an optimizer has found, which are evaluated and kept: mostly `params` themselves."""
+    of_state = find(name).evaluated
+    return params if of_state is None else of_state(opt_state, params)

@@ -1,0 +1,59 @@
+"""A hyper-parameter: its default, its domain, where to search, its unit, and where the default comes from.
+
+Invariant: the rows of an optimizer's hyper-parameters are the one place that names them; the search spaces of a study,
+the checks and the help follow from them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+from jaxtyping import Array, Float
+
+from mlp_jax import checks
+from mlp_jax.checks import FRACTION, NON_NEGATIVE, POSITIVE, Domain
+
+Hyper = Mapping[str, Float[Array, ""] | float]
+
+
+class Range(NamedTuple):
+    """Where a search looks: from `low` to `high`, evenly on `scale`, as `study.spaces.Space` has them."""
+
+    low: float
+    high: float
+    scale: str = "log"
+
+
+class Hyperparameter(NamedTuple):
+    """One constant: its default, its domain, where to search, its unit, and where the default comes from."""
+
+    default: float | None  # None: the link that it belongs to is left out
+    domain: Domain
+    search: Range | None  # None: no range is known to hold the best value of most workloads
+    unit: str
+    source: str
+
+
+def check_value(name: str, value: Any, row: Hyperparameter) -> float:
+    """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`."""
+    return checks.value(name, value, Annotated[float, row.domain])
+
+
+def rate(default: float, low: float, high: float, source: str) -> dict[str, Hyperparameter]:
+    """Return the learning rate; the decades from `low` to `high` hold the best one from B = 1 to the full gradient."""
+    row = Hyperparameter(default, POSITIVE, Range(low, high), "parameter per unit of direction", source)
+    return {"learning_rate": row}
+
+
+def fraction(name: str, default: float, source: str, domain: Domain = FRACTION) -> dict[str, Hyperparameter]:
+    """Return the share of a running mean that is kept per step."""
+    return {name: Hyperparameter(default, domain, None, "share kept per step", source)}
+
+
+def epsilon(default: float, unit: str, source: str, name: str = "epsilon") -> dict[str, Hyperparameter]:
+    """Return what keeps a divisor from 0; `unit` says of what it is, and where it is added."""
+    return {name: Hyperparameter(default, NON_NEGATIVE, None, unit, source)}
+
+
+def decay(default: float, source: str, search: Range | None = None) -> dict[str, Hyperparameter]:
+    """Return the decoupled weight decay of an optimizer that has one by default."""
+    return {"weight_decay": Hyperparameter(default, NON_NEGATIVE, search, "share of W lost per learning rate", source)}

@@ -1,0 +1,210 @@
+"""The table of all optimizers: those built in, those registered, and those found in a module by `module:NAME`.
+
+Invariant: a row is in the table only after it was tried on a small network, without computing anything: its direction
+returns links, whose state is arrays of one kind, whatever the values of its hyper-parameters.
+"""
+
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlp_jax.analysis.scale import SCALES
+from mlp_jax.optimizers import trial_run
+from mlp_jax.optimizers.classical import CLASSICAL
+from mlp_jax.optimizers.hyperparameters import Hyperparameter, check_value
+from mlp_jax.optimizers.optimizer import ANY, Optimizer
+from mlp_jax.optimizers.recent import RECENT
+from mlp_jax.optimizers.schedules import LINKS, REGULARIZERS, SCHEDULES
+
+BUILT_IN: dict[str, Optimizer] = CLASSICAL | RECENT
+OPTIMIZERS: dict[str, Optimizer] = dict(BUILT_IN)
+"""All that are known by now, in the order in which they became so: plain ones first."""
+NAMES = frozenset({*LINKS, *(key for row in BUILT_IN.values() for key in row.hyperparameters)})
+"""Every hyper-parameter of an optimizer that is built in, or of a link or schedule."""
+RESERVED = frozenset((
+    "phase", "cell", "round", "trial", "optimizer", "batch_size", "seed", "status", "failed", "steps", "step", "epoch",
+    "steps_to_target", "examples", "training_seconds", "batch_loss", "noise_trace", "noise_squared_norm", "noise_scale",
+))  # fmt: skip
+"""Columns of a study's rows, which no hyper-parameter can be called."""
+
+
+def register(
+    name: str,
+    direction: Callable[..., Any],
+    hyperparameters: Mapping[str, Hyperparameter],
+    *,
+    rate_inside: bool = False,
+    evaluated: Callable[[Any, Any], Any] | None = None,
+    schedule: str = "cosine",
+) -> Optimizer:
+    """Put an optimizer of your own into the table, in the place of one that was registered under this name before.
+
+    Args:
+        name: letters, digits, and . _ - between them.
+        direction: takes the hyper-parameters by name, as traced values, and returns optax links.
+        hyperparameters: `learning_rate`, with a search range, and what else the direction needs.
+        rate_inside, evaluated, schedule: see `Optimizer`.
+
+    Raises:
+        ValueError: the name is taken, a hyper-parameter can't be, or the direction does not do what it must.
+    """
+    if not re.fullmatch(r"[A-Za-z]([\w.-]*\w)?", name):
+        raise ValueError(f"an optimizer can't be called {name!r}; use letters, digits, and . _ - between them")
+    if name in BUILT_IN:
+        raise ValueError(f"optimizer {name!r} is built in; choose another name")
+    row = Optimizer(hyperparameters, direction, rate_inside, evaluated, ANY, schedule)
+    OPTIMIZERS[name] = _checked(name, row, inspect.getmodule(direction))
+    return OPTIMIZERS[name]
+
+
+def find(name: str) -> Optimizer:
+    """Return the optimizer of this name; `module:NAME` is imported where it is not known yet.
+
+    Raises:
+        ValueError: there is none, or it can't be imported.
+    """
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name]
+    if ":" in name:
+        OPTIMIZERS[name] = _imported(name)
+        return OPTIMIZERS[name]
+    known = ", ".join(sorted(OPTIMIZERS))
+    raise ValueError(f"unknown optimizer {name!r}; choose one of {known}, or one of your own as my_module:NAME")
+
+
+def put(rows: Mapping[str, Optimizer]) -> None:
+    """Put optimizers into the table as another process has checked them."""
+    OPTIMIZERS.update(rows)
+
+
+def version(name: str) -> str:
+    """Return the hash of the module that an optimizer comes from; empty for those built in."""
+    return find(name).version
+
+
+def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
+    """Return every hyper-parameter that `name` takes under `schedule`, optional links included."""
+    row = find(name)
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown schedule {schedule!r}; choose one of {', '.join(sorted(SCHEDULES))}")
+    falling = () if schedule == "constant" else ("warmup_share", "schedule_steps", *SCHEDULES[schedule][1])
+    links = {link: LINKS[link] for link in (*row.links, *falling)}
+    return dict(row.hyperparameters) | {link: each for link, each in links.items() if link not in row.hyperparameters}
+
+
+def complete(name: str, schedule: str = "constant", **given: float | None) -> dict[str, float]:
+    """Fill the table's defaults in around `given`; None counts as not given.
+
+    Raises:
+        ValueError: the optimizer or schedule is unknown, does not take a hyper-parameter, lacks one, or its value
+            is outside its domain.
+    """
+    known = table(name, schedule)
+    chosen = {key: value for key, value in given.items() if value is not None}
+    for key, value in chosen.items():
+        if key not in known:
+            under = "" if schedule == "constant" else f" with schedule {schedule!r}"
+            raise ValueError(f"optimizer {name!r}{under} has no hyper-parameter {key!r}; it has {', '.join(known)}")
+        check_value(key, value, known[key])
+    if {"warmup_steps", "warmup_share"} <= chosen.keys():
+        raise ValueError("warmup_steps and warmup_share are two ways to say one thing; give one of them")
+    defaults = {key: row.default for key, row in known.items() if row.default is not None}
+    full = defaults | chosen
+    if schedule != "constant" and "schedule_steps" not in full:
+        raise ValueError(f"schedule {schedule!r} needs schedule_steps, the number of steps until it ends")
+    return {key: float(full[key]) for key in known if key in full}
+
+
+def whole(name: str, schedule: str = "constant") -> tuple[str, ...]:
+    """Return the hyper-parameters of an optimizer whose values are whole numbers."""
+    return tuple(key for key, row in table(name, schedule).items() if row.domain.whole)
+
+
+def _imported(name: str) -> Optimizer:
+    """Return the optimizer that `module:NAME` is, checked; modules are looked for where the command was started too."""
+    place, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in place.split(".")) or not attribute.isidentifier():
+        raise ValueError(f"{name!r} names no optimizer; write my_package.my_module:NAME, as Python would import it")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(place)
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        missing = (isinstance(error, ModuleNotFoundError) and error.name) or "."
+        if f"{place}.".startswith(f"{missing}."):
+            raise ValueError(
+                f"can't import the optimizer {name!r}: there is no module {missing!r}; "
+                "start where it lies, or install it"
+            ) from error
+        raise ValueError(
+            f"can't import the optimizer {name!r}: its module raises {_said(error)}; mend it, or name another"
+        ) from error
+    row = getattr(module, attribute, None)
+    if not isinstance(row, Optimizer):
+        there = [key for key, value in vars(module).items() if isinstance(value, Optimizer)]
+        what = f"is of type {type(row).__name__}, no optimizer" if hasattr(module, attribute) else "is not in it"
+        rest = f"choose {' or '.join(there)}" if there else "make one with mlp_jax.optimizers.register"
+        raise ValueError(f"{attribute!r} of module {place!r} {what}; {rest}")
+    return _checked(name, row, module)
+
+
+def _checked(name: str, row: Optimizer, module: Any) -> Optimizer:
+    """Return a row with its version, or raise a ValueError that says why it can't be used."""
+    row = row._replace(hyperparameters=dict(row.hyperparameters))
+    try:
+        _check_names(row.hyperparameters)
+        for key, each in row.hyperparameters.items():
+            _check_row(key, each)
+        trial_run.check(row)
+    except ValueError as error:
+        raise ValueError(f"optimizer {name!r} can't be used: {error}") from error
+    if row.schedule not in SCHEDULES:
+        raise ValueError(f"unknown schedule {row.schedule!r}; choose one of {', '.join(sorted(SCHEDULES))}")
+    return row._replace(version=row.version or _version(row, module))
+
+
+def _check_names(hyperparameters: Mapping[str, Hyperparameter]) -> None:
+    taken = (LINKS.keys() | REGULARIZERS.keys() | RESERVED) - {"weight_decay"}
+    if wrong := sorted(taken & hyperparameters.keys()):
+        raise ValueError(f"hyper-parameter {wrong[0]!r} is there already, for every optimizer; call its own otherwise")
+    if odd := [key for key in hyperparameters if not (isinstance(key, str) and key.isidentifier())]:
+        raise ValueError(f"a hyper-parameter can't be called {odd[0]!r}; use letters, digits and _")
+    rate = hyperparameters.get("learning_rate")
+    if rate is None or not isinstance(rate, Hyperparameter) or rate.search is None:
+        raise ValueError("it needs the hyper-parameter learning_rate, with a range to search")
+
+
+def _check_row(key: str, row: Hyperparameter) -> None:
+    if not isinstance(row, Hyperparameter) or row.default is None:
+        raise ValueError(f"hyper-parameter {key!r} needs a default; describe it by a Hyperparameter")
+    check_value(key, row.default, row)
+    if row.search is None:
+        return
+    if row.search.scale not in SCALES or not row.search.low < row.search.high:
+        raise ValueError(
+            f"the range of {key} is {tuple(row.search)}; give low below high, and a scale of {', '.join(SCALES)}"
+        )
+    for end in (row.search.low, row.search.high):
+        if not row.domain.allows(end):
+            raise ValueError(f"the range of {key} goes to {end!r}, which is outside its domain: {row.domain.words}")
+
+
+def _version(row: Optimizer, module: Any) -> str:
+    """Return a hash of the module's file; where there is none, as in a notebook, of the direction's code."""
+    path = getattr(module, "__file__", None)
+    try:
+        content = Path(path).read_bytes() if path else inspect.getsource(row.direction).encode()
+    except (OSError, TypeError):
+        content = getattr(getattr(row.direction, "__code__", None), "co_code", b"")
+    constants = repr([(key, each.default, each.search) for key, each in row.hyperparameters.items()])
+    return hashlib.sha256(content + constants.encode()).hexdigest()[:16]
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__} ({' '.join(str(error).split())[:200]})"

@@ -1,0 +1,46 @@
+"""A budget in steps, epochs or seconds: how many steps it has, and where in it to evaluate.
+
+Invariant: both follow from what is asked and from the number of examples alone.
+"""
+
+import math
+
+import numpy as np
+
+from mlp_jax.training.config import Config
+
+DEFAULT_EPOCHS = 20.0
+LEAST_STEPS = 200  # of a budget that nobody gave, for real targets
+
+
+def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass") -> int | None:
+    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
+
+    Raises:
+        ValueError: there are more steps than a program can count.
+    """
+    none_given = (config.steps, config.epochs, config.seconds) == (None, None, None)
+    epochs = DEFAULT_EPOCHS if none_given else config.epochs
+    limits = [config.steps] if config.steps is not None else []
+    if epochs is not None:
+        limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
+    if limits and min(limits) >= 2**31:
+        raise ValueError(
+            f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
+        )
+    least = LEAST_STEPS if none_given and task == "regression" else 0
+    return max(least, min(limits)) if limits else None
+
+
+def evaluation_points(config: Config, total: int | None) -> np.ndarray:
+    """Return where to evaluate, ascending from 0 to the end: in steps, or in seconds when `total` steps is None.
+
+    `log` spacing covers three decades, or starts at step 1 when the budget has fewer.
+    """
+    if config.spacing == "linear":
+        fractions = np.linspace(0, 1, config.evaluations + 1)
+    else:
+        smallest = 1e-3 if total is None else max(1e-3, 1 / total)
+        fractions = np.append(0.0, np.geomspace(smallest, 1, config.evaluations))
+    fractions[-1] = 1.0  # one point alone would be the first
+    return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)
