@@ -66,7 +66,10 @@ def shown(result: Mapping) -> str:
     """Return the scores as text."""
     cell = lambda value: "–" if value is None else f"{value:.3g}"
     rows = [(name, *(cell(of[key]) for key in SHOWN)) for name, of in result["optimizers"].items()]
-    said = [(key, of["most"], cell(of["share"]), of["contradicted"]) for key, of in result["verdicts"].items()]
+    said = [
+        (key, of["most"], cell(of["share"]), "yes" if of["contradicted"] else "no")
+        for key, of in result["verdicts"].items()
+    ]
     seen = [(name, *map(cell, of.values())) for name, of in result["b_crit_by_looks"].items()]
     number = next(iter(result["b_crit_by_looks"].values()))
     return "\n\n".join(
