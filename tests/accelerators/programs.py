@@ -88,7 +88,7 @@ def rows(cell: Cell) -> dict[str, Any]:
 
 def rest(there: list) -> dict[str, Any]:
     engine = Engine(CELL, devices.mesh((1, 1), there[:1]), 0)
-    made = engine.compile_rest(Clock(), rows(CELL)["validation"], trial.complete(CELL), MANY)
+    made = engine.compile_rest(Clock(), rows(CELL)["train"], trial.complete(CELL), MANY)
     collectives = lambda module: sum(each.collective for each in module.inside(module.entry))
     return {
         name: memory(each, MANY) | {"collectives_beside": collectives(Module(each.as_text()))}
