@@ -176,7 +176,7 @@ def study(
         options: How a table or an archive is read.
         hidden: Widths of the hidden layers.
         optimizers: Optimizers to compare; one of your own as my_package.my_module:NAME.
-        batch_sizes: Batch sizes; full is the full gradient.
+        batch_sizes: Batch sizes; full is the full gradient (default: 1 8 64 512 full, as far as the data go).
         schedule: How the learning rate falls by the end of a cell's budget, where it does not stay constant.
         method: rounds (10 trials over the search space, then rounds of 6 around the bottom, each trial with a seed of
             its own), or a search of points that share seeds: halton, sobol, grid.
@@ -186,7 +186,7 @@ def study(
         fresh_seeds: Number of seeds that each winner is run with, for seconds, test results and curves.
         max_steps: Steps within which the target must first be met.
         max_epochs: The same in epochs; the first to run out binds.
-        target: Validation accuracy to reach (regression: RMSE).
+        target: Validation accuracy to reach (default: 0.95), or of a regression the RMSE, which must be given.
         target_metric: What the target is about, where it is not that.
         seed: All that is random follows from it; another seed makes a replicate.
         noise_scale: Measure the gradient noise scale too, in the runs of each winner.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mlp_jax import optimizers
 from mlp_jax.analysis import response
 from mlp_jax.data import Dataset
-from mlp_jax.study.plan import CONSTANT, ROUNDS, Study, digest, identity
+from mlp_jax.study.plan import ACCURACY, BATCH_SIZES, CONSTANT, ROUNDS, Study, digest, identity
 from mlp_jax.study.spaces import Space
 from mlp_jax.training import config as configs
 from mlp_jax.training import task
@@ -63,20 +63,31 @@ def facts(study: Study, dataset: Dataset) -> Facts:
 
 
 def check(study: Study, dataset: Dataset) -> None:
-    """Raise a ValueError unless every cell of the study fits its data."""
+    """Raise a ValueError unless every cell of the study, and its target, fits its data."""
     for name in study.optimizers:
         if study.versions.get(name, "") != (now := optimizers.version(name)):
             raise ValueError(
                 f"the study has optimizer {name!r} in version {study.versions.get(name)}, and its module is now {now}: "
                 "bring that back, or start another study"
             )
+    asked = (study.target, study.target_metric)
+    if dataset.task == "regression" and asked == (ACCURACY, "auto"):
+        raise ValueError(
+            f"{dataset.name!r} has real targets, and a study of these needs a target; give target, the RMSE to reach: "
+            f"{dataset.target_scale * float(dataset.train.y.std()):.4g} is that of predicting the mean"
+        )
     for cell in of(study, facts(study, dataset)):
         task.make_cell(cell.config, dataset)
 
 
 def of(study: Study, data: Facts) -> Iterator[StudyCell]:
-    """Yield the cells of a study, large batches, the quickest, first: a whole picture shows early."""
+    """Yield the cells of a study, large batches, the quickest, first: a whole picture shows early.
+
+    Of the batch sizes that nobody gave those that are larger than the data are left out.
+    """
     max_steps = {data.examples if size == "full" else size: study.max_steps_at(size) for size in study.batch_sizes}
+    if study.batch_sizes == BATCH_SIZES:
+        max_steps = {size: steps for size, steps in max_steps.items() if size <= data.examples}
     for batch_size in sorted(max_steps, reverse=True):
         epochs = math.ceil(study.max_epochs * data.examples / batch_size)
         budget = max(1, min(max_steps[batch_size], epochs))

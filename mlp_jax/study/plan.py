@@ -23,6 +23,8 @@ from mlp_jax.training.config import to_dict as config_to_dict
 MOST = 1_000_000  # points, seeds, evaluations: the winners' seeds begin there
 PROTOCOL = "2.0"  # results compare within one MAJOR.MINOR
 ROUNDS, CONSTANT = "rounds", "constant"
+BATCH_SIZES = (1, 8, 64, 512, "full")  # by default, as far as the data go
+ACCURACY = 0.95  # the target by default; of a regression nobody knows one
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "stop_metric",
@@ -45,7 +47,7 @@ class Study:
 
     workload: Config = field(default_factory=lambda: Config(hidden=(64,), validation=0.2))
     optimizers: tuple[str, ...] = ("sgd", "momentum", "adagrad", "rmsprop")
-    batch_sizes: tuple[Count | Literal["full"], ...] = (1, 8, 64, 512, "full")
+    batch_sizes: tuple[Count | Literal["full"], ...] = BATCH_SIZES
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone, which 3 rounds settle. A learning rate with a
     momentum takes 7; of other spaces the best point that was found is said, without an interval of its own."""
@@ -68,8 +70,8 @@ class Study:
     max_steps: Steps | Mapping[str, Steps] = 40_000
     """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
     max_epochs: Positive = 300.0
-    target: Metric = 0.95
-    """What to reach on the validation examples."""
+    target: Metric = ACCURACY
+    """What to reach on the validation examples; a regression needs one."""
     target_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
     """What the target is about; auto: the accuracy, or the RMSE of a regression."""
     smoothing: Smoothing = 1.25

@@ -1,5 +1,6 @@
 """Arrays, data frames and sparse matrices in memory."""
 
+import dataclasses
 import gc
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas
 import pytest
 from scipy import sparse
 
-from mlp_jax import Config, Dataset, train
+from mlp_jax import Config, Dataset, Study, train, train_many
+from mlp_jax import study as studies
 from mlp_jax.data import DataError, load
 
 X, Y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
@@ -33,6 +35,21 @@ def test_the_name_is_the_content_and_finds_it():
     gc.collect()
     with pytest.raises(DataError, match="is not in this process; make it again with Dataset.of"):
         load(name)
+
+
+def test_many_trials_and_a_study_take_it_by_its_name(tmp_path):
+    data = Dataset.of(X, Y, validation=12)
+    trained = train_many(Config(dataset=data.name, epochs=1.0, hidden=(4,)), {"learning_rate": [0.1, 0.2]}, [0, 1])
+    assert trained.task.dataset is data
+    assert np.isfinite(trained.metrics["validation_loss"]).all()
+    workload = Config(dataset=data.name, hidden=(4,))
+    asked = Study(workload=workload, optimizers=("sgd",), batch_sizes=(8,), max_steps=8, rounds=1, fresh_seeds=1)
+    assert studies.run(asked, tmp_path / "study").made >= 2
+    assert studies.run(asked, tmp_path / "study") == (True, 0)
+    other = Dataset.of(X, (Y + 1) % 3, validation=12)
+    changed = dataclasses.replace(asked, workload=dataclasses.replace(workload, dataset=other.name))
+    with pytest.raises(ValueError, match="another study"):
+        studies.run(changed, tmp_path / "study")
 
 
 def test_parts_of_their_own_and_texts():

@@ -59,6 +59,24 @@ def test_a_batch_size_larger_than_the_data_is_refused(iris):
         cells.check(Study(workload=IRIS, batch_sizes=(97,)), iris)
 
 
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
+def test_the_batch_sizes_that_nobody_gave_fit_the_data(name):
+    workload = Config(dataset=name, validation=0.2)
+    dataset = configs.load_data(workload)
+    cells.check(Study(workload=workload), dataset)
+    n, study = len(dataset.train.y), Study(workload=workload, optimizers=("sgd",))
+    assert [cell.batch_size for cell in cells.of(study, cells.facts(study, dataset))] == [n, 64, 8, 1]
+
+
+def test_a_regression_needs_a_target_in_its_own_unit():
+    workload = Config(dataset="diabetes", validation=0.2)
+    dataset = configs.load_data(workload)
+    with pytest.raises(ValueError, match=r"needs a target; give target, the RMSE to reach: 77\.\d+ is that of"):
+        cells.check(Study(workload=workload), dataset)
+    for given in ({"target": 60.0}, {"target_metric": "rmse"}, {"target_metric": "loss"}):
+        cells.check(Study(workload=workload, **given), dataset)
+
+
 @pytest.mark.parametrize(
     "grown",
     [
