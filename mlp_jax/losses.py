@@ -18,6 +18,9 @@ from mlp_jax import model
 from mlp_jax.checks import choose
 from mlp_jax.model import Network, Params
 
+Mask = Real[Array, " n"] | Bool[Array, " n"] | None
+"""Which of n rows count, None for all; or how much each of them does."""
+
 
 def cross_entropy(
     network: Network, z: Float[Array, " classes"], y: Num[Array, "*one_hot"], smoothing: Float[Array, ""] | float = 0.0
@@ -102,9 +105,9 @@ def penalty(params: Params) -> Float[Array, ""]:
 class ClassificationSums(NamedTuple):
     """Sums over examples; add two of them to merge two parts of a data set."""
 
-    n: Int[Array, ""]
+    n: Real[Array, ""]
     loss: Float[Array, ""]
-    errors: Int[Array, ""]
+    errors: Real[Array, ""]
 
 
 class RegressionSums(NamedTuple):
@@ -113,7 +116,7 @@ class RegressionSums(NamedTuple):
     `y` and `y_squared` are for R²: they sum y − shift and its square, and merge where the shift was the same.
     """
 
-    n: Int[Array, ""]
+    n: Real[Array, ""]
     loss: Float[Array, ""]
     absolute: Float[Array, ""]
     squared: Float[Array, ""]
@@ -147,9 +150,9 @@ def total(
     x: Float[Array, "n inputs"],
     y: Num[Array, "n *outputs"],
     smoothing: Float[Array, ""] | float = 0.0,
-    mask: Bool[Array, " n"] | None = None,
+    mask: Mask = None,
 ) -> Float[Array, ""]:
-    """Sum the losses of the examples whose `mask` is true, or of all."""
+    """Sum the losses of the examples whose `mask` is true, or of all; each times its weight where these are given."""
     z = jax.vmap(partial(model.forward, network, params))(x)
     return jnp.sum(_counted(each(network, loss, z, y, smoothing), mask))
 
@@ -159,25 +162,25 @@ def sums(
     loss: str,
     z: Float[Array, "n outputs"],
     y: Num[Array, "n *outputs"],
-    mask: Bool[Array, " n"] | None = None,
+    mask: Mask = None,
     shift: Float[Array, ""] | float = 0.0,
 ) -> Sums:
-    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all.
+    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all; weights in its place count too.
 
     `shift` is a number near the mean of the targets, as from `middle`: float32 has no digits for their variance
     besides the square of a mean that is far from 0.
     """
-    count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask), dtype=jnp.int32)
+    kind = jnp.int32 if mask is None or mask.dtype == bool else mask.dtype
+    count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask), dtype=kind)
     total = jnp.sum(_counted(each(network, loss, z, y), mask))
     if is_regression(loss):
         y = jnp.reshape(y, z.shape).astype(z.dtype)
-        residual = _counted(jax.vmap(partial(model.output, network))(z) - y, mask)
-        y = _counted(y - shift, mask)
-        return RegressionSums(
-            count * z.shape[1], total, jnp.sum(jnp.abs(residual)), jnp.sum(residual**2), jnp.sum(y), jnp.sum(y**2)
-        )
+        residual = jax.vmap(partial(model.output, network))(z) - y
+        over = lambda values: jnp.sum(_counted(values, mask))
+        parts = (over(jnp.abs(residual)), over(residual**2), over(y - shift), over((y - shift) ** 2))
+        return RegressionSums(count * z.shape[1], total, *parts)
     wrong = predicted_class(network, z) != _class_ids(network, y)
-    return ClassificationSums(count, total, jnp.sum(_counted(wrong, mask), dtype=jnp.int32))
+    return ClassificationSums(count, total, jnp.sum(_counted(wrong, mask), dtype=kind))
 
 
 def middle(y: Float[Array, "n *outputs"]) -> Float[Array, ""]:
@@ -275,10 +278,13 @@ def of_metrics(loss: str, metrics: dict[str, Any], count: int, target_scale: flo
     return jax.tree.map(lambda values, kind: values.astype(kind.dtype), sums, nothing(loss))
 
 
-def _counted(values: Num[Array, "n *k"] | Bool[Array, " n"], mask: Bool[Array, " n"] | None) -> Array:
-    """Return `values` with 0 in the rows whose `mask` is false."""
+def _counted(values: Num[Array, "n *k"] | Bool[Array, " n"], mask: Mask) -> Array:
+    """Return `values` with 0 in the rows whose `mask` is false, or times their weights."""
     if mask is None:
         return values
+    if mask.dtype != bool:  # what is not finite does not count where its weight is 0
+        weight = mask.reshape(-1, *(1,) * (values.ndim - 1))
+        return jnp.where(weight > 0, values, jnp.zeros((), values.dtype)) * weight
     return jnp.where(mask.reshape(-1, *(1,) * (values.ndim - 1)), values, jnp.zeros((), values.dtype))
 
 

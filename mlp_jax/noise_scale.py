@@ -78,8 +78,9 @@ def exact(
     if n < 1 or size < 1:
         raise ValueError(f"{n} examples, {size} at a time, are not allowed; give at least 1 of both")
 
-    def of_rows(x: Array, y: Array, _: None) -> tuple[Array, Params]:
+    def of_rows(x: Array, y: Array, weight: Array | None) -> tuple[Array, Params]:
         entered, deltas = _all_factors(network, loss, params, x, y, label_smoothing)
+        deltas = deltas if weight is None else tuple(delta * weight[:, None] for delta in deltas)
         grads = tuple(
             Layer(jnp.einsum("no,ni->oi", delta, a), None if layer.b is None else jnp.sum(delta, axis=0))
             for layer, a, delta in zip(params, entered, deltas)

@@ -21,12 +21,16 @@ from mlp_jax.model import Network
 
 
 class Data(NamedTuple):
-    """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row."""
+    """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row.
+
+    `weight` is how much each row counts in a sum, 1 where it is None.
+    """
 
     x: Num[Array, "n inputs"]
     y: Num[Array, "n *outputs"]
     center: Float[Array, "*inputs"]
     scale: Float[Array, "*inputs"]
+    weight: Float[Array, " n"] | None = None
 
 
 def place(network: Network, dataset: Dataset, split: Split) -> Data:
@@ -45,7 +49,8 @@ def _on_host(network: Network, dataset: Dataset, split: Split) -> Any:
     center, scale, x = np.asarray(dataset.center, real), np.asarray(dataset.scale, real), np.asarray(split.x)
     if x.dtype == np.float64:  # float32 would merge its values before they are centred
         x, center, scale = ((x - dataset.center) * dataset.scale).astype(real), np.zeros((), real), np.ones((), real)
-    return Data(x, losses.labels(network, y), center, scale)  # pyright: ignore[reportArgumentType]
+    weight = None if split.weight is None else np.asarray(split.weight, real)
+    return Data(x, losses.labels(network, y), center, scale, weight)  # pyright: ignore[reportArgumentType]
 
 
 def normalize(data: Data, x: Num[Array, "*n inputs"]) -> Float[Array, "*n inputs"]:
@@ -68,7 +73,7 @@ def summed(
 
     Args:
         of_rows: takes some normalised rows, their labels and a mask; returns sums over the rows whose mask is true,
-            or over all of them where the mask is None.
+            or over all of them where the mask is None. Where the data have weights, it holds these, 0 for false.
         index: sum over these rows of `data` instead of all; one may be there more than once.
         overlap: let the last piece begin in its neighbour, whose rows it masks: all pieces share one piece of program.
             Otherwise the rest, if there is one, comes first, as a shorter piece with a program of its own.
@@ -80,10 +85,13 @@ def summed(
         """Sum over `size` of this device's rows from `start`; those before `new` are another piece's."""
         begin = first + start
         take = partial(jax.lax.dynamic_slice_in_dim, start_index=begin, slice_size=size)
-        x, y = (take(array) if index is None else array[take(index)] for array in (data.x, data.y))
+        of = lambda array: take(array) if index is None else array[take(index)]
+        x, y = of(data.x), of(data.y)
         least = [first + new] if new is not None else []
         least += [counted] if counted is not None else []
         mask = begin + jnp.arange(size) >= reduce(jnp.maximum, least) if least else None
+        if data.weight is not None:
+            mask = of(data.weight) if mask is None else jnp.where(mask, of(data.weight), 0)
         return of_rows(normalize(data, x), y, mask)
 
     def numbered(number: Int[Array, ""] | int) -> PyTree:

@@ -17,6 +17,7 @@ from mlp_jax.checks import choose
 SAMPLINGS = ("epochs", "replacement")
 LARGEST = 2**31
 AT_ONCE = 2**20  # images that are looked for together: 32 steps of 256 trials at batch size 128
+Count = int | Int[Array, ""]
 
 
 def minibatch(
@@ -37,14 +38,32 @@ def minibatch(
     """
     choose("sampling", sampling, SAMPLINGS)
     check_size(batch_size, n)
-    seed, step = jnp.asarray(seed, jnp.uint32), jnp.asarray(step, jnp.uint32)
     if sampling == "replacement":
+        seed, step = jnp.asarray(seed, jnp.uint32), jnp.asarray(step, jnp.uint32)
         key = jax.random.fold_in(jax.random.key(_mix(seed)), step)  # not a key that the weights are drawn from
         return jax.random.randint(key, (batch_size,), 0, n, jnp.int32) if n < LARGEST else _any_31_bits(key, batch_size)
+    return of_epochs(seed, step, n, n, batch_size, ahead=ahead)
+
+
+def of_epochs(
+    seed: UInt32[Array, ""],
+    step: Integer[Array, ""],
+    n: Count,
+    most: int,
+    batch_size: int,
+    shuffled: bool = True,
+    ahead: bool = False,
+) -> Int[Array, " batch_size"]:
+    """Return what `minibatch` does under `epochs`, where `n` may be traced: any number from `batch_size` to `most`.
+
+    It is the same where n and `most` have as many binary digits less one. Not `shuffled`, the rows come in their order.
+    """
+    seed, step = jnp.asarray(seed, jnp.uint32), jnp.asarray(step, jnp.uint32)
     epoch, start = position(step, n, batch_size)
     offset = start + jnp.arange(batch_size, dtype=jnp.uint32)
     wraps = offset >= jnp.uint32(n)
-    return permute(seed, epoch + wraps, jnp.where(wraps, offset - jnp.uint32(n), offset), n, ahead)
+    index = jnp.where(wraps, offset - jnp.uint32(n), offset)
+    return permute(seed, epoch + wraps, index, n, most, ahead=ahead) if shuffled else index.astype(jnp.int32)
 
 
 def check_size(batch_size: int, n: int) -> None:
@@ -57,7 +76,7 @@ def check_size(batch_size: int, n: int) -> None:
         )
 
 
-def position(step: UInt32[Array, ""], n: int, batch_size: int) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
+def position(step: UInt32[Array, ""], n: Count, batch_size: int) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
     """Return (step · batch_size) divided by n, and the remainder, without ever leaving 32 bits.
 
     step = a·n + r gives a·batch_size whole epochs; r·batch_size is built bit by bit, reduced modulo n as it grows.
@@ -73,22 +92,29 @@ def position(step: UInt32[Array, ""], n: int, batch_size: int) -> tuple[UInt32[A
 
 
 def permute(
-    seed: UInt32[Array, ""], epoch: UInt32[Array, "*k"], index: UInt32[Array, "*k"], n: int, ahead: bool = False
+    seed: UInt32[Array, ""],
+    epoch: UInt32[Array, "*k"],
+    index: UInt32[Array, "*k"],
+    n: Count,
+    most: int | None = None,
+    ahead: bool = False,
 ) -> Int[Array, "*k"]:
     """Map `index` in 0…n−1 to its image under the permutation that (seed, epoch) selects.
 
-    A Feistel network permutes 0…2^bits−1, the smallest such range that holds n, by alternately mixing each half
-    into the other; an image outside 0…n−1 is mapped again until it is inside (cycle walking; less than twice on
-    average), which leaves a permutation of 0…n−1. Luby & Rackoff 1988; Black & Rogaway 2002.
+    A Feistel network permutes 0…2^bits−1, the smallest such range that holds n (`most`, where n is traced), by
+    alternately mixing each half into the other; an image outside 0…n−1 is mapped again until it is inside (cycle
+    walking; less than twice on average), which leaves a permutation of 0…n−1. Luby & Rackoff 1988; Black &
+    Rogaway 2002.
 
     With `ahead` it is first mapped as often as nearly all need, in a loop of known length: a GPU's host waits at each
     turn of one whose length is not known.
     """
-    if n == 1:
+    most = int(n) if most is None else most
+    if most == 1:
         return jnp.zeros(jnp.shape(index), jnp.int32)
     keys = _mix(_mix(jnp.asarray(seed, jnp.uint32)) ^ jnp.asarray(epoch, jnp.uint32))
-    bits = (n - 1).bit_length()
-    turns = _enough(n, bits) if ahead else 0
+    bits = (most - 1).bit_length()
+    turns = _enough(most, bits) if ahead else 0
     return _walk(keys, jnp.asarray(index, jnp.uint32), jnp.uint32(n), bits, turns).astype(jnp.int32)
 
 

@@ -160,6 +160,7 @@ def gradient(
 ) -> tuple[Float[Array, ""], Params]:
     """Return the mean loss over the rows `index` (None: all rows), plus its L2 regularisation, and the gradient.
 
+    Where the data have weights, each row's loss is multiplied by its own, and the sum divided by the number of rows.
     More than GRADIENT_ROWS rows are differentiated piece by piece.
     """
     smoothing = hyper.get("label_smoothing", 0.0)
@@ -203,14 +204,14 @@ advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 
 @partial(jax.jit, static_argnums=(0, 3))
 def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
-    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped."""
+    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped, each counts once."""
     shift = losses.middle(data.y[:EVALUATION_ROWS]) if losses.is_regression(cell.loss) else 0.0
 
     def of_rows(x, y, mask):
         z = jax.vmap(partial(model.forward, cell.network, params))(x)
         return losses.sums(cell.network, cell.loss, z, y, mask, shift)
 
-    return rows.summed(of_rows, data, EVALUATION_ROWS, axis, overlap=True)
+    return rows.summed(of_rows, data._replace(weight=None), EVALUATION_ROWS, axis, overlap=True)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import sklearn.datasets
 
-from mlp_jax import losses, model, optimizers, rows, sampling, trial
+from mlp_jax import losses, model, noise_scale, optimizers, rows, sampling, trial
 from mlp_jax.model import Network
 from mlp_jax.trial import Cell, Data
 
@@ -78,6 +78,22 @@ def test_gradient_equals_that_of_the_mean_loss_however_it_is_divided(rows: int, 
         x, y = (x, y) if index is None else (x[index], y[index])
         plain = plain_gradient(NETWORK, params, jnp.asarray((x - CENTER) * SCALE), jnp.asarray(y))
     close(ours, plain)
+
+
+@pytest.mark.parametrize("rows", [40, 1300])
+def test_a_weight_is_so_many_rows_of_that_kind(rows: int) -> None:
+    cell = Cell(network=Network(inputs=5, hidden=(4,), outputs=3), batch_size=rows)
+    params, data = model.init(jax.random.key(1), cell.network), make_data(rows)
+    weight = np.arange(rows) % 4
+    many = np.repeat(np.arange(rows), weight)
+    weighted = data._replace(weight=jnp.asarray(weight * rows / len(many), data.center.dtype))
+    repeated = data._replace(x=data.x[many], y=data.y[many])
+    ours = trial.gradient(cell, {}, weighted, params, None)
+    close(ours, trial.gradient(cell, {}, repeated, params, None), rtol=1e-4)
+    close(ours, trial.gradient(cell, {}, weighted, params, jnp.arange(rows)), rtol=1e-4)
+    assert float(trial.evaluate(cell, params, weighted).loss) == float(trial.evaluate(cell, params, data).loss)
+    exact = lambda data: noise_scale.exact(cell.network, cell.loss, params, data)
+    np.testing.assert_allclose(exact(weighted).squared_norm, exact(repeated).squared_norm, rtol=1e-3)
 
 
 def test_gradient_of_a_softmax_classifier_with_regularisation_written_out() -> None:

@@ -42,6 +42,7 @@ def load(
     test: float | int = 0.2,
     split_seed: int = 0,
     stratify: bool = False,
+    class_weight: str = "none",
     scaling: str = "auto",
     target_scaling: str = "none",
     **options: Any,
@@ -57,6 +58,7 @@ def load(
         test: the same for a test part.
         split_seed: the splits are a function of this and the data alone.
         stratify: give each part its share of every class.
+        class_weight: none, or balanced: each class counts as much as any other in training.
         scaling: unit | standard | none, or auto: unit for images, standard for other features.
         target_scaling: for real targets: none | standard (mean 0, standard deviation 1) | scale (divided by it).
         options: fields of `Options`, for tables and archives: column, task, drop, separator, decimal, header, missing.
@@ -70,6 +72,7 @@ def load(
         return made
     source = _find(str(name), data_dir, asked).read()
     how: dict[str, Any] = {"validation": validation, "test": test, "split_seed": split_seed, "stratify": stratify}
+    how |= {"class_weight": class_weight}
     how |= {"scaling": scaling, "target_scaling": target_scaling, "missing": asked.missing}
     return divide(source, name=str(name), **how)
 

@@ -18,11 +18,13 @@ class Split(NamedTuple):
 
     `x` is uint8 for pixels and other small whole numbers (normalised inside the training step), float64 where float32
     would merge values (normalised before they are placed on a device), and float32 otherwise; `y` holds class ids
-    0…k−1 (int32) for classification and targets (float32) for regression.
+    0…k−1 (int32) for classification and targets (float32) for regression. `weight` is how much the loss of each counts
+    in training, 1 on average; None is 1 for all. Metrics count every example once.
     """
 
     x: UInt8[np.ndarray, "n inputs"] | Float[np.ndarray, "n inputs"]
     y: Num[np.ndarray, " n"]
+    weight: Float[np.ndarray, " n"] | None = None
 
 
 class Column(NamedTuple):
@@ -45,6 +47,7 @@ class Source(NamedTuple):
 
     `levels` is the value of white in an image, 0 where features are no pixels. NaN in `x` is a missing value; of a
     category it is in all of its features. `why` says why `y` is taken for what it is, `columns` what the features are.
+    `weight` is how much each example that has no part of its own counts in training.
     """
 
     x: np.ndarray
@@ -57,6 +60,7 @@ class Source(NamedTuple):
     columns: tuple[Column, ...] = ()
     column: str | None = None
     why: str = ""
+    weight: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +97,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of all that training can see: examples, labels, order, normalisation."""
         digest = hashlib.sha256()
-        for array in (*self.train, *self.validation, *self.test, self.center, self.scale):
+        arrays = (*self.train, *self.validation, *self.test, self.center, self.scale)
+        for array in (array for array in arrays if array is not None):
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
@@ -108,6 +113,8 @@ class Dataset:
         test: tuple[Any, Any] | float | int = 0.2,
         split_seed: int = 0,
         stratify: bool = False,
+        weight: Any = None,
+        class_weight: str = "none",
         task: str = "auto",
         missing: str = "refuse",
         scaling: str = "auto",
@@ -129,6 +136,8 @@ class Dataset:
             test: the same.
             split_seed: the splits are a function of this and the data alone.
             stratify: give each part its share of every class.
+            weight: how much each example counts in training, in any unit; metrics count every example once.
+            class_weight: none, or balanced: each class counts as much as any other in training.
             task: classification | regression, or auto: the values say it.
             missing: refuse | mean | most_frequent, for NaN in x.
             scaling: as `load` has it.
@@ -145,4 +154,5 @@ class Dataset:
         parts = {name: part if isinstance(part, tuple) else None for name, part in given.items()}
         how = {name: 0 if isinstance(part, tuple) else part for name, part in given.items()}
         how |= {"split_seed": split_seed, "stratify": stratify, "scaling": scaling, "target_scaling": target_scaling}
-        return inmemory.make(x, y, parts, how, Options(task=task, missing=missing))  # pyright: ignore[reportArgumentType]
+        how |= {"class_weight": class_weight}
+        return inmemory.make(x, y, weight, parts, how, Options(task=task, missing=missing))  # pyright: ignore[reportArgumentType]

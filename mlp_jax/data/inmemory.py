@@ -19,7 +19,14 @@ PREFIX = "memory:"
 THERE: "weakref.WeakValueDictionary[str, Dataset]" = weakref.WeakValueDictionary()
 
 
-def make(x: Any, y: Any, parts: dict[str, tuple[Any, Any] | None], how: dict[str, Any], options: Options) -> Dataset:
+def make(
+    x: Any,
+    y: Any,
+    weight: Any,
+    parts: dict[str, tuple[Any, Any] | None],
+    how: dict[str, Any],
+    options: Options,
+) -> Dataset:
     """Return the Dataset of `x` and `y`, see `Dataset.of`; `parts` are those that are given, `how` is for `divide`.
 
     Raises:
@@ -30,6 +37,8 @@ def make(x: Any, y: Any, parts: dict[str, tuple[Any, Any] | None], how: dict[str
     for part, (inputs, targets) in given.items():
         arrays[f"x{part}"], arrays[f"y{part}"] = _array("X", inputs), _array("y", targets)
     source = assemble("the data in memory", arrays, options)
+    if weight is not None:
+        source = source._replace(weight=_weights(weight, len(source.y)))
     dataset = divide(source, name="", missing=options.missing, **how)
     words = repr((dataset.classes, dataset.target_center, dataset.target_scale, dataset.shape))
     name = PREFIX + hashlib.sha256((dataset.fingerprint + words).encode()).hexdigest()[:16]
@@ -48,6 +57,16 @@ def find(name: str) -> Dataset | None:
     if name not in THERE:
         raise DataError(f"the data set {name} is not in this process; make it again with Dataset.of and keep it")
     return THERE[name]
+
+
+def _weights(given: Any, n: int) -> np.ndarray:
+    """Return the weights of `n` examples, checked."""
+    weight = _array("weight", given)
+    if weight.shape != (n,) or weight.dtype.kind not in "biuf" or not np.isfinite(weight).all():
+        raise DataError(f"weight has shape {weight.shape} of {weight.dtype}; give a finite number for each of {n} rows")
+    if (weight < 0).any() or not (weight > 0).any():
+        raise DataError(f"weight goes from {weight.min():g} to {weight.max():g}; give numbers of at least 0, not all 0")
+    return weight.astype(np.float64)
 
 
 def _array(what: str, given: Any) -> np.ndarray:

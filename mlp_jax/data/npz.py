@@ -61,7 +61,7 @@ def assemble(what: str, arrays: dict[str, np.ndarray], options: Options) -> Sour
     levels = max(white(arrays[f"x{part}"]) for part in parts) if bytes_ else 0
     levels = levels if len(shape) > 1 or levels == 255 else 0
     own = (splits.get("_test"), shape, found.classes, levels, splits.get("_validation"))
-    return Source(*splits[""], *own, why=found.why)
+    return Source(splits[""].x, splits[""].y, *own, why=found.why)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -7,9 +7,12 @@ import warnings
 
 import numpy as np
 
+from mlp_jax.checks import choose
 from mlp_jax.data.dataset import Dataset, Source, Split
 from mlp_jax.data.errors import DataError
 from mlp_jax.data.scaling import SCALINGS, constants, normalized, rounded, target_constants, warn_of_merged
+
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 def divide(
@@ -22,6 +25,7 @@ def divide(
     scaling: str,
     target_scaling: str,
     stratify: bool = False,
+    class_weight: str = "none",
     missing: str = "refuse",
 ) -> Dataset:
     """Split and normalise what a reader found.
@@ -30,7 +34,8 @@ def divide(
     rest, which trains; a part that the source has of its own is kept. With `stratify`, or where a class would have no
     example to train on, each part has its share of every class. `unit` scales to 0…1, `standard` to mean 0 and
     standard deviation 1: one pair of constants for all pixels of images, a pair per feature otherwise, a constant
-    feature only centred. A missing value becomes the `mean` or the `most_frequent` of the training part.
+    feature only centred. A missing value becomes the `mean` or the `most_frequent` of the training part. With the
+    `class_weight` balanced, each class counts as much as any other in training, whatever its number of examples.
 
     Raises:
         DataError: a split size or a scaling is not allowed, or nothing is left to train on.
@@ -43,15 +48,18 @@ def divide(
     fill = None
     if missing != "refuse" and source.x.dtype.kind == "f":
         fill = _fill(source, trained.x, missing)
-        parts = {part: Split(np.where(np.isnan(x), fill, x), y) for part, (x, y) in parts.items()}
+        parts = {part: of._replace(x=np.where(np.isnan(of.x), fill, of.x)) for part, of in parts.items()}
     parts = _of_one_type(parts)
+    given = None if source.weight is None else source.weight[np.sort(rows[-1])]
+    parts["train"] = parts["train"]._replace(weight=_weights(source, trained.y, given, class_weight))
     center, scale = constants(parts["train"].x, source.levels, scaling)
     if parts["train"].x.dtype == np.float64:
         seen = normalized(parts["train"].x, center, scale)
         warn_of_merged(name, parts["train"].x, seen, feature_names(source))
     shift, spread = target_constants(trained.y, target_scaling) if not source.classes else (0.0, 1.0)
     if not source.classes:
-        parts = {part: Split(x, ((y - shift) / spread).astype(np.float32)) for part, (x, y) in parts.items()}
+        unit = lambda y: ((y - shift) / spread).astype(np.float32)
+        parts = {part: of._replace(y=unit(of.y)) for part, of in parts.items()}
         warn_of_merged(name, trained.y[:, None], parts["train"].y[:, None], [source.column or "y"])
     return Dataset(
         name=name,
@@ -112,6 +120,21 @@ def _evenly(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     return order[np.argsort(place, kind="stable")]
 
 
+def _weights(source: Source, y: np.ndarray, given: np.ndarray | None, class_weight: str) -> np.ndarray | None:
+    """Return how much each example counts in training, 1 on average; None where all count the same."""
+    choose("class weight", class_weight, CLASS_WEIGHTS)
+    if class_weight == "balanced" and not source.classes:
+        raise DataError("class_weight balanced is for classes, and these targets are real numbers; leave it out")
+    if given is None and class_weight == "none":
+        return None
+    weight = np.ones(len(y)) if given is None else given
+    if class_weight == "balanced":
+        weight = weight / np.maximum(np.bincount(y, weight), np.finfo(float).tiny)[y]
+    if not weight.any():
+        raise DataError("no example to train on has a weight above 0; give more of them, or smaller parts")
+    return (weight / weight.mean()).astype(np.float32)
+
+
 def _fill(source: Source, x: np.ndarray, missing: str) -> np.ndarray:
     """Return what stands for a missing value of each feature: the training part's mean, or what is there most often.
 
@@ -139,7 +162,7 @@ def _of_one_type(parts: dict[str, Split]) -> dict[str, Split]:
     kind = np.result_type(*(split.x.dtype for split in parts.values()))
     if kind == np.float64:
         kind = rounded(parts["train"].x.astype(kind)).dtype
-    return {part: Split(x.astype(kind, copy=False), y) for part, (x, y) in parts.items()}
+    return {part: of._replace(x=of.x.astype(kind, copy=False)) for part, of in parts.items()}
 
 
 def _size(what: str, given: float | int, n: int) -> int:

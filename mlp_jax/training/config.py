@@ -45,6 +45,8 @@ class Config(Options):
     """Seed of the splits, apart from the trial's."""
     stratify: bool = False
     """Give each part its share of every class (also done where a class would have no training example)."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """balanced: each class counts as much as any other in training, however few its examples; metrics are as ever."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
     """How features are normalised; auto: unit for images, standard for tables."""
 
@@ -167,6 +169,7 @@ def load_data(config: Config) -> Dataset:
         test=config.test,
         split_seed=config.split_seed,
         stratify=config.stratify,
+        class_weight=config.class_weight,
         scaling=config.scaling,
         target_scaling="scale" if config.output == "relu" else "standard",
         **asked | {"task": _task(config)},

@@ -160,7 +160,7 @@ class Engine(NamedTuple):
 
 
 def _start(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
-    return _program(lambda *of_trials: _mapped(partial(trial.start, cell), block, *of_trials), mesh, EACH, EACH)
+    return program(lambda *of_trials: mapped(partial(trial.start, cell), block, *of_trials), mesh, EACH, EACH)
 
 
 def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...], by_loss: bool, steps: int) -> Callable:
@@ -184,7 +184,7 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...],
 
         return jax.lax.fori_loop(0, jnp.sum(runs, dtype=jnp.int32), turn, lanes)
 
-    return _program(advance, mesh, EVERYWHERE, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(5,))
+    return program(advance, mesh, EVERYWHERE, EVERYWHERE, EACH, EACH, EACH, EACH, donate=(5,))
 
 
 def _evaluate(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
@@ -207,7 +207,7 @@ def _measure(one: Callable, mesh: Mesh, block: int | None) -> Callable:
             nothing = zeros(jax.eval_shape(one, data, *given))
             return jax.lax.cond(active, lambda: one(data, *given), lambda: nothing)
 
-        return _mapped(asked, block, *of_trials)
+        return mapped(asked, block, *of_trials)
 
     def sharded(data: Data, *of_trials: Any) -> Any:
         specs = (EVERYWHERE, *(EACH for _ in of_trials))
@@ -216,7 +216,8 @@ def _measure(one: Callable, mesh: Mesh, block: int | None) -> Callable:
     return jax.jit(sharded)
 
 
-def _program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Callable:
+def program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Callable:
+    """Return the program of a function whose arguments lie as `specs` say; its results have an axis of trials."""
     sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)
     return jax.jit(sharded, donate_argnums=donate)
 
@@ -231,7 +232,7 @@ def steps_at_once(cell: Cell, mesh: Mesh) -> int:
     return 1 if on_cpu(mesh) else max(1, min(STEPS, INDICES // cell.batch_size))
 
 
-def _mapped(function: Callable, block: int | None, *arguments: Any) -> Any:
+def mapped(function: Callable, block: int | None, *arguments: Any) -> Any:
     """Apply `function` of one trial to each of a device's trials: in turn, or `block` (0: all) at once."""
     if block == 0:
         return jax.vmap(function)(*arguments)

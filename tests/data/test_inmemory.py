@@ -69,8 +69,34 @@ def test_parts_of_their_own_and_texts():
         (pandas.DataFrame({"a": ["u", "v"] * 30}), Y, "no numbers|x holds"),
         (np.where(X > 1, np.inf, X), Y, "not finite"),
         (X, Y * 0, "one value only"),
+        (X[:, :, None, None], Y[:7], "give a row of x for each y"),
     ],
 )
 def test_what_does_not_fit_is_refused(x, y, message):
     with pytest.raises(DataError, match=message):
         Dataset.of(x, y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(5), r"weight has shape \(5,\)"),
+        (-np.ones(60), "weight goes from -1 to -1; give numbers of at least 0"),
+        (np.zeros(60), "not all 0"),
+        (np.full(60, np.nan), "give a finite number for each of 60 rows"),
+        (["a"] * 60, "weight has shape"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weight, message):
+    with pytest.raises(DataError, match=message):
+        Dataset.of(X, Y, weight=weight)
+
+
+def test_examples_of_little_weight_are_not_learnt():
+    y = np.where(X[:, 0] > 0, "right", "left")
+    wrong = np.concatenate([y, np.where(X[:, 0] > 0, "left", "right")])
+    weight = np.repeat([1.0, 1e-6], 60)
+    data = Dataset.of(np.concatenate([X, X]), wrong, weight=weight, validation=0, test=(X, y))
+    run = train(Config(dataset=data.name, hidden=(8,), steps=300))
+    assert run.metrics["test_accuracy"] > 0.95
+    assert run.metrics["train_accuracy"] < 0.6  # metrics count every example once

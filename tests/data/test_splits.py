@@ -110,3 +110,37 @@ def test_targets_come_back_in_their_unit(how):
 def test_sizes_and_names_that_are_not_allowed(options, message):
     with pytest.raises(DataError, match=message):
         divide(source(), **OPTIONS | options)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_balanced_weights_are_scikit_learns_on_the_training_part(stratify):
+    from sklearn.utils import compute_sample_weight
+
+    given_ = source(90, classes=3)._replace(y=np.repeat([0, 1, 2], [60, 20, 10]).astype(np.int32))
+    split = divide(given_, **OPTIONS | {"stratify": stratify}, class_weight="balanced").train
+    np.testing.assert_allclose(split.weight, compute_sample_weight("balanced", split.y), rtol=1e-6)
+    assert divide(given_, **OPTIONS).train.weight is None
+
+
+def test_weights_of_examples_go_where_the_examples_go():
+    given_ = source(50)._replace(weight=np.arange(50.0))
+    found = divide(given_, **OPTIONS)
+    place = [int(np.flatnonzero((given_.x == row).all(axis=1))[0]) for row in found.train.x]
+    np.testing.assert_allclose(found.train.weight, np.array(place) / np.mean(place), rtol=1e-6)
+    assert found.fingerprint != divide(source(50), **OPTIONS).fingerprint
+
+
+def test_weights_that_mean_nothing_are_refused():
+    with pytest.raises(DataError, match="class_weight balanced is for classes"):
+        divide(source(50), **OPTIONS, class_weight="balanced")
+    with pytest.raises(ValueError, match="unknown class weight 'even'; choose one of balanced, none"):
+        divide(source(50, classes=2), **OPTIONS, class_weight="even")
+
+
+def test_stratified_parts_have_each_class_in_its_share():
+    given_ = source(300, classes=3)._replace(y=np.repeat([0, 1, 2], [240, 40, 20]).astype(np.int32))
+    for seed in range(5):
+        found = divide(given_, **OPTIONS | {"split_seed": seed, "stratify": True})
+        for part in (found.train, found.validation, found.test):
+            expected = len(part.y) * np.array([240, 40, 20]) / 300
+            assert abs(np.bincount(part.y, minlength=3) - expected).max() <= 1

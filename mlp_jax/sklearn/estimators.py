@@ -1,0 +1,231 @@
+"""`MLPClassifier` and `MLPRegressor`: scikit-learn's estimators of these names, fitted by this laboratory.
+
+Invariant: parameters are kept as they were given; what they mean is decided when an estimator is fitted.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from mlp_jax.sklearn.mlp import MLP, dense
+
+
+class MLPClassifier(ClassifierMixin, MLP):
+    """A multi-layer perceptron that predicts classes, as scikit-learn has estimators.
+
+    Parameters have scikit-learn's names where they mean the same. X is standardised inside (`scaling`), a solver is any
+    of mlp_jax's optimizers, and `schedule` says how the learning rate falls to the end of `max_iter` epochs. The loss
+    ends a fit early, as in scikit-learn, only where the rate is constant. All is computed in the type of X, in half
+    the time where that is float32.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> MLPClassifier(random_state=0).fit(X, y).score(X, y) > 0.95
+    True
+
+    Args:
+        hidden_layer_sizes: widths of the hidden layers; () is logistic regression.
+        activation: relu, tanh, logistic, identity or gelu.
+        solver: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad.
+        alpha: adds alpha/2 · |W|² / batch size to the loss, as in scikit-learn.
+        batch_size: auto is 32, or as many as there are; full is all.
+        learning_rate_init: None is the solver's own default, as are momentum, beta_1, beta_2 and epsilon.
+        schedule: cosine, linear, exponential, step or constant.
+        max_iter: number of epochs at most; None is 20, or as many as 1,000 steps take.
+        shuffle: whether each epoch has an order of its own.
+        random_state: of the weights, the order of the rows, and the rows that are held out.
+        tol, n_iter_no_change: a fit ends once the loss (early_stopping: the score) was no better by `tol` in so many
+            epochs, or more; where a schedule falls, the loss does not end it.
+        early_stopping: hold out `validation_fraction` of the rows, and return to the parameters that score best there.
+        warm_start: begin a fit with the parameters of the last one.
+        hyper: any other hyper-parameters, by mlp_jax's names: weight_decay, clip, warmup_steps, decay, …
+        init: how weights start: he, glorot, lecun, truncated_normal.
+        scaling: standard gives each feature mean 0 and standard deviation 1, none leaves them as they are.
+        class_weight: balanced, or a dictionary from a class to its weight.
+        label_smoothing: share of a label that is spread over all classes.
+        verbose: print the loss of each epoch.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="momentum",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate_init=None,
+        schedule="cosine",
+        max_iter=None,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=None,
+        beta_1=None,
+        beta_2=None,
+        epsilon=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        hyper=None,
+        init="he",
+        scaling="standard",
+        class_weight=None,
+        label_smoothing=None,
+    ):
+        self.hidden_layer_sizes, self.activation, self.solver = hidden_layer_sizes, activation, solver
+        self.alpha, self.batch_size, self.learning_rate_init = alpha, batch_size, learning_rate_init
+        self.schedule, self.max_iter, self.shuffle, self.random_state = schedule, max_iter, shuffle, random_state
+        self.tol, self.verbose, self.warm_start = tol, verbose, warm_start
+        self.momentum, self.beta_1, self.beta_2, self.epsilon = momentum, beta_1, beta_2, epsilon
+        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
+        self.n_iter_no_change, self.hyper, self.init, self.scaling = n_iter_no_change, hyper, init, scaling
+        self.class_weight, self.label_smoothing = class_weight, label_smoothing
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "MLP":
+        """Train one epoch on X, y, and go on from there with the next; the learning rate is constant.
+
+        With scaling standard, the constants are those of the first rows that were given.
+
+        Args:
+            classes: all classes that there will be; needed in the first call.
+
+        Raises:
+            ValueError: as `fit`, early_stopping is asked for, or the classes are others than in the first call.
+        """
+        return self._go_on(X, y, sample_weight, classes=classes)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class of each row."""
+        number = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[number]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class for each row."""
+        check_is_fitted(self)
+        shares = self._fitted.outputs(validate_data(self, X, accept_sparse="csr", reset=False))
+        return np.column_stack([1 - shares, shares]) if len(self.classes_) == 2 else shares
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of each class's probability for each row."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _class_count(self) -> int:
+        return len(self.classes_)
+
+    def _validated(self, X: Any, y: Any, *, reset: bool, stream: bool = False, classes: Any = None) -> tuple:
+        """Return X as an array, and y as the numbers of its classes."""
+        x, y = validate_data(self, X, y, accept_sparse="csr", reset=reset, dtype=[np.float64, np.float32])
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if stream and reset and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit; give all that there will be")
+        there = np.unique(y)
+        if reset:
+            self.classes_ = there if classes is None else unique_labels(classes)
+        elif stream and classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(f"classes {classes!r} are not those of the first call to partial_fit, {self.classes_}")
+        elif not stream and not np.array_equal(there, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {there}"
+            )
+        if not np.isin(there, self.classes_).all():
+            raise ValueError(
+                f"y has classes {np.setdiff1d(there, self.classes_)}, which classes does not name; add them"
+            )
+        return dense(x), np.searchsorted(self.classes_, y).astype(np.int32)
+
+
+class MLPRegressor(RegressorMixin, MLP):
+    """A multi-layer perceptron that predicts numbers, one or several a row, as scikit-learn has estimators.
+
+    As `MLPClassifier`, but: y is standardised inside with X, and `loss_curve_` is of y so; where no learning rate is
+    given the gradient is clipped at norm 1.
+
+    >>> import numpy as np
+    >>> X = np.linspace(0, 1, 200)[:, None]
+    >>> MLPRegressor(random_state=0).fit(X, 12 * X[:, 0] + 40).score(X, 12 * X[:, 0] + 40) > 0.99
+    True
+
+    Args:
+        loss: squared_error or absolute_error.
+        output: identity, or relu for numbers of at least 0, which are divided by their spread alone.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        loss="squared_error",
+        output="identity",
+        solver="momentum",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate_init=None,
+        schedule="cosine",
+        max_iter=None,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=None,
+        beta_1=None,
+        beta_2=None,
+        epsilon=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        hyper=None,
+        init="he",
+        scaling="standard",
+    ):
+        self.hidden_layer_sizes, self.activation, self.solver = hidden_layer_sizes, activation, solver
+        self.loss, self.output, self.alpha = loss, output, alpha
+        self.batch_size, self.learning_rate_init = batch_size, learning_rate_init
+        self.schedule, self.max_iter, self.shuffle, self.random_state = schedule, max_iter, shuffle, random_state
+        self.tol, self.verbose, self.warm_start = tol, verbose, warm_start
+        self.momentum, self.beta_1, self.beta_2, self.epsilon = momentum, beta_1, beta_2, epsilon
+        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
+        self.n_iter_no_change, self.hyper, self.init, self.scaling = n_iter_no_change, hyper, init, scaling
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLP":
+        """Train one epoch on X, y, and go on from there with the next; the learning rate is constant.
+
+        With scaling standard, the constants are those of the first rows that were given.
+
+        Raises:
+            ValueError: as `fit`, or early_stopping is asked for.
+        """
+        return self._go_on(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the number, or the row of them, that each row of X has."""
+        check_is_fitted(self)
+        outputs = self._fitted.outputs(validate_data(self, X, accept_sparse="csr", reset=False))
+        return outputs[:, 0] if self._one_target else outputs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _class_count(self) -> int:
+        return 0
+
+    def _validated(self, X: Any, y: Any, *, reset: bool, stream: bool = False, classes: Any = None) -> tuple:
+        """Return X as an array, and y with a column per output."""
+        how = {"accept_sparse": "csr", "reset": reset, "multi_output": True, "y_numeric": True}
+        x, y = validate_data(self, X, y, dtype=[np.float64, np.float32], **how)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        self._one_target = y.ndim == 1
+        return dense(x), (y[:, None] if self._one_target else y).astype(np.float64)

@@ -1,0 +1,234 @@
+"""Estimators fit as mlp_jax trains and as scikit-learn's are used: weights, streams, warm starts, early ends."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+from scipy import sparse
+from sklearn import neural_network
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from mlp_jax import Config, Dataset, optimizers, train
+from mlp_jax.sklearn import MLPClassifier, MLPRegressor
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+SUGAR, PROGRESS = load_diabetes(return_X_y=True)
+SMALL = {"hidden_layer_sizes": (8,), "random_state": 0}
+CONSTANT = {"schedule": "constant", "tol": 0.0, "n_iter_no_change": np.inf}
+
+
+def fitted(kind=MLPClassifier, X=IRIS, y=SPECIES, **changes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kind(**SMALL | changes).fit(X, y)
+
+
+def test_a_fit_is_the_run_of_its_config():
+    x = IRIS.astype(np.float32)
+    data = Dataset.of(x, SPECIES, validation=0, test=0)
+    config = Config(dataset=data.name, hidden=(8,), batch_size=32, steps=20 * 5, l2=1e-4 / 32, evaluations=1)
+    ours, run = fitted(X=x, max_iter=20), train(config)
+    for W, b, layer in zip(ours._fitted.params, ours._fitted.params, run.params):
+        np.testing.assert_allclose(W.W, layer.W, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(b.b, layer.b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y"), [(MLPClassifier, SPECIES), (MLPClassifier, SPECIES > 0), (MLPRegressor, SPECIES)]
+)
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
+def test_coefs_are_those_of_scikit_learns_network_on_unscaled_data(kind, y, dtype):
+    ours = fitted(kind, (IRIS * 100 + 7).astype(dtype), y, max_iter=3)
+    theirs = getattr(neural_network, kind.__name__)(hidden_layer_sizes=(8,), max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs.fit(IRIS * 100 + 7, y)
+    theirs.coefs_, theirs.intercepts_ = (
+        [a.astype(np.float64) for a in part] for part in (ours.coefs_, ours.intercepts_)
+    )
+    method = "predict_proba" if kind is MLPClassifier else "predict"
+    x = IRIS * 100 + 7
+    np.testing.assert_allclose(
+        getattr(ours, method)(x), getattr(theirs, method)(x), rtol=2e-3 if dtype == np.float32 else 1e-9
+    )
+    assert {array.dtype for array in (*ours.coefs_, *ours.intercepts_)} == {np.dtype(dtype)}
+    assert (ours.n_layers_, ours.out_activation_, ours.n_outputs_) == (3, theirs.out_activation_, theirs.n_outputs_)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", optimizers.OPTIMIZERS)
+def test_every_optimizer_fits(solver):
+    assert fitted(solver=solver, learning_rate_init=None).score(IRIS, SPECIES) > 0.6
+
+
+def test_defaults_fit():
+    assert fitted(hidden_layer_sizes=(100,)).score(IRIS, SPECIES) > 0.97
+    assert fitted(MLPRegressor, SUGAR, PROGRESS).score(SUGAR, PROGRESS) > 0.5
+
+
+def test_weights_are_repeats_and_zeros_are_absent():
+    weight = np.arange(len(IRIS)) % 3
+    many = np.repeat(np.arange(len(IRIS)), weight)
+    how = SMALL | {"batch_size": "full", "max_iter": 30}
+    once = MLPClassifier(**how).fit(IRIS, SPECIES, sample_weight=weight)
+    again = MLPClassifier(**how).fit(IRIS[many], SPECIES[many])
+    np.testing.assert_allclose(once.predict_proba(IRIS), again.predict_proba(IRIS), rtol=1e-6)
+    for bad, why in ((-weight - 1, "[Nn]egative"), (0 * weight, "at least one non-zero")):
+        with pytest.raises(ValueError, match=why):
+            MLPClassifier(**how).fit(IRIS, SPECIES, sample_weight=bad)
+
+
+def test_balanced_classes_count_the_same():
+    rare = np.r_[0:50, 50:55]
+    X, y = IRIS[50:][rare], np.where(rare < 50, "common", "rare")
+    plain, even = (fitted(X=X, y=y, class_weight=weight, max_iter=5) for weight in (None, "balanced"))
+    assert (even.predict(IRIS[100:]) == "rare").mean() > (plain.predict(IRIS[100:]) == "rare").mean() + 0.2
+
+
+def test_a_stream_is_a_fit_of_as_many_epochs():
+    whole = fitted(max_iter=7, **CONSTANT)
+    stream = MLPClassifier(**SMALL, **CONSTANT)
+    for _ in range(7):
+        stream.partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    np.testing.assert_array_equal(stream.predict_proba(IRIS), whole.predict_proba(IRIS))
+    np.testing.assert_array_equal(stream.loss_curve_, whole.loss_curve_)
+    assert (stream.n_iter_, stream.t_) == (whole.n_iter_, whole.t_) == (7, 7 * 150)
+
+
+def test_a_stream_may_change_its_length_and_bring_classes_later():
+    stream = MLPClassifier(**SMALL).partial_fit(IRIS[:60], SPECIES[:60], classes=[0, 1, 2])
+    stream.partial_fit(IRIS[100:101], SPECIES[100:101])
+    assert stream.predict_proba(IRIS).shape == (150, 3)
+    with pytest.raises(ValueError, match="are not those of the first call"):
+        stream.partial_fit(IRIS, SPECIES, classes=[0, 1])
+    with pytest.raises(ValueError, match="which classes does not name"):
+        stream.partial_fit(IRIS, SPECIES + 1)
+    with pytest.raises(ValueError, match="classes must be passed"):
+        MLPClassifier().partial_fit(IRIS, SPECIES)
+    with pytest.raises(ValueError, match="does not support early_stopping"):
+        MLPClassifier(early_stopping=True).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+
+
+def test_a_warm_start_begins_where_the_last_fit_ended():
+    model = fitted(max_iter=5, warm_start=True)
+    first = model.loss_curve_[0], model.loss_curve_[-1]
+    model.fit(IRIS, SPECIES)
+    assert len(model.loss_curve_) == 10
+    assert model.loss_curve_[5] < first[0] / 2
+    with pytest.raises(ValueError, match=r"Previously got \[0 1 2\], `y` has \[0 1\]"):
+        model.fit(IRIS[:100], SPECIES[:100])
+    cold = fitted(max_iter=5)
+    np.testing.assert_array_equal(clone(cold).fit(IRIS, SPECIES).predict_proba(IRIS), cold.predict_proba(IRIS))
+
+
+@pytest.mark.parametrize(("kind", "y"), [(MLPClassifier, SPECIES.astype(str)), (MLPRegressor, SPECIES)])
+def test_an_early_end_returns_to_the_best(kind, y):
+    model = fitted(kind, y=y, early_stopping=True, max_iter=400, learning_rate_init=0.05, validation_fraction=0.3)
+    assert model.n_iter_ < 400
+    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert model.best_loss_ is None
+    from sklearn.model_selection import train_test_split
+
+    how = {"test_size": 0.3, "random_state": 0, "stratify": y if kind is MLPClassifier else None}
+    _, X, _, held = train_test_split(IRIS, y, **how)
+    assert model.score(X, held) == pytest.approx(model.best_validation_score_, abs=1e-6)
+
+
+def test_the_loss_ends_a_fit_of_constant_rate_and_a_budget_is_warned_of():
+    ended = fitted(schedule="constant", tol=0.01, n_iter_no_change=3, max_iter=500)
+    assert ended.n_iter_ < 500
+    improved = np.minimum.accumulate(ended.loss_curve_)[-5] - np.min(ended.loss_curve_[-4:])
+    assert improved < 0.01
+    with pytest.warns(ConvergenceWarning, match="the loss still falls after max_iter=2"):
+        MLPClassifier(**SMALL, schedule="constant", max_iter=2).fit(IRIS, SPECIES)
+
+
+def test_it_pickles_copies_and_searches():
+    model = fitted(max_iter=3)
+    for same in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(same.predict_proba(IRIS), model.predict_proba(IRIS))
+        same.partial_fit(IRIS, SPECIES)
+    search = GridSearchCV(MLPClassifier(**SMALL), {"learning_rate_init": [1e-5, 0.05]}, cv=3).fit(IRIS, SPECIES)
+    assert search.best_params_ == {"learning_rate_init": 0.05}
+    assert cross_val_score(MLPRegressor(**SMALL), SUGAR, PROGRESS, cv=3).mean() > 0.3
+
+
+def test_what_people_pass():
+    frame = pandas.DataFrame({"size": IRIS[:, 0], "place": np.where(SPECIES == 1, "north", "south")})
+    names = np.array(["setosa", "versicolor", "virginica"], object)[SPECIES]
+    encoder = make_column_transformer((OneHotEncoder(), ["place"]), remainder="passthrough")
+    pipe = make_pipeline(encoder, MLPClassifier(**SMALL)).fit(frame, names)
+    assert set(pipe.predict(frame)) == set(names)
+    assert pipe.score(frame, names) > 0.9
+    dense = fitted(max_iter=3)
+    np.testing.assert_allclose(
+        dense.predict_proba(sparse.csr_matrix(IRIS)), fitted(X=sparse.csr_array(IRIS), max_iter=3).predict_proba(IRIS)
+    )
+    columns = pandas.DataFrame(IRIS, columns=list("abcd"))
+    assert list(fitted(X=columns).feature_names_in_) == list("abcd")
+    two = fitted(MLPRegressor, y=IRIS[:, :2] @ [[1, 2], [3, 4]])
+    assert two.predict(IRIS).shape == (150, 2)
+    assert two.score(IRIS, IRIS[:, :2] @ [[1, 2], [3, 4]]) > 0.95
+    assert fitted(y=np.zeros(150)).predict(IRIS).tolist() == [0] * 150
+
+
+def test_time_stamps_and_large_numbers_are_scaled_in_64_bits():
+    t = 1_700_000_000_000 + 60.0 * np.arange(1000)[:, None]
+    assert fitted(MLPRegressor, t, np.arange(1000) / 1000).score(t, np.arange(1000) / 1000) > 0.99
+    assert fitted(MLPRegressor, SUGAR, np.maximum(PROGRESS, 0), output="relu").score(SUGAR, PROGRESS) > 0.4
+
+
+@pytest.mark.usefixtures("no_beartype")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"solver": "lbfgs"}, "unknown optimizer 'lbfgs'; choose one of"),
+        ({"solver": "sgd", "momentum": 0.9}, "optimizer 'sgd' has no hyper-parameter 'momentum'|momentum"),
+        ({"batch_size": 0}, "batch_size 0 is not allowed"),
+        ({"batch_size": "some"}, "unknown batch_size 'some'"),
+        ({"scaling": "robust"}, "unknown scaling 'robust'"),
+        ({"hidden_layer_sizes": (0,)}, "hidden width 0 is not allowed"),
+        ({"hyper": {"rate": 1.0}}, "rate"),
+        ({"activation": "swish"}, "unknown activation 'swish'"),
+        ({"learning_rate_init": -1.0}, "learning_rate"),
+        ({"learning_rate_init": 1e20, "scaling": "none"}, "the loss was not finite at step"),
+    ],
+)
+def test_what_is_not_allowed_is_said(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**SMALL | changes).fit(IRIS, SPECIES)
+
+
+def test_a_batch_size_beyond_the_data_is_all_of_them():
+    with pytest.warns(UserWarning, match="batch_size 500 is more than the 150 examples"):
+        large = MLPClassifier(**SMALL, batch_size=500, max_iter=3).fit(IRIS, SPECIES)
+    np.testing.assert_array_equal(large.predict_proba(IRIS), fitted(batch_size="full", max_iter=3).predict_proba(IRIS))
+
+
+def test_verbose_changes_no_number(capsys):
+    told = fitted(verbose=True, max_iter=4)
+    assert capsys.readouterr().out.count("Iteration") == 4
+    np.testing.assert_array_equal(told.loss_curve_, fitted(max_iter=4).loss_curve_)
+
+
+def test_another_length_in_the_same_power_of_two_compiles_nothing():
+    from mlp_jax.machine.programs import shared
+    from mlp_jax.sklearn import fitting
+
+    X, y = load_digits(return_X_y=True)
+    first = fitted(X=X[:200], y=y[:200], max_iter=2)
+    program = shared(fitting._alone, fitting.Plan(cell=first._fitted.cell, shuffled=True, early=False, room=2))
+    before = len(program.compiled)
+    assert before >= 1
+    fitted(X=X[:255], y=y[:255], max_iter=2, learning_rate_init=0.01, alpha=0.1)
+    assert len(program.compiled) == before
