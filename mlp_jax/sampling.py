@@ -63,7 +63,7 @@ def of_epochs(
     offset = start + jnp.arange(batch_size, dtype=jnp.uint32)
     wraps = offset >= jnp.uint32(n)
     index = jnp.where(wraps, offset - jnp.uint32(n), offset)
-    return permute(seed, epoch + wraps, index, n, most, ahead=ahead) if shuffled else index.astype(jnp.int32)
+    return permute(seed, epoch + wraps, index, n, ahead, most) if shuffled else index.astype(jnp.int32)
 
 
 def check_size(batch_size: int, n: int) -> None:
@@ -96,8 +96,8 @@ def permute(
     epoch: UInt32[Array, "*k"],
     index: UInt32[Array, "*k"],
     n: Count,
-    most: int | None = None,
     ahead: bool = False,
+    most: int | None = None,
 ) -> Int[Array, "*k"]:
     """Map `index` in 0…n−1 to its image under the permutation that (seed, epoch) selects.
 

@@ -225,7 +225,8 @@ def _many(plan: Plan, mesh: Mesh, keep: bool) -> Callable:
         return Found(over(of.tested), trained, fit.epoch, fit.state.failed, fit.params if keep else ())
 
     def each(x: Array, folds: Folds, lanes: Many) -> Found:
-        return engine.mapped(partial(one, x, folds), block("auto", mesh, plan.cell, len(lanes.seed)), lanes)
+        trials = len(lanes.seed) * mesh.shape["trial"]
+        return engine.mapped(partial(one, x, folds), block("auto", mesh, plan.cell, trials), lanes)
 
     everywhere, of_lanes = engine.EVERYWHERE, engine.EACH
     return engine.program(each, mesh, everywhere, everywhere, of_lanes)
