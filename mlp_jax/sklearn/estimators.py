@@ -29,11 +29,11 @@ class MLPClassifier(ClassifierMixin, MLP):
     Args:
         hidden_layer_sizes: widths of the hidden layers; () is logistic regression.
         activation: relu, tanh, logistic, identity or gelu.
-        solver: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad.
+        solver: any of mlp_jax's optimizers, such as sgd, momentum, nesterov, rmsprop, adam, adamw, lion, muon.
         alpha: adds alpha/2 · |W|² / batch size to the loss, as in scikit-learn.
         batch_size: auto is 32, or as many as there are; full is all.
         learning_rate_init: None is the solver's own default, as are momentum, beta_1, beta_2 and epsilon.
-        schedule: cosine, linear, exponential, step or constant.
+        schedule: cosine, linear, exponential, step or constant; auto is cosine, constant for the schedule-free solvers.
         max_iter: number of epochs at most; None is 20, or as many as 1,000 steps take.
         shuffle: whether each epoch has an order of its own.
         random_state: of the weights, the order of the rows, and the rows that are held out.
@@ -58,7 +58,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         alpha=0.0001,
         batch_size="auto",
         learning_rate_init=None,
-        schedule="cosine",
+        schedule="auto",
         max_iter=None,
         shuffle=True,
         random_state=None,
@@ -170,7 +170,7 @@ class MLPRegressor(RegressorMixin, MLP):
         alpha=0.0001,
         batch_size="auto",
         learning_rate_init=None,
-        schedule="cosine",
+        schedule="auto",
         max_iter=None,
         shuffle=True,
         random_state=None,

@@ -79,7 +79,8 @@ class Fitted:
                 fit = fitting.alone(asked.plan, rules, asked.hyper, seed, data, part, scored, fit)
                 if told and fit.epoch == epochs:
                     print(f"Iteration {epochs}, loss = {fit.losses[epochs - 1]:.8f}")
-        self.params, self.state, self.cell = jax.tree.map(np.asarray, fit.params), fit.state, asked.plan.cell
+            params = jax.tree.map(np.asarray, fit.params(asked.plan.cell))
+        self.params, self.state, self.cell = params, fit.state, asked.plan.cell
         return fit
 
     def outputs(self, x: Any) -> np.ndarray:

@@ -72,17 +72,16 @@ class Fit(NamedTuple):
     losses: Float[Array, " room"]
     scores: Float[Array, " room"]
 
-    @property
-    def params(self) -> Params:
-        """The parameters that the fit has come to."""
-        return self.kept or self.state.params
+    def params(self, cell: Cell) -> Params:
+        """Return the parameters that the fit has come to."""
+        return self.kept or trial.found(cell, self.state)
 
 
 def begin(plan: Plan, state: TrialState) -> Fit:
     """Return a fit that goes on from the parameters and the optimizer's state in `state`."""
     real, room = jnp.result_type(float), jnp.full(plan.room, jnp.nan)
     best = jnp.asarray(-jnp.inf if plan.early else jnp.inf, real)
-    kept = state.params if plan.early else ()
+    kept = trial.found(plan.cell, state) if plan.early else ()
     return Fit(state, jnp.int32(0), best, jnp.int32(0), kept, room, room if plan.early else room[:0])
 
 
@@ -98,9 +97,10 @@ def go_on(
         if held is None:
             stale = jnp.where(loss > fit.best - rules.tol, fit.stale + 1, 0)
             return noted._replace(best=jnp.minimum(fit.best, loss), stale=stale)
-        score = scored(sums(plan.cell, state.params, held))
+        params = trial.found(plan.cell, state)
+        score = scored(sums(plan.cell, params, held))
         better = score > fit.best
-        kept = jax.tree.map(partial(jnp.where, better), state.params, fit.kept)
+        kept = jax.tree.map(partial(jnp.where, better), params, fit.kept)
         stale = jnp.where(score < fit.best + rules.tol, fit.stale + 1, 0)
         best = jnp.where(better, score, fit.best)
         return noted._replace(best=best, stale=stale, kept=kept, scores=fit.scores.at[fit.epoch].set(score))
@@ -220,9 +220,10 @@ def _many(plan: Plan, mesh: Mesh, keep: bool) -> Callable:
         held = None if of.held is None else data._replace(weight=of.held)
         start = begin(plan, trial.start(plan.cell, lane.hyper, lane.seed))
         fit = go_on(plan, lane.rules, lane.hyper, lane.seed, data, of.part, held, start)
-        over = lambda weight: sums(plan.cell, fit.params, data._replace(weight=weight))
+        params = fit.params(plan.cell)
+        over = lambda weight: sums(plan.cell, params, data._replace(weight=weight))
         trained = None if of.trained is None else over(of.trained)
-        return Found(over(of.tested), trained, fit.epoch, fit.state.failed, fit.params if keep else ())
+        return Found(over(of.tested), trained, fit.epoch, fit.state.failed, params if keep else ())
 
     def each(x: Array, folds: Folds, lanes: Many) -> Found:
         trials = len(lanes.seed) * mesh.shape["trial"]

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax import optimizers
 from mlp_jax.checks import choose
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.sklearn.fitting import Plan, Rules
 from mlp_jax.training import config as configs
+from mlp_jax.training import task
 from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell
 
@@ -24,9 +24,6 @@ NAMES = {"beta_1": "beta1", "beta_2": "beta2"}  # scikit-learn's names for ours
 ACTIVATIONS = {"logistic": "sigmoid"}
 LOSSES = {"squared_error": "squared", "absolute_error": "absolute"}
 SCALINGS = ("standard", "none")
-OWN = ("learning_rate", "momentum", "epsilon", *NAMES.values())
-HYPER = sorted({*optimizers.OWN, *optimizers.LINKS} - {*OWN, "schedule_steps"})
-"""What `hyper` takes: all that has no parameter of its own."""
 
 
 class Asked(NamedTuple):
@@ -76,9 +73,9 @@ def config(given: dict[str, Any], regression: bool) -> Config:
     """
     widths = given["hidden_layer_sizes"]
     own = {NAMES.get(name, name): given[name] for name in ("momentum", "beta_1", "beta_2", "epsilon")}
-    more = dict(given["hyper"] or {})
-    if unknown := sorted(set(more) - set(HYPER)):
-        raise ValueError(f"unknown hyper-parameter {unknown[0]!r} in hyper; choose {', '.join(HYPER)}")
+    given_more = dict(given["hyper"] or {})
+    more: dict[str, Any] = {name: given_more.pop(name) for name in configs.HYPER if name in given_more}
+    more["hyper"] = given_more
     loss = {"loss": LOSSES[choose("loss", given["loss"], LOSSES)]} if regression else {}
     smoothing = {} if regression else {"label_smoothing": given["label_smoothing"]}
     rest: dict[str, Any] = {name: value for name, value in own.items() if value is not None} | smoothing | loss | more
@@ -96,13 +93,13 @@ def config(given: dict[str, Any], regression: bool) -> Config:
 
 def network_of(asked: Config, x: np.ndarray, y: np.ndarray, classes: int) -> Cell:
     """Return the cell of one example a step; `classes` is 0 for numbers, whose y has a column per output."""
-    task = "regression" if not classes else "binary" if classes == 2 else "multiclass"
+    kind = "regression" if not classes else "binary" if classes == 2 else "multiclass"
     names = tuple(map(str, range(classes)))
     split = Split(np.zeros((1, x.shape[1]), np.float32), y[:1, 0] if y.ndim > 1 else y[:1])
     nothing = np.zeros(())
     held: dict[str, Any] = {"train": split, "validation": split, "test": split, "center": nothing, "scale": nothing}
-    data = Dataset(name="the data", task=task, shape=x.shape[1:], classes=names, levels=0, **held)
-    cell = configs.make_cell(dataclasses.replace(asked, batch_size=1), data)
+    data = Dataset(name="the data", task=kind, shape=x.shape[1:], classes=names, levels=0, **held)
+    cell = task.make_cell(dataclasses.replace(asked, batch_size=1), data)
     outputs = y.shape[1] if not classes else cell.network.outputs
     start = float(np.maximum(y, 0).mean()) if cell.network.output == "relu" else 0.0
     network = dataclasses.replace(cell.network, outputs=outputs, output_start=start)
@@ -144,7 +141,7 @@ def batch_size(given: int | str, n: int) -> int:
         ValueError: it is neither, nor a number of at least 1.
     """
     if isinstance(given, str):
-        return min(configs.DEFAULT_BATCH_SIZE, n) if choose("batch_size", given, ("auto", "full")) == "auto" else n
+        return min(task.DEFAULT_BATCH_SIZE, n) if choose("batch_size", given, ("auto", "full")) == "auto" else n
     if given < 1 or given != int(given):
         raise ValueError(f"batch_size {given!r} is not allowed; give a whole number of at least 1, auto or full")
     if given > n:

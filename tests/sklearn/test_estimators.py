@@ -198,7 +198,7 @@ def test_time_stamps_and_large_numbers_are_scaled_in_64_bits():
         ({"batch_size": "some"}, "unknown batch_size 'some'"),
         ({"scaling": "robust"}, "unknown scaling 'robust'"),
         ({"hidden_layer_sizes": (0,)}, "hidden width 0 is not allowed"),
-        ({"hyper": {"rate": 1.0}}, "rate"),
+        ({"hyper": {"rho": 1.0}}, "rho"),
         ({"activation": "swish"}, "unknown activation 'swish'"),
         ({"learning_rate_init": -1.0}, "learning_rate"),
         ({"learning_rate_init": 1e20, "scaling": "none"}, "the loss was not finite at step"),
