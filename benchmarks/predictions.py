@@ -72,9 +72,8 @@ def compare(study: studies.Study, folder: Path, settings: dict[str, dict[str, st
         run(environment, "study", str(toml), "--out", str(out))
         run(environment, "bench", "--study", str(out), "--out", str(record), *["--quick"] * quick)
         found[name], times[name] = studies.findings(studies.read_study(out), study), (record, timings.read(record))
-        if number == 0:
-            first = (study, found[name], studies.read_study(out), {})
-    on = predicted.devices("", *first, list(times.values()))[1:]
+    name, rows = next(iter(settings)), studies.read_study(folder / "study-0")
+    on = predicted.devices(name, study, found[name], rows, {}, list(times.values()))[1:]
     return {name: _setting(each.found, found[name]) for name, each in zip(settings, on)}
 
 
