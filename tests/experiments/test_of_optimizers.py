@@ -14,7 +14,7 @@ def test_my_optimizer_is_studied_beside_sgd(load_script, capsys, tmp_path, monke
     module = load_script("experiments/my_optimizer.py")
     module.main(module.Options(quick=True, out=tmp_path, json=True))
     found = json.loads(capsys.readouterr().out)
-    assert set(found["optimizers"]) == {"sgd", module.NAME}
+    assert set(found["best_batch_size"]) == {"sgd", module.NAME}
     (page,) = tmp_path.glob("*/report.html")
     assert module.NAME in page.read_text(encoding="utf-8")
 

@@ -160,7 +160,7 @@ def test_a_process_that_is_killed_goes_on(written, tmp_path) -> None:
     first.send_signal(signal.SIGKILL)
     first.communicate()
     said, err = launch(path, toml, out).communicate(timeout=PATIENCE)
-    assert set(json.loads(said)["optimizers"]) == {"sgd", OWN}, err
+    assert set(json.loads(said)["best_batch_size"]) == {"sgd", OWN}, err
     assert_frame_equal(table(out), table(whole))
     path.write_text(MODULE + "\n# changed\n")
     again = launch(path, toml, out)
@@ -194,5 +194,5 @@ def test_ray_is_given_it(written, tmp_path) -> None:
     process = launch(path, toml, tmp_path / "ray", "--ray", "local")
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    assert set(json.loads(out)["optimizers"]) == {"sgd", OWN}
+    assert set(json.loads(out)["best_batch_size"]) == {"sgd", OWN}
     assert_frame_equal(table(tmp_path / "ray"), table(whole), rtol=1e-4)
