@@ -13,7 +13,11 @@ from mlp_jax.cli import commands
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
-EXPECTED = (r"best learning rate 0\.\d+: median accuracy 9\d\.\d%", r"COMPLETE 0\.9\d+\n.*hidden 2 +128")
+EXPECTED = (
+    r"best learning rate 0\.\d+: median accuracy 9\d\.\d%",
+    r"0\.9\d+\n.*learning_rate_init",
+    r"COMPLETE 0\.9\d+\n.*hidden 2 +128",
+)
 
 
 @pytest.mark.slow
