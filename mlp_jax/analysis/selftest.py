@@ -88,11 +88,12 @@ def _of_two(truths: tuple[Truth, Truth], drawn: tuple[Sequence[Study], Sequence[
     """Return how often the interval of two optimizers' ratio holds the true one, at the smallest and the largest B."""
     shares = {}
     for what, k in (("smallest", 0), ("largest", -1)):
-        true = np.log(truths[0].steps[k] / truths[1].steps[k])
+        first, second = truths[0].steps[k], truths[1].steps[k]
+        true = np.log(first / second) if np.isfinite([first, second]).all() else np.nan
         middle, spread = np.array([family.difference(_cell(a, k), _cell(b, k)) for a, b in zip(*drawn)]).T
         middle = np.nan_to_num(middle)  # where one was missed, whose spread is infinite
         held, seen = np.abs(middle - true) <= LIMIT * spread, np.abs(middle) > LIMIT * spread
-        percent = {"held": _round(100 * held.mean()), "seen": _round(100 * seen.mean())}
+        percent = {"held": _round(100 * held.mean() + 0 * true), "seen": _round(100 * seen.mean())}
         shares[what] = {"ratio": _round(np.exp(true)), **percent}
     return shares
 
@@ -123,6 +124,8 @@ def _held(true: float, estimates: Iterable[Estimate]) -> float:
 def _bias(true: float, cells: Sequence[response.Response]) -> float:
     """Return by how many percent the geometric mean of the steps is off, where there are any."""
     steps = np.array([cell.steps for cell in cells])
+    if not np.isfinite(true):
+        return np.nan
     return 100 * float(np.expm1(np.log(steps[np.isfinite(steps)] / true).mean()))
 
 
