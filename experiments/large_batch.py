@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from mlp_jax import Config, data, optimizers, study, tables
 from mlp_jax.analysis import power_law
+from mlp_jax.analysis.critical_batch_size import Range
 from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS
 from mlp_jax.cli import studies
 from mlp_jax.cli.experiment import Asked, script, show
@@ -132,6 +133,14 @@ def space(name: str) -> dict[str, Space]:
     return {"learning_rate": Space(low=search.low, high=search.high)} | CONSTANTS[name]
 
 
+def perfect_to(perfect: Range, smallest: float) -> float:
+    """Return the batch size that perfect scaling goes to from the smallest; 0 where that is not in it.
+
+    An optimizer that meets the target at one large batch size alone would else seem to scale furthest.
+    """
+    return float(perfect.high) if perfect.low == smallest else 0.0
+
+
 def row(found: Findings, name: str) -> dict:
     """Return what the table says of one optimizer."""
     scaling, own = found.scaling[name], where(found.cells, optimizer=name).sort_values("batch_size")
@@ -141,7 +150,7 @@ def row(found: Findings, name: str) -> dict:
     b_crit = scaling.fit.b_crit
     return {
         "optimizer": name,
-        "perfect_to": float(scaling.perfect.high) if met.any() else 0.0,
+        "perfect_to": perfect_to(scaling.perfect, sizes[0]),
         "b_crit": {"value": b_crit.value, "low": b_crit.low, "high": b_crit.high, "said": interval(b_crit)},
         "steps": float(steps[-1]),
         "rate_exponent": float(rate),

@@ -44,6 +44,13 @@ def test_large_batch_says_what_scales_furthest(load_script, capsys, tmp_path):
         assert f"\n{name}" in said
 
 
+def test_perfect_scaling_counts_from_the_smallest_batch_size(load_script):
+    module = load_script("experiments/large_batch.py")
+    assert module.perfect_to(module.Range(64.0, 256.0), 64) == 256.0
+    assert module.perfect_to(module.Range(4096.0, 4096.0), 64) == 0.0
+    assert module.perfect_to(module.Range(float("nan"), float("nan")), 64) == 0.0
+
+
 def test_large_batch_tunes_what_each_optimizer_has(load_script):
     module = load_script("experiments/large_batch.py")
     for name in module.CONSTANTS:
