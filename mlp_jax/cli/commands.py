@@ -89,6 +89,22 @@ def predict(
     return 0
 
 
+def export(run: Path, /, *, out: Path, json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
+    """Write a trained run as a file that needs nothing of this package.
+
+    Args:
+        run: Directory that `mlp-jax train --out` wrote.
+        out: file.npz for the parameters as named arrays, or file.stablehlo for the network with its pre-processing as a
+            program that jax.export reads.
+        json: Print one JSON object on stdout.
+    """
+    from mlp_jax.training import export as exports
+
+    path = str(exports.write(run, out))
+    entry.show({"path": path} if json else path)
+    return 0
+
+
 def data(
     action: Literal["list", "prepare", "show"],
     name: str | None = None,
@@ -227,7 +243,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
     entry.program(
         "mlp-jax",
-        (train, predict, study, plan, report, bench, compile, data, draw, lecture),
+        (train, predict, export, study, plan, report, bench, compile, data, draw, lecture),
         arguments,
         mlp_jax.__doc__ or "",
     )
