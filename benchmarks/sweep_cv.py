@@ -63,7 +63,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     warnings.simplefilter("ignore")
     devices.start_cpu_devices()
-    X, y = load_digits(return_X_y=True)
+    X, y = map(np.asarray, load_digits(return_X_y=True))
     found = {"sweep_cv": ours(X, y, quick)}
     found["grid_search_cv_process_per_core"] = theirs(X, y, devices.cores(), 2 if quick else 20)
     found["grid_search_cv_as_called_by_default"] = theirs(X, y, None, 1 if quick else 4)
