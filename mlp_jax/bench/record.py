@@ -4,7 +4,6 @@ Invariant: a file is read as a record only if it is one of ours of this version,
 """
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,9 +61,8 @@ def write(record: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: it can't be written.
     """
-    text = json.dumps(files.finite(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     prepare(path)
-    files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
+    files.write_json(path, record, ascii=False)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def read(path: Path) -> dict[str, Any]:
     found = load(path, KIND, VERSION, "mlp-jax bench")
     try:
         return _checked(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); measure again with mlp-jax bench") from error
 
 
@@ -113,10 +111,9 @@ def kind_of(path: Path) -> str:
 
 def _json(path: Path, made_by: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return files.parsed_json(path)
+    except ValueError as error:
         raise ValueError(f"{path} is not a record of {made_by} ({error}); name a file that it wrote") from error
-    return found if isinstance(found, dict) else {}
 
 
 def gain(rows: list[dict[str, Any]]) -> Gain | None:

@@ -12,6 +12,7 @@ import tyro
 import mlp_jax
 from mlp_jax import tables
 from mlp_jax.cli import entry
+from mlp_jax.cli.checks import check
 from mlp_jax.cli.lectures import lecture
 from mlp_jax.cli.machines import bench, compile
 from mlp_jax.cli.progress import live_line
@@ -241,12 +242,8 @@ def plan(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    entry.program(
-        "mlp-jax",
-        (train, predict, export, study, plan, report, bench, compile, data, draw, lecture),
-        arguments,
-        mlp_jax.__doc__ or "",
-    )
+    commands = (train, predict, export, study, plan, report, check, bench, compile, data, draw, lecture)
+    entry.program("mlp-jax", commands, arguments, mlp_jax.__doc__ or "")
 
 
 def _lines(description: dict) -> str:

@@ -15,6 +15,7 @@ from mlp_jax.cli import entry
 from mlp_jax.cli.progress import live_table
 from mlp_jax.data.options import Options
 from mlp_jax.machine import cache, clocks, devices, files, hosts
+from mlp_jax.report import seal
 from mlp_jax.study import Findings, Study
 
 ASKED = Options()
@@ -56,10 +57,9 @@ def find(
         outcome = (run or studies.run)(study, out, progress=show, interrupted=interrupted)
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
-    found, path = studies.findings(studies.read_study(out), studies.read_plan(out)), out / "report.html"
-    made = [part.stat().st_mtime for part in out.glob("*/*.parquet")]
-    old = not path.exists() or path.stat().st_mtime < max(made)  # one was killed before it wrote the page
-    if write and (outcome.made or old):
+    read, path = studies.read_all(out), out / "report.html"
+    found = studies.findings(read.rows, studies.read_plan(out))
+    if write and seal.made_from(path) != seal.state([read.state]):  # that of a process that was killed may be older
         from mlp_jax.report import page
 
         page.write((out,), path)

@@ -6,6 +6,7 @@ goes with them, so that what has changed on disk since is never taken for what w
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -23,6 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 KEPT = 2
+CHECKSUM, OF = "sha256", "of"  # what stands in every note
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
 LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 
@@ -30,7 +32,8 @@ LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 class Checkpoints:
     """The checkpoints in one directory, numbered by step; the newest few are kept.
 
-    Of several processes that run together process 0 alone keeps any, and none waits for another.
+    Of several processes that run together process 0 alone keeps any, and none waits for another. `of` names what these
+    are checkpoints of, where that is known: what was saved under another name is not taken.
 
     Raises:
         ValueError: this is another process of several.
@@ -38,7 +41,7 @@ class Checkpoints:
         ValueError: from `restore`, when nothing on disk is sound and of the right shapes.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, of: str = "") -> None:
         if jax.process_index() > 0:
             raise ValueError(
                 f"process {jax.process_index()} of {jax.process_count()} can't keep checkpoints; process 0 can"
@@ -50,7 +53,7 @@ class Checkpoints:
             max_to_keep=KEPT, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
-        self._damaged: list[int] = []
+        self._of, self._damaged = of, list[int]()
 
     @property
     def latest(self) -> int | None:
@@ -64,7 +67,8 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         tree = jax.tree.map(np.asarray, tree)  # a process of several may not save a device's array by itself
-        note = note | {"checksum": _checksum(tree, note)}
+        note = note | {OF: self._of}
+        note |= {CHECKSUM: _checksum(tree, note)}
         arguments = ocp.args.Composite(tree=ocp.args.StandardSave(tree), note=ocp.args.JsonSave(note))
         try:
             self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
@@ -105,15 +109,32 @@ class Checkpoints:
         self._damaged.clear()
         raise ValueError(f"{found[0]}; no other is sound: delete that directory to train from the start")
 
-    def _read(self, step: int, like: Callable[[dict], Any]) -> tuple[Any, dict]:
+    def faults(self) -> dict[int, str]:
+        """Return the number of every checkpoint, and what is wrong with it; nothing where it is sound."""
+        found = {}
+        for step in self._manager.all_steps():
+            try:
+                self._read(step)
+                found[step] = ""
+            except (MemoryError, PermissionError):
+                raise
+            except Exception as error:
+                found[step] = _first_line(error)
+        return found
+
+    def _read(self, step: int, like: Callable[[dict], Any] | None = None) -> tuple[Any, dict]:
         note = self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"]
-        checksum = note.pop("checksum", None)  # none: it is older than checksums
-        shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note))
+        checksum = note.pop(CHECKSUM, None)  # none: it is older than checksums
+        shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note)) if like else None
         tree = self._manager.restore(step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(shapes)))["tree"]
-        if [leaf.shape for leaf in jax.tree.leaves(tree)] != [leaf.shape for leaf in jax.tree.leaves(shapes)]:
+        shape = lambda tree: [leaf.shape for leaf in jax.tree.leaves(tree)]
+        if like and shape(tree) != shape(shapes):
             raise ValueError("it holds arrays of other shapes")
         if checksum not in (None, _checksum(tree, note)):
             raise ValueError("it has changed on disk since it was saved")
+        of = note.pop(OF, "")
+        if of and self._of and of != self._of:
+            raise ValueError("it is of other training than the files beside it say")
         return tree, note
 
     def close(self) -> None:
@@ -146,10 +167,12 @@ def _silent_writers() -> Iterator[None]:
 
 
 def _checksum(tree: Any, note: dict) -> str:
-    """Return what tells these arrays and this note from any others."""
+    """Return what tells these arrays, by their names, and this note from any others."""
     digest = hashlib.sha256(json.dumps(json.loads(json.dumps(note)), sort_keys=True).encode())
-    for leaf in jax.tree.leaves(tree):
-        digest.update(f"{leaf.dtype.str} {leaf.shape}".encode())
+    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")  # alike for a tuple's field and a key
+    named = ((name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree))
+    for path, leaf in sorted(named, key=lambda pair: pair[0]):
+        digest.update(f"{path} {leaf.dtype.str} {leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
     return digest.hexdigest()
 

@@ -1,13 +1,18 @@
-"""Files written whole or not at all, folders, and JSON read back with its faults said in one line."""
+"""Files written whole or not at all, folders, and JSON read back with its faults said in one line.
+
+Invariant: JSON that was written here is read only as it was written: a checksum beside its values tells what changed.
+"""
 
 import contextlib
 import glob
+import hashlib
 import json
 import math
 import os
 import secrets
+import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LEFTOVER_SECONDS = 86400.0
+CHECKSUM = "checksum"  # the entry of a JSON object that tells its other entries from any others
 
 
 def make_folder(path: Path) -> None:
@@ -31,26 +37,59 @@ def make_folder(path: Path) -> None:
         raise OSError(f"can't make {path}: {error.strerror}; name another place") from error
 
 
+def write_json(path: Path, value: Mapping[str, Any], ascii: bool = True) -> None:
+    """Write `value` as a JSON object, with null for every number that is not finite, and its checksum as last entry.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    plain = finite(value)
+    sealed = plain | {CHECKSUM: _checksum(json.loads(json.dumps(plain)))}
+    text = json.dumps(sealed, indent=2, ensure_ascii=ascii, allow_nan=False) + "\n"
+    replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
 def read_json(directory: Path, name: str, what: str = "run") -> dict:
     """Read one JSON file of the run, or whatever `what` says, in `directory`.
 
     Raises:
-        ValueError: there is no run, or the file is damaged.
+        ValueError: there is no run, or the file is damaged, or another than was written.
     """
     path = directory / name
     try:
-        value = json.loads(path.read_text())
+        return parsed_json(path)
     except FileNotFoundError as error:
         raise ValueError(
             f"{directory} holds no {what} ({name} is missing); name a directory that --out made"
         ) from error
     except NotADirectoryError as error:
         raise ValueError(f"{directory} is not a directory; name one that --out made") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); name another {what}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); bring it back as it was, or name another {what}") from error
+
+
+def parsed_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, without its checksum, which must be right where there is one.
+
+    Raises:
+        ValueError: it is no regular file, no JSON, no object, or has changed since it was written; without its name.
+        OSError: it can't be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is a directory" if path.is_dir() else "it is no regular file")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path} is damaged (it holds no object); name another {what}")
+        raise ValueError("it holds no object")
+    if value.pop(CHECKSUM, None) not in (None, _checksum(value)):
+        raise ValueError("it has changed since it was written")
     return value
+
+
+def _checksum(value: dict) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -14,7 +14,7 @@ from mlp_jax.report import machines, predicted
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
 from mlp_jax.report.reading import Reading
-from mlp_jax.study import plan, store
+from mlp_jax.study import contents, parts, plan
 from mlp_jax.study.evidence import Findings, definition_of, findings, redefined
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     environment: dict[str, Any]
     damaged: list[str]
     made_by: list[dict[str, Any]]
+    state: str
 
 
 class Parts(NamedTuple):
@@ -53,13 +54,13 @@ def read(directory: Path, reading: Reading) -> Entry:
     Raises:
         ValueError: it is no study of ours, or of another protocol.
     """
-    study = store.read_plan(directory)
+    study = contents.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows, done, cells, made_by = store.read_all(directory)
+        rows, done, cells, made_by, state = contents.read_all(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    damaged = [str(each.message) for each in caught if "is damaged" in str(each.message)]
+    damaged = [str(each.message) for each in caught if issubclass(each.category, parts.Damage)]
     try:
         environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
@@ -69,7 +70,8 @@ def read(directory: Path, reading: Reading) -> Entry:
         definition = reading.of(study, rows)
         rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
         found = findings(rows, study, definition)
-    return Entry(directory.name, directory, study, rows, found, Parts(done, cells), environment, damaged, made_by)
+    progress = Parts(done, cells)
+    return Entry(directory.name, directory, study, rows, found, progress, environment, damaged, made_by, state)
 
 
 def phases(rows: "pandas.DataFrame") -> set[str]:

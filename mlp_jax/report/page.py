@@ -13,7 +13,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from mlp_jax.machine import files
-from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, predicted, responses
+from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, predicted, responses, seal
 from mlp_jax.report.entries import Entry, devices, labelled, phases, read, records
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
@@ -87,7 +87,9 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     others = [*measured, *on[len(entries[:1]) :]]
     page |= {"cautions": cautions(entries, measured, on), "environment": _environment(entries, others)}
     page |= {"labels": [each.label for each in (*entries, *others)], "title": _title(entries)}
-    files.replace(out, lambda path: path.write_text(_template().render(page), encoding="utf-8"))
+    made_from = seal.state([entry.state for entry in entries], options)
+    text = seal.seal(_template().render(page), made_from)
+    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
     return out
 
 

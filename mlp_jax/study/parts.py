@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 PART, ROWS, MADE_BY = "part", "rows", "made_by"  # what stands beside the rows
 
 
+class Damage(UserWarning):
+    """What lies in a study's directory is not what should be there, and is left out."""
+
+
 def made_here() -> dict[str, Any]:
     """Return what decides the numbers of a part that is made in this process, rounding included."""
     return {
@@ -47,7 +51,7 @@ def read(path: Path) -> "pandas.DataFrame | None":
     """Read a part; None if it is missing or damaged, then with a warning."""
     rows, damage = load(path)
     if damage:
-        warnings.warn(f"{path} {damage}: it is left out", stacklevel=2)
+        warnings.warn(f"{path} {damage}: it is left out", Damage, stacklevel=2)
     return rows
 
 

@@ -7,26 +7,24 @@ the study's protocol names, from its first job on: no other file in its folders 
 """
 
 import contextlib
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from mlp_jax.machine import environment, files
-from mlp_jax.study import cells, parts, protocol
+from mlp_jax.study import cells, contents, parts, protocol
 from mlp_jax.study.cells import Facts, StudyCell
 from mlp_jax.study.growth import grown
-from mlp_jax.study.plan import Study, check_protocol, from_dict, to_dict
+from mlp_jax.study.plan import Study, to_dict
 from mlp_jax.study.protocol import Job
 
 if TYPE_CHECKING:
     import pandas
 
-PHASES = ("tuning", "winners")
 PASSING = (".partial", ".lock")  # what a process that was killed may leave
 
 
@@ -51,13 +49,15 @@ class Store:
         if directory.exists():
             self.study = _joined(directory, study, data)
         files.make_folder(directory)
-        lock, names = directory / "study.lock", ("study.json", "data.json", "environment.json")
-        whole = all((directory / name).exists() for name in names) and read_plan(directory) == self.study
+        lock = directory / "study.lock"
+        whole = (
+            all((directory / name).exists() for name in contents.NAMES) and contents.read_plan(directory) == self.study
+        )
         if lock.exists() or not whole:
             with contextlib.closing(_Lock(lock)):
                 self.study = _joined(directory, study, data)  # another process may have been quicker
                 self._name(describe)
-        for phase in PHASES:
+        for phase in contents.PHASES:
             files.make_folder(directory / phase)
 
     def claimed(self, interrupted: Callable[[], bool] = lambda: False, at_once: int = 1) -> Iterator[Job | None]:
@@ -133,7 +133,7 @@ class Store:
             self._release(path)
 
     def _path(self, job: Job) -> Path:
-        return part_of(self.directory, job)
+        return contents.part_of(self.directory, job)
 
     def _claim(self, path: Path) -> bool:
         """Claim a part unless another process does; then look again, for it may have been made in the meantime."""
@@ -161,12 +161,10 @@ class Store:
 
     def _name(self, describe: Callable[[], dict[str, Any]]) -> None:
         # study.json comes first: a process that is killed here, or starts now, must find a study or nothing
-        of_study = ("study.json", lambda: to_dict(self.study))
-        for name, value in (of_study, ("data.json", self.data._asdict), ("environment.json", describe)):
+        for name, value in zip(contents.NAMES, (lambda: to_dict(self.study), self.data._asdict, describe)):
             path = self.directory / name
-            if not path.exists() or (name == "study.json" and read_plan(self.directory) != self.study):
-                text = json.dumps(value(), indent=2) + "\n"
-                files.replace(path, lambda partial, text=text: partial.write_text(text))
+            if not path.exists() or (name == "study.json" and contents.read_plan(self.directory) != self.study):
+                files.write_json(path, value())
 
 
 class _Lock:
@@ -193,95 +191,6 @@ class _Lock:
         self.lock.release()
 
 
-class Read(NamedTuple):
-    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
-
-    `made_by` says what made its parts, each kind once: `parts.made_here`.
-    """
-
-    rows: "pandas.DataFrame"
-    complete: int
-    cells: int
-    made_by: list[dict[str, Any]]
-
-
-def read_study(directory: Path | str) -> "pandas.DataFrame":
-    """Return all that a study has found so far: a row per trial and evaluation.
-
-    Columns: phase (tuning, winners), cell, round, trial, optimizer, batch_size, seed, one for each hyper-parameter,
-    step, examples, epoch, training_seconds, split metrics, noise_trace, noise_squared_norm and noise_scale where the
-    study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
-    failed, steps, steps_to_target, and for winners the test metrics at its end.
-
-    Raises:
-        ValueError: there is no study.
-    """
-    return read_all(Path(directory)).rows
-
-
-def read_all(directory: Path) -> Read:
-    """Return what a study holds, from the first job of each cell to the first that is missing.
-
-    Raises:
-        ValueError: there is no study.
-    """
-    import pandas
-
-    study, found = read_plan(directory), {}
-    if not (directory / "data.json").exists():
-        return Read(pandas.DataFrame(), 0, 0, [])
-
-    def read(job: Job) -> "pandas.DataFrame | None":
-        path = part_of(directory, job)
-        if path not in found:
-            found[path] = parts.read(path)
-        return found[path]
-
-    data, complete = read_facts(directory), 0
-    every = list(cells.of(study, data))
-    for cell in every:
-        *_, last = protocol.jobs(study, cell, data.score, read)
-        complete += read(last) is not None
-    there = [part for part in found.values() if part is not None]
-    rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
-    made_by = [part.attrs[parts.MADE_BY] for part in there]
-    return Read(rows, complete, len(every), [each for n, each in enumerate(made_by) if each not in made_by[:n]])
-
-
-def part_of(directory: Path, job: Job) -> Path:
-    """Return where the part lies that a job makes."""
-    return directory / job.phase / f"{job.name}.parquet"
-
-
-def read_facts(directory: Path) -> Facts:
-    """Return what a study knows of its data.
-
-    Raises:
-        ValueError: data.json does not say it.
-    """
-    fields = files.read_json(directory, "data.json", "study")
-    try:
-        return Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{directory / 'data.json'} does not describe a study's data; name another directory"
-        ) from error
-
-
-def read_plan(directory: Path) -> Study:
-    """Return the Study that a directory holds.
-
-    Raises:
-        ValueError: it holds none, or one of another protocol version.
-    """
-    fields = files.read_json(directory, "study.json", "study")
-    check_protocol(str(fields.get("protocol")), f"the study in {directory}")
-    try:
-        return from_dict(fields)
-    except ValueError as error:
-        raise ValueError(f"{directory / 'study.json'}: {error}") from error
-
-
 def _joined(directory: Path, study: Study, data: Facts) -> Study:
     """Return the study that a directory holds, grown by what is asked now; `study` itself in an empty one."""
     if not directory.is_dir():
@@ -289,12 +198,12 @@ def _joined(directory: Path, study: Study, data: Facts) -> Study:
     if all(entry.suffix in PASSING for entry in directory.iterdir()):
         return study
     try:
-        whole = grown(read_plan(directory), study)
+        whole = grown(contents.read_plan(directory), study)
     except ValueError as error:
         if not str(error).startswith("another study"):
             raise
         raise ValueError(f"--out {directory} holds {error}; name another directory") from error
-    if (directory / "data.json").exists() and read_facts(directory) != data:
+    if (directory / "data.json").exists() and contents.read_facts(directory) != data:
         raise ValueError(f"--out {directory} holds a study of other data: they have changed; name another directory")
     _check_precision(directory)
     return whole

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import trial
-from mlp_jax.machine import environment
+from mlp_jax.machine import environment, parquet
 from mlp_jax.machine.clocks import Clock
-from mlp_jax.machine.files import finite, make_folder, read_json, replace
+from mlp_jax.machine.files import finite, make_folder, read_json, write_json
 from mlp_jax.training import config as configs
 from mlp_jax.training import prediction
 from mlp_jax.training.trials import Status, Trials
@@ -91,13 +91,13 @@ class Directory:
             self._write_config(trials)
             for name, describe in (("environment.json", environment.describe), ("model.json", lambda: _model(trials))):
                 if not (self.path / name).exists():
-                    self._write_json(name, describe())
-            self._checkpoints = Checkpoints(self.path / "checkpoints")
+                    write_json(self.path / name, describe())
+            self._checkpoints = Checkpoints(self.path / "checkpoints", prediction.identity(self.path))
         return self._checkpoints
 
     def _write_config(self, trials: Trials) -> None:
         make_folder(self.path)
-        self._write_json("config.json", configs.to_dict(trials.config))
+        write_json(self.path / "config.json", configs.to_dict(trials.config))
 
     def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
         if not self.transient:
@@ -126,18 +126,9 @@ class Directory:
         trials.states = {row: jax.tree.map(lambda leaf, n=n: leaf[n], states) for n, row in enumerate(rows)}
         return note["seconds"]
 
-    def _write_json(self, name: str, value: dict) -> None:
-        """Write `value`, with null for every number that is not finite."""
-        text = json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
-        replace(self.path / name, lambda path: path.write_text(text))
-
     def _write_metrics(self, columns: dict[str, Any]) -> None:
         """Write metrics.parquet, a row per evaluation."""
-        import pyarrow
-        import pyarrow.parquet
-
-        table = pyarrow.table(columns)
-        replace(self.path / "metrics.parquet", lambda path: pyarrow.parquet.write_table(table, path))
+        parquet.write(self.path / "metrics.parquet", columns)
 
     def _check(self, trials: Trials, resume: bool) -> None:
         if not self.path.is_dir():

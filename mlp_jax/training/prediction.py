@@ -4,6 +4,8 @@ Invariant: for a file the run's directory is enough; only `index` needs the data
 """
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +59,16 @@ def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
     }
 
 
+def identity(run: Path) -> str:
+    """Return what tells the training in a directory from any other: a hash of what config.json and model.json say.
+
+    Raises:
+        ValueError: one of them is missing or damaged.
+    """
+    said = [files.read_json(run, name) for name in ("config.json", "model.json")]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
 def read(run: Path) -> Trained:
     """Read the trained network in the directory `run`.
 
@@ -66,15 +78,19 @@ def read(run: Path) -> Trained:
     from mlp_jax.machine.checkpoint import Checkpoints
 
     memory = files.read_json(run, "model.json")
-    fields = memory["cell"].pop("network")
-    network = Network(**fields | {"hidden": tuple(fields["hidden"])})
-    cell, hyper = Cell(network=network, **memory["cell"]), memory["hyper"]
-    checkpoints = Checkpoints(run / "checkpoints")
+    try:
+        fields = memory["cell"].pop("network")
+        network = Network(**fields | {"hidden": tuple(fields["hidden"])})
+        cell, hyper = Cell(network=network, **memory["cell"]), dict(memory["hyper"])
+        data = {**memory["data"]}
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{run / 'model.json'} does not describe a network; name another run") from error
+    checkpoints = Checkpoints(run / "checkpoints", identity(run))
     try:
         state, _ = checkpoints.restore(lambda _: jax.eval_shape(lambda: trial.start(cell, hyper, jnp.uint32(0))))
     finally:
         checkpoints.close()
-    return Trained(network, trial.found(cell, state), memory["data"])
+    return Trained(network, trial.found(cell, state), data)
 
 
 def predict(

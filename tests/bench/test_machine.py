@@ -9,7 +9,7 @@ import pytest
 from mlp_jax import bench
 from mlp_jax.bench import machine, precisions, record, roofline
 from mlp_jax.bench.effort import Effort
-from mlp_jax.machine import environment
+from mlp_jax.machine import environment, files
 from mlp_jax.model import Network, parameter_count
 from mlp_jax.training.config import Config
 
@@ -32,7 +32,7 @@ def test_the_record_is_whole_and_survives_the_disk(measured, tmp_path):
     found, said = measured
     path = tmp_path / "made" / "record.json"
     bench.write(found, path)
-    assert bench.read(path) == json.loads(path.read_text()) == json.loads(json.dumps(found))
+    assert bench.read(path) == files.parsed_json(path) == json.loads(json.dumps(found))
     assert found["kind"] == "mlp_jax bench"
     assert environment.describe().items() <= found["environment"].items()
     assert found["seconds"] > 0

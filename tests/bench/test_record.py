@@ -57,7 +57,7 @@ def test_a_second_record_of_a_day_leaves_the_first(tmp_path, monkeypatch):
     ("text", "words"),
     [
         ("", "is not a record of mlp-jax bench"),
-        ("[]", "is not a record of mlp-jax bench; name a file that it wrote"),
+        ("[]", r"is not a record of mlp-jax bench \(it holds no object\); name a file that it wrote"),
         ('{"batch": {}}', "is not a record of mlp-jax bench; name a file that it wrote"),
         (json.dumps(made() | {"version": "0.1"}), "has version '0.1', and this is 1.1"),
         (json.dumps(made() | {"networks": []}), r"is damaged \(ValueError\('networks is missing'\)\)"),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import bench, cli
-from mlp_jax.machine import environment
+from mlp_jax.machine import environment, files
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
@@ -406,8 +406,7 @@ def test_a_damaged_or_a_foreign_study_is_one_line(call, refused, tmp_path):
     out = tmp_path / "study"
     assert call("study", *STUDY, "--out", out).code == 0
     whole = tree(out)
-    plan = json.loads((out / "study.json").read_text())
-    (out / "study.json").write_text(json.dumps(plan | {"protocol": "0.9"}))
+    files.write_json(out / "study.json", files.parsed_json(out / "study.json") | {"protocol": "0.9"})
     for arguments in (("report", out), ("study", *STUDY, "--out", out)):
         assert "is of protocol 0.9, and this is protocol" in refused(*arguments)
     for text, message in (

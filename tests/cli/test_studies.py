@@ -7,6 +7,7 @@ import pytest
 
 from mlp_jax import Config
 from mlp_jax.cli import studies
+from mlp_jax.report import page as report
 from mlp_jax.study import Study, read_plan
 
 STUDY = Study(
@@ -26,11 +27,11 @@ def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsy
     assert found is not None
     assert page is not None
     assert list(found.scaling) == ["sgd"]
-    page.write_text("as it was")
+    before = page.stat()
     again = studies.find(STUDY, tmp_path, quiet=True).findings
     assert again is not None
     assert again.cells.equals(found.cells)
-    assert page.read_text() == "as it was"
+    assert page.stat() == before
     page.unlink()
     studies.find(STUDY, tmp_path, quiet=True)
     assert "<svg" in page.read_text()
@@ -73,10 +74,32 @@ def test_what_was_killed_while_it_wrote_a_page_leaves_neither_an_old_page_nor_ha
     left = [tmp_path / "report.html.7.partial", tmp_path / "figures/steps.svg.7.partial"]
     for path in left:
         path.write_text("half")
-    page.write_text("as it was")
+    before = page.stat()
     studies.find(STUDY, tmp_path, quiet=True)
-    assert page.read_text() == "as it was"
+    assert page.stat() == before
     assert not any(path.exists() for path in left)
-    os.utime(page, (0, 0))  # the study has grown since
+
+
+def test_a_page_that_was_made_before_the_last_part_is_written_again_however_late_it_came(tmp_path):
+    """One reads the study while its last part is missing, and writes its page after all else has ended."""
+    page = studies.find(STUDY, tmp_path, quiet=True).page
+    assert page is not None
+    (part,) = (tmp_path / "winners").iterdir()
+    rows = part.read_bytes()
+    part.unlink()
+    report.write((tmp_path,), page)
+    part.write_bytes(rows)
+    os.utime(part, (0, 0))
+    assert "This study is not finished" in page.read_text()
     studies.find(STUDY, tmp_path, quiet=True)
-    assert "<svg" in page.read_text()
+    assert "This study is not finished" not in page.read_text()
+
+
+@pytest.mark.parametrize("harm", [lambda text: text[:-100], lambda text: text.replace("</p>", "<p>", 1), lambda _: ""])
+def test_a_damaged_page_is_written_again(tmp_path, harm):
+    page = studies.find(STUDY, tmp_path, quiet=True).page
+    assert page is not None
+    whole = page.read_text()
+    page.write_text(harm(whole))
+    studies.find(STUDY, tmp_path, quiet=True)
+    assert page.read_text() == whole

@@ -159,3 +159,29 @@ def test_a_checkpoint_that_memory_does_not_hold_is_not_taken_for_damaged(checkpo
             checkpoints.restore(lambda _: TREE)
     checkpoints.save(3, TREE, {})
     assert checkpoints._manager.all_steps() == [2, 3]
+
+
+def test_what_is_wrong_with_each_is_told_without_knowing_its_shapes(checkpoints, tmp_path):
+    for step in (1, 2):
+        checkpoints.save(step, {"state": (TREE, jax.random.key_data(jax.random.key(step)))}, {"note": step})
+    assert checkpoints.faults() == {1: "", 2: ""}
+    for path in (tmp_path / "checkpoints/1/tree").rglob("d/*"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 16
+        path.write_bytes(content)
+    found = checkpoints.faults()
+    assert found[2] == ""
+    assert found[1] != ""
+
+
+def test_those_of_other_training_are_not_taken(tmp_path):
+    mine, other = (Checkpoints(tmp_path / name, of=name) for name in ("mine", "other"))
+    mine.save(1, TREE, {})
+    other.save(2, TREE, {})
+    shutil.copytree(tmp_path / "other/2", tmp_path / "mine/2")
+    again = Checkpoints(tmp_path / "mine", of="mine")
+    assert again.faults() == {1: "", 2: "it is of other training than the files beside it say"}
+    with pytest.warns(UserWarning, match=r"can't read checkpoint 2 in .* going by checkpoint 1 instead"):
+        again.restore(lambda _: TREE)
+    for each in (mine, other, again):
+        each.close()

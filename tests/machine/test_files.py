@@ -1,5 +1,6 @@
 """Files: whole or not at all, whoever writes, whoever is killed."""
 
+import json
 import os
 import stat
 import subprocess
@@ -62,3 +63,53 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ValueError):  # noqa: PT011
         files.replace(tmp_path / "a", fail)
     assert not list(tmp_path.iterdir())
+
+
+VALUE = {"name": "é", "rates": [0.1, 3, None], "of": {"x64": False, "center": -1.5e-7}, "count": 20}
+
+
+def test_json_comes_back_as_it_was(tmp_path):
+    for plain in (True, False):
+        files.write_json(tmp_path / "a.json", VALUE, ascii=plain)
+        assert files.read_json(tmp_path, "a.json") == VALUE
+    files.write_json(tmp_path / "a.json", {"loss": float("nan"), "to": (1, float("inf"))})
+    assert files.read_json(tmp_path, "a.json") == {"loss": None, "to": [1, None]}
+    (tmp_path / "old.json").write_text(json.dumps(VALUE))
+    assert files.read_json(tmp_path, "old.json") == VALUE, "what is older than checksums has none"
+
+
+def test_any_changed_byte_of_json_is_noticed_or_harmless(tmp_path):
+    files.write_json(tmp_path / "a.json", VALUE)
+    whole, harmless = (tmp_path / "a.json").read_bytes(), 0
+    for at in range(len(whole)):
+        for byte in {whole[at] ^ 1, whole[at] ^ 2, whole[at] ^ 8, ord("3"), ord(" ")} - {whole[at]}:
+            (tmp_path / "a.json").write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
+            try:
+                found = files.read_json(tmp_path, "a.json")
+            except ValueError:
+                continue
+            if found != VALUE:  # the name of the checksum itself has changed: an entry too many, which readers refuse
+                (odd,) = found.keys() - VALUE.keys()
+                assert files.CHECKSUM[1:] in odd or odd in files.CHECKSUM or len(odd) == len(files.CHECKSUM)
+            harmless += 1
+    assert harmless < len(whole)
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (lambda path: path.write_text("[" * 100_000), "nested too deeply"),
+        (lambda path: path.write_text('{"a": ' * 100_000), "nested too deeply"),
+        (lambda path: path.write_text(f'{{"a": {"9" * 5000}}}'), "integer"),
+        (lambda path: path.write_bytes(b'{"a": "\xff"}'), "utf-8"),
+        (lambda path: path.write_text("[1]"), "no object"),
+        (os.mkfifo, "no regular file"),
+        (os.mkdir, "a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    ],
+)
+def test_odd_json_is_named_in_one_line_and_at_once(tmp_path, put, said):
+    put(tmp_path / "a.json")
+    with pytest.raises(ValueError, match=rf"a.json is damaged \(.*{said}.*\); bring it back as it was") as caught:
+        files.read_json(tmp_path, "a.json")
+    assert "\n" not in str(caught.value)

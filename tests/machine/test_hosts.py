@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 from mlp_jax import cli
 from mlp_jax import study as studies
 from mlp_jax.machine import hosts
-from mlp_jax.study import store, to_toml
+from mlp_jax.study import contents, to_toml
 from mlp_jax.study.plan import Study
 from mlp_jax.training.config import Config
 
@@ -68,7 +68,7 @@ def ends(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
 
 def table(directory: Path):
     """Return all rows but their clock, in one order."""
-    rows = store.read_study(directory).drop(columns="training_seconds")
+    rows = contents.read_study(directory).drop(columns="training_seconds")
     return rows.sort_values(["trial", "step"], ignore_index=True)
 
 

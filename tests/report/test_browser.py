@@ -13,6 +13,7 @@ import pytest
 
 from mlp_jax import bench, study
 from mlp_jax.bench import timings
+from mlp_jax.machine import files
 from mlp_jax.report import page
 from mlp_jax.study import Study
 from mlp_jax.training.config import Config
@@ -137,8 +138,8 @@ def test_a_page_works(written: Path, tmp_path: Path) -> None:
 
 def test_a_page_of_two_studies_works(classes: Path, tmp_path: Path) -> None:
     other = shutil.copytree(classes, tmp_path / "other")
-    environment = json.loads((other / "environment.json").read_text())
-    (other / "environment.json").write_text(json.dumps(environment | {"processor": "Another", "x64": True}))
+    environment = files.parsed_json(other / "environment.json")
+    files.write_json(other / "environment.json", environment | {"processor": "Another", "x64": True})
     path = page.write([classes, other], tmp_path / "page.html")
     assert path.stat().st_size < 3e6
     names = ["joined-seconds", *(f"{i}-{name}" for i in (1, 2) for name in FIGURES)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlp_jax.machine import files
 from mlp_jax.report import machines, page
 
 
@@ -32,7 +33,7 @@ def test_every_device_has_a_line_of_its_own_and_a_ring_where_it_stops_gaining(tw
 
 
 def test_sentences_say_who_is_fastest_where_gains_end_and_what_did_not_fit(tmp_path, two):
-    found = json.loads(two[0].read_text())
+    found = files.parsed_json(two[0])
     found["networks"]["small"]["batch"].append({"batch_size": 65536, "error": "one trial needs 9 MiB"})
     two[0].write_text(json.dumps(found))
     said = " ".join(machines.sentences(machines.read(two))).replace("\u00a0", " ")

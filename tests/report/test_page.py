@@ -12,7 +12,7 @@ from study_by_hand import OPTIMIZERS, REAL, STUDY, study
 
 from mlp_jax.report import answer, page
 from mlp_jax.report.reading import Reading
-from mlp_jax.study import plan, store
+from mlp_jax.study import contents, plan
 from mlp_jax.study.evidence import findings
 from mlp_jax.study.summary import number, to_json
 
@@ -190,7 +190,7 @@ def test_another_reading_is_said_and_so_are_its_numbers(finished: Path, tmp_path
     assert "To reach validation accuracy 0.85, the fewest steps" in seen.text
     assert f"mlp-jax report {directory} --target 0.85 --definition first-crossing --out " in seen.text
     assert seen.figures == COMPARED
-    rows = store.read_study(directory)
+    rows = contents.read_study(directory)
     found = findings(rows, STUDY, reading.of(STUDY, rows))
     assert found.definition == (0.85, False, 1.0, 1)
     assert all(number(steps) in seen.text for steps in found.cells["steps"])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.study import cells, protocol, store
+from mlp_jax.study import cells, contents, protocol, store
 from mlp_jax.study.cells import StudyCell
 from mlp_jax.study.places import here
 from mlp_jax.study.plan import Study
@@ -98,7 +98,7 @@ def test_a_fault_while_compiling_behind_shows_nowhere(tmp_path, monkeypatch):
     assert here.run(SMALL, tmp_path / "failing") == (True, 4)
     assert tried
     whole, failing = (
-        store.read_study(tmp_path / name).drop(columns="training_seconds") for name in ("whole", "failing")
+        contents.read_study(tmp_path / name).drop(columns="training_seconds") for name in ("whole", "failing")
     )
     order = ["trial", "step"]
     assert_frame_equal(failing.sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from mlp_jax.study import cells, protocol, store
+from mlp_jax.study import cells, contents, protocol, store
 from mlp_jax.study.places import processes
 from mlp_jax.study.plan import Study
 from mlp_jax.study.protocol import Job
@@ -155,7 +155,7 @@ def test_both_make_parts_and_process_0_keeps_all(hosts, tmp_path, monkeypatch, c
     assert processes.run(TINY, tmp_path) == (True, PARTS)
     other.join()
     assert other.outcome == (True, PARTS / 2)
-    found = store.read_study(tmp_path)
+    found = contents.read_study(tmp_path)
     assert sorted(found["made_by"]) == [0] * 4 + [1] * 4
     assert not list(tmp_path.rglob("*.lock"))
     assert {index for index, work in seen if work is not None} == {0}, "process 0 alone has the directory"

@@ -17,7 +17,8 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mlp_jax.study import cells, parts, plan, protocol, store
+from mlp_jax.machine.files import parsed_json, write_json
+from mlp_jax.study import cells, contents, parts, plan, protocol, store
 from mlp_jax.study.cells import Facts
 from mlp_jax.study.plan import Study
 from mlp_jax.study.protocol import Job
@@ -71,7 +72,7 @@ def test_a_part_comes_back_as_it_was_and_nothing_else_is_left(tmp_path):
     made.write(A, ROWS)
     assert_frame_equal(made.read(A), ROWS)
     assert sorted(files(tmp_path / "study")) == [*NAMES, f"tuning/{A.name}.parquet"]
-    assert store.read_plan(tmp_path / "study") == STUDY
+    assert contents.read_plan(tmp_path / "study") == STUDY
     assert json.loads((tmp_path / "study/environment.json").read_text())["platform"] == "cpu"
 
 
@@ -137,13 +138,13 @@ def test_a_damaged_part_is_named_and_set_aside(tmp_path, how):
     damaged = broken(path.read_bytes(), how)
     path.write_bytes(damaged)
     with pytest.warns(UserWarning, match=f"{A.name}.parquet is damaged .*: it is left out"):
-        assert store.read_study(tmp_path).empty
+        assert contents.read_study(tmp_path).empty
     assert path.read_bytes() == damaged
     with pytest.warns(UserWarning, match=f"{A.name}.parquet is damaged .*: it is set aside as .* and made again"):
         assert next(made.claimed()) == A
     assert part(tmp_path, A, ".damaged").read_bytes() == damaged
     made.write(A, ROWS)
-    assert_frame_equal(store.read_study(tmp_path), ROWS)
+    assert_frame_equal(contents.read_study(tmp_path), ROWS)
 
 
 def test_any_flipped_byte_of_the_data_is_noticed_or_harmless(tmp_path):
@@ -191,11 +192,10 @@ def test_another_study_is_refused_with_the_key_that_differs(tmp_path):
 
 def test_a_study_of_another_protocol_is_refused(tmp_path):
     opened(tmp_path)
-    fields = json.loads((tmp_path / "study.json").read_text())
-    (tmp_path / "study.json").write_text(json.dumps(fields | {"protocol": "0.7"}))
+    write_json(tmp_path / "study.json", parsed_json(tmp_path / "study.json") | {"protocol": "0.7"})
     before = files(tmp_path)
     message = f"the study in {tmp_path} is of protocol 0.7, and this is protocol {plan.PROTOCOL}"
-    for function in (lambda: opened(tmp_path), lambda: store.read_study(tmp_path)):
+    for function in (lambda: opened(tmp_path), lambda: contents.read_study(tmp_path)):
         with pytest.raises(ValueError, match=message):
             function()
     assert files(tmp_path) == before
@@ -223,7 +223,7 @@ def test_what_is_no_study_is_left_alone(tmp_path):
         opened(tmp_path / "file/below")
     for name in ("file", "folder", "nowhere"):
         with pytest.raises(ValueError, match="holds no study|is not a directory"):
-            store.read_study(tmp_path / name)
+            contents.read_study(tmp_path / name)
     assert files(tmp_path) == before
 
 
@@ -251,7 +251,7 @@ def test_a_full_disk_leaves_no_part_and_the_rest_as_it_was(tmp_path):
 
 
 def test_a_full_disk_at_the_start_leaves_nothing(tmp_path, monkeypatch):
-    def full(path, text):
+    def full(path, text, encoding):
         path.write_bytes(text.encode()[:9])
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -298,7 +298,7 @@ def test_claimed_jobs_come_until_none_is_missing_the_first_cell_first(tmp_path):
         made.write(job, rows_of(job))
     assert seen == [(size, phase) for size in (32, 16, 8) for phase in ("tuning", "winners")]
     assert list(made.claimed()) == []
-    assert store.read_all(tmp_path)[1:3] == (3, 3)
+    assert contents.read_all(tmp_path)[1:3] == (3, 3)
 
 
 def test_so_many_jobs_are_claimed_at_once(tmp_path):
@@ -361,10 +361,10 @@ def test_what_the_protocol_does_not_name_is_never_read(tmp_path):
     made = opened(tmp_path)
     for job in iter(functools.partial(next, made.claimed(), None), None):
         made.write(job, rows_of(job))
-    before = store.read_study(tmp_path)
+    before = contents.read_study(tmp_path)
     rows_of(A).assign(steps_to_target=1.0).to_parquet(tmp_path / f"winners/{A.cell.id}-0-0123456789abcdef.parquet")
     rows_of(B).to_parquet(tmp_path / "tuning/other.parquet")
-    assert_frame_equal(store.read_study(tmp_path), before)
+    assert_frame_equal(contents.read_study(tmp_path), before)
     assert list(opened(tmp_path).claimed()) == []
 
 
@@ -379,7 +379,7 @@ def test_rows_that_change_make_what_followed_from_them_anew(tmp_path):
     (again,) = [job for job in claim(opened(tmp_path)) if job is not None]
     assert again.cell == winner.cell
     assert again.hyper != winner.hyper
-    assert set(store.read_study(tmp_path).query("phase == 'winners'")["trial"].str.split("-").str[0]) == {
+    assert set(contents.read_study(tmp_path).query("phase == 'winners'")["trial"].str.split("-").str[0]) == {
         B.cell.id, C.cell.id
     }  # fmt: skip
 
@@ -394,7 +394,7 @@ def test_a_study_grows_and_what_is_there_stays(tmp_path):
     assert larger.study == plan.changed(
         STUDY, {}, {"optimizers": ("sgd", "adam"), "batch_sizes": (8, 16, 32, 64), "fresh_seeds": 2}
     )
-    assert store.read_plan(tmp_path) == larger.study
+    assert contents.read_plan(tmp_path) == larger.study
     for job in iter(functools.partial(next, larger.claimed(), None), None):
         larger.write(job, rows_of(job))
     anew = Store(tmp_path.parent / "anew", larger.study, DATA)
@@ -402,12 +402,12 @@ def test_a_study_grows_and_what_is_there_stays(tmp_path):
         anew.write(job, rows_of(job))
     order = ["seed", "learning_rate", "phase", "step", "steps_to_target"]
     both = [
-        store.read_study(each).drop(columns="trial").sort_values(order, ignore_index=True)
+        contents.read_study(each).drop(columns="trial").sort_values(order, ignore_index=True)
         for each in (tmp_path, anew.directory)
     ]
     assert len(both[0]) == len(both[1])
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert store.read_all(tmp_path)[1:3] == (8, 8)
+    assert contents.read_all(tmp_path)[1:3] == (8, 8)
     assert opened(tmp_path).study == larger.study, "who asks for less asks for what is there"
 
 
@@ -423,7 +423,7 @@ def test_data_that_changed_are_refused(tmp_path):
 def test_damaged_facts_are_named(tmp_path, text):
     opened(tmp_path)
     (tmp_path / "data.json").write_text(text)
-    for read in (lambda: store.read_study(tmp_path), lambda: opened(tmp_path)):
+    for read in (lambda: contents.read_study(tmp_path), lambda: opened(tmp_path)):
         with pytest.raises(ValueError, match="data.json"):
             read()
 
@@ -474,7 +474,7 @@ def test_work_in_progress_stays_until_the_part_is_there(tmp_path):
     (made.work(A) / "0").write_bytes(b"half")
     made.let_go()
     assert not part(tmp_path, B, ".progress").exists(), "nothing was in it"
-    assert store.read_study(tmp_path).empty
+    assert contents.read_study(tmp_path).empty
     assert next(made.claimed()) == A
     assert (made.work(A) / "0").read_bytes() == b"half"
     made.write(A, ROWS)
@@ -483,19 +483,19 @@ def test_work_in_progress_stays_until_the_part_is_there(tmp_path):
 
 def test_a_study_in_progress_is_read_as_far_as_it_is(tmp_path):
     made = opened(tmp_path)
-    assert store.read_study(tmp_path).empty
+    assert contents.read_study(tmp_path).empty
     made.write(B, rows_of(B))
     assert next(made.claimed()) == A
     made.work(A).mkdir()
     (made.work(A) / "0").write_bytes(b"half")
     part(tmp_path, A, ".parquet.7.partial").write_bytes(b"half")
-    assert_frame_equal(store.read_study(str(tmp_path)), rows_of(B))
+    assert_frame_equal(contents.read_study(str(tmp_path)), rows_of(B))
     made.write(winner_of(B), rows_of(winner_of(B)).assign(test_loss=0.5))
-    rows = store.read_study(tmp_path)
+    rows = contents.read_study(tmp_path)
     assert rows["test_loss"].isna().tolist() == [True] * 4 + [False] * 2
-    assert store.read_all(tmp_path)[1:3] == (1, 3)
+    assert contents.read_all(tmp_path)[1:3] == (1, 3)
     (tmp_path / "data.json").unlink()
-    assert store.read_study(tmp_path).empty, "killed while it was begun"
+    assert contents.read_study(tmp_path).empty, "killed while it was begun"
 
 
 def test_a_study_does_not_go_on_with_floats_of_another_size(tmp_path, monkeypatch):
@@ -516,4 +516,4 @@ def test_what_made_the_parts_is_known_each_kind_once(tmp_path):
         rows = rows_of(job)
         rows.attrs[parts.MADE_BY] = {"jax": version}
         made.write(job, rows)
-    assert store.read_all(tmp_path).made_by == [{"jax": "0.10"}, {"jax": "0.11"}]
+    assert contents.read_all(tmp_path).made_by == [{"jax": "0.10"}, {"jax": "0.11"}]

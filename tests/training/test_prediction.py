@@ -1,5 +1,6 @@
 """Predictions of a trained run from an index, an array or an image: classes with probabilities, or values."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas
 import pytest
 from PIL import Image
 
+from mlp_jax.machine.files import parsed_json, write_json
 from mlp_jax.training import prediction, run
 from mlp_jax.training.config import Config, load_data
 from mlp_jax.training.prediction import predict
@@ -116,9 +118,28 @@ def test_damaged_memory_is_named(digits, tmp_path):
     (tmp_path / "model.json").write_text((folder / "model.json").read_text()[:-40])
     with pytest.raises(ValueError, match="model.json is damaged"):
         prediction.read(tmp_path)
-    (tmp_path / "model.json").write_text((folder / "model.json").read_text())
+    for name in ("model.json", "config.json"):
+        (tmp_path / name).write_text((folder / name).read_text())
     with pytest.raises(ValueError, match="no checkpoint in"):
         prediction.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"cell": 3}', '{"cell": {"network": {"hidden": 7}}, "hyper": {}, "data": {}}'])
+def test_what_describes_no_network_is_named(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=r"model.json does not describe a network; name another run"):
+        prediction.read(tmp_path)
+
+
+def test_the_memory_of_another_run_is_not_taken(digits, tmp_path):
+    """Its constants would normalise the examples otherwise, and nothing would look odd."""
+    folder, _ = digits
+    shutil.copytree(folder, tmp_path / "run")
+    memory = parsed_json(folder / "model.json")
+    memory["data"]["center"] = (np.asarray(memory["data"]["center"]) + 1).tolist()
+    write_json(tmp_path / "run/model.json", memory)
+    with pytest.raises(ValueError, match="it is of other training than the files beside it say"):
+        prediction.read(tmp_path / "run")
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import rows, trial
-from mlp_jax.machine import programs
+from mlp_jax.machine import files, programs
 from mlp_jax.training import budget, config, engine, loop, meshes, run, timetable
 from mlp_jax.training.config import Config
 
@@ -242,7 +242,7 @@ def test_configuration_survives_json():
 def test_run_directory_holds_everything(tmp_path):
     pandas = pytest.importorskip("pandas")
     result = run.train(QUICK, out=tmp_path / "run")
-    assert json.loads((tmp_path / "run/config.json").read_text()) == json.loads(json.dumps(config.to_dict(QUICK)))
+    assert files.parsed_json(tmp_path / "run/config.json") == json.loads(json.dumps(config.to_dict(QUICK)))
     assert json.loads((tmp_path / "run/environment.json").read_text())["jax"] == jax.__version__
     table = pandas.read_parquet(tmp_path / "run/metrics.parquet")
     assert list(table["step"]) == [row["step"] for row in result.history]

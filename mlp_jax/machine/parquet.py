@@ -1,0 +1,64 @@
+"""Columns of numbers and words in a Parquet file that says whether they are still those that were written.
+
+Invariant: what is read is what was written, bit for bit, or a ValueError says that it is not.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlp_jax.machine import files
+
+if TYPE_CHECKING:
+    import pyarrow
+
+CHECKSUM = b"mlp_jax checksum"
+
+
+def write(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns, whole or not at all.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(dict(columns))
+    table = table.replace_schema_metadata({CHECKSUM: _checksum(table).encode()})
+    files.replace(path, lambda partial: pyarrow.parquet.write_table(table, partial, write_page_checksum=True))
+
+
+def read(path: Path) -> "pyarrow.Table":
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: it is damaged.
+        OSError: it can't be read.
+    """
+    import pyarrow.parquet
+
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    try:
+        table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+        said = (table.schema.metadata or {}).get(CHECKSUM, b"").decode()
+        changed = said != _checksum(table)
+    except Exception as error:  # pyarrow raises its own kinds for damage of every sort
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise  # nothing is known of the file then
+        raise ValueError(next(iter(str(error).splitlines()), type(error).__name__)) from error
+    if changed:
+        raise ValueError("its rows are not those that were written" if said else "it has no checksum")
+    return table
+
+
+def _checksum(table: "pyarrow.Table") -> str:
+    """Return what tells these rows, in this order and under these names, from any others."""
+    digest = hashlib.sha256()
+    for name, column in zip(table.column_names, table.columns):
+        digest.update(f"{name} {column.type}".encode())
+        values = column.to_numpy()
+        digest.update(str(column.to_pylist()).encode() if values.dtype.kind == "O" else values.tobytes())
+    return digest.hexdigest()[:32]

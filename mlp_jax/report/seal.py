@@ -1,0 +1,58 @@
+"""The last line of a page: what it was made from, and a checksum of all above it.
+
+Invariant: what a page was made from is known only where the page is whole.
+"""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlp_jax.machine.soundness import Looked
+from mlp_jax.study import contents
+from mlp_jax.study.plan import digest
+
+_LINE = re.compile(r"<!-- made from ([0-9a-f]*); sha256 ([0-9a-f]{64}) -->\n")
+
+
+def seal(text: str, state: str) -> str:
+    """Return the text of a page with the line that says that it was made from `state`, a hash."""
+    text = text.rstrip("\n") + "\n"
+    return f"{text}<!-- made from {state}; sha256 {_checksum(text)} -->\n"
+
+
+def made_from(path: Path) -> str | None:
+    """Return what a page was made from; None where there is none, or it is not as it was written."""
+    try:
+        text = path.read_bytes().decode() if path.is_file() else ""
+    except (OSError, UnicodeDecodeError):
+        return None
+    end = text.rfind("<!--")
+    found = _LINE.fullmatch(text[end:]) if end >= 0 else None
+    return found[1] if found and found[2] == _checksum(text[:end]) else None
+
+
+def state(read: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Return the hash of what a page is made from: the states of its studies, and the options of its command."""
+    return digest([*read, *options])
+
+
+def check(directory: Path) -> list[Looked]:
+    """Say of a study's page whether it is whole, and made from what is there."""
+    path = directory / "report.html"
+    if not path.exists():
+        return []
+    if (made := made_from(path)) is None:
+        return [Looked(path, "is damaged, or of an older version; mlp-jax report writes it again", wrong=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            new = made == state([contents.read_all(directory).state])
+        except ValueError:
+            return [Looked(path, "sound; what it was made from can't be read now")]
+    return [Looked(path, "sound" if new else "sound, but not made from what is there now as the study asks it")]
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""What the directory of a study holds: what was asked, what is known of its data, and all rows that count.
+
+Invariant: what counts are the parts that the study's protocol names, from its first job on; nothing is changed.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlp_jax.machine import files
+from mlp_jax.study import cells, parts, protocol
+from mlp_jax.study.cells import Facts
+from mlp_jax.study.plan import Study, check_protocol, digest, from_dict, to_dict
+from mlp_jax.study.protocol import Job
+
+if TYPE_CHECKING:
+    import pandas
+
+PHASES = ("tuning", "winners")
+NAMES = ("study.json", "data.json", "environment.json")
+
+
+class Read(NamedTuple):
+    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
+
+    `made_by` says what made its parts, each kind once: `parts.made_here`. `state` is a hash of all that was read.
+    """
+
+    rows: "pandas.DataFrame"
+    complete: int
+    cells: int
+    made_by: list[dict[str, Any]]
+    state: str
+
+
+def read_study(directory: Path | str) -> "pandas.DataFrame":
+    """Return all that a study has found so far: a row per trial and evaluation.
+
+    Columns: phase (tuning, winners), cell, round, trial, optimizer, batch_size, seed, one for each hyper-parameter,
+    step, examples, epoch, training_seconds, split metrics, noise_trace, noise_squared_norm and noise_scale where the
+    study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
+    failed, steps, steps_to_target, and for winners the test metrics at its end.
+
+    Raises:
+        ValueError: there is no study.
+    """
+    return read_all(Path(directory)).rows
+
+
+def read_all(directory: Path) -> Read:
+    """Return what a study holds, from the first job of each cell to the first that is missing.
+
+    Raises:
+        ValueError: there is no study.
+    """
+    import pandas
+
+    study, found = read_plan(directory), {}
+    if not (directory / "data.json").exists():
+        return Read(pandas.DataFrame(), 0, 0, [], digest(to_dict(study)))
+
+    def read(job: Job) -> "pandas.DataFrame | None":
+        path = part_of(directory, job)
+        if path not in found:
+            found[path] = parts.read(path)
+        return found[path]
+
+    data, complete = read_facts(directory), 0
+    every = list(cells.of(study, data))
+    for cell in every:
+        *_, last = protocol.jobs(study, cell, data.score, read)
+        complete += read(last) is not None
+    there = [part for part in found.values() if part is not None]
+    rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
+    made_by = [part.attrs[parts.MADE_BY] for part in there]
+    kinds = [each for n, each in enumerate(made_by) if each not in made_by[:n]]
+    sums = {path.name: part.attrs[parts.ROWS] for path, part in found.items() if part is not None}
+    return Read(rows, complete, len(every), kinds, digest([to_dict(study), data, sums]))
+
+
+def part_of(directory: Path, job: Job) -> Path:
+    """Return where the part lies that a job makes."""
+    return directory / job.phase / f"{job.name}.parquet"
+
+
+def read_facts(directory: Path) -> Facts:
+    """Return what a study knows of its data.
+
+    Raises:
+        ValueError: data.json does not say it.
+    """
+    fields = files.read_json(directory, "data.json", "study")
+    try:
+        return Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory / 'data.json'} does not describe a study's data; name another directory"
+        ) from error
+
+
+def read_plan(directory: Path) -> Study:
+    """Return the Study that a directory holds.
+
+    Raises:
+        ValueError: it holds none, or one of another protocol version.
+    """
+    fields = files.read_json(directory, "study.json", "study")
+    check_protocol(str(fields.get("protocol")), f"the study in {directory}")
+    try:
+        return from_dict(fields)
+    except ValueError as error:
+        raise ValueError(f"{directory / 'study.json'}: {error}") from error
