@@ -11,22 +11,33 @@ never a traceback, never a hang. What was harmed is looked at by `mlp-jax check`
 
 import argparse
 import collections
+import contextlib
+import dataclasses
 import json
 import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlp_jax.machine import parquet
+import matplotlib.backends.backend_pdf
+import matplotlib.backends.backend_svg  # noqa: F401 (imported before the forks, as the others)
+import numpy as np
+import pandas  # noqa: F401
+
+from mlp_jax import Config, train_many
+from mlp_jax.cli import commands, entry
+from mlp_jax.machine import checkpoint, parquet  # noqa: F401
+from mlp_jax.report import page  # noqa: F401
 from mlp_jax.study import contents
+from mlp_jax.training import loop, timetable
 
 HANG = 120.0  # seconds that a command may take on a busy machine
 STUDY = """
@@ -42,28 +53,12 @@ dataset = "iris"
 hidden = [8]
 validation = 0.2
 """
-POPULATION = """
-import sys, json, numpy as np
-from mlp_jax import Config, train_many
-from mlp_jax.cli import entry
-from mlp_jax.machine import cache
-from mlp_jax.training import loop, timetable
-
-def run():
-    loop.CHECKPOINT_SECONDS, timetable.GLANCE = 0.1, 0.05
-    cache.enable_compilation_cache()
-    config = Config(dataset="iris", hidden=(8,), steps=3000, evaluations=10)
-    with entry.interrupts() as interrupted:
-        found = train_many(config, {"learning_rate": np.geomspace(1e-3, 0.3, 6)}, np.arange(6), evaluation_share=1.0,
-                           out=sys.argv[1], resume=True, interrupted=interrupted)
-    if found.interrupted:
-        return 130
-    entry.show({name: column.tolist() for name, column in found.metrics.items()})
-    return 0
-
-sys.exit(entry._code(run))
-"""
 CLOCKS = ("seconds", "training_seconds", "step_seconds")
+
+
+@dataclasses.dataclass
+class Nothing:
+    """The options of the program that trains a population."""
 
 
 class Ended(NamedTuple):
@@ -84,29 +79,81 @@ class Subject(NamedTuple):
     whole: Path
 
 
-def call(command: list[str], cache: Path, kill: tuple[float, int] | None = None, room: int | None = None) -> Ended:
-    """Run a command; send it a signal after some seconds, or let no file grow beyond `room` bytes."""
+def call(
+    command: list[str], cache: Path, kill: tuple[float, int] | None = None, room: int | None = None, fresh: bool = False
+) -> Ended:
+    """Run a command; send it a signal after some seconds, or let no file grow beyond `room` bytes.
 
-    def limit() -> None:
-        if room is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    It is a fork of this process, which has imported everything, unless it is asked to start `fresh`, as a user's does.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                become(command, cache, room, fresh)
+            finally:
+                os._exit(99)
+        code, end = None, time.monotonic() + HANG
+        if kill is not None and (code := waited(child, kill[0])) is None:
+            os.kill(child, kill[1])
+        if code is None and (code := waited(child, end - time.monotonic())) is None:
+            os.kill(child, signal.SIGKILL)
+            waited(child, HANG)
+        out.seek(0)
+        err.seek(0)
+        return Ended(code, out.read(), err.read())
 
-    environment = {**os.environ, "MLP_JAX_CACHE_DIR": str(cache), "JAX_PLATFORMS": "cpu"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=limit
-    ) as process:
-        try:
-            if kill is not None:
-                try:
-                    return Ended(process.returncode, *process.communicate(timeout=kill[0]))
-                except subprocess.TimeoutExpired:
-                    process.send_signal(kill[1])
-            out, err = process.communicate(timeout=HANG)
-            return Ended(process.returncode, out, err)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return Ended(None, *process.communicate())
+
+def waited(child: int, seconds: float) -> int | None:
+    """Return the exit code of a child, or None if it has not ended after so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (found := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(found[1])
+        time.sleep(0.01)
+    return None
+
+
+def become(command: list[str], cache: Path, room: int | None, fresh: bool) -> None:
+    """Turn this process into a command."""
+    if room is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    os.environ |= {"MLP_JAX_CACHE_DIR": str(cache)}
+    if fresh:
+        python = [sys.executable, "-m", "mlp_jax"] if command[0] != "population" else [sys.executable, __file__]
+        os.execv(sys.executable, [*python, *command])
+    code = 1
+    try:
+        population(command[1]) if command[0] == "population" else commands.main(command)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def population(out: str) -> None:
+    """Train a population that saves itself often, as a program of its own does."""
+    loop.CHECKPOINT_SECONDS, timetable.GLANCE = 0.1, 0.05
+    config = Config(dataset="iris", hidden=(8,), steps=3000, evaluations=10)
+
+    def run(_: Any) -> None:
+        with entry.interrupts() as interrupted:
+            rates = {"learning_rate": np.geomspace(1e-3, 0.3, 6)}
+            how = {"evaluation_share": 1.0, "out": out, "resume": True, "interrupted": interrupted}
+            found = train_many(config, rates, np.arange(6), **how)
+        if found.interrupted:
+            raise KeyboardInterrupt
+        entry.show({name: column.tolist() for name, column in found.metrics.items()})
+
+    sys.argv = ["population"]
+    entry.script(run, Nothing)
 
 
 def without_clocks(value: Any) -> Any:
@@ -138,16 +185,15 @@ def of_output(_: Path, ended: Ended) -> Any:
 
 def subjects(folder: Path, cache: Path) -> list[Subject]:
     """Make everything once, whole."""
-    program = [sys.executable, "-m", "mlp_jax"]
     (folder / "study.toml").write_text(STUDY)
     train = ["train", "--dataset", "iris", "--hidden", "8", "--steps", "4000", "--evaluations", "10", "--json"]
-    report = lambda out: [*program, "report", str(out), "--json", "--out", str(out / "other.html")]
+    report = lambda out: ["report", str(out), "--json", "--out", str(out / "other.html")]
     made = [
-        ("study", lambda out: [*program, "study", str(folder / "study.toml"), "--out", str(out)], of_study),
-        ("run", lambda out: [*program, *train, "--out", str(out), "--resume"], of_run),
-        ("population", lambda out: [sys.executable, "-c", POPULATION, str(out)], of_output),
+        ("study", lambda out: ["study", str(folder / "study.toml"), "--out", str(out)], of_study),
+        ("run", lambda out: [*train, "--out", str(out), "--resume"], of_run),
+        ("population", lambda out: ["population", str(out)], of_output),
         ("report", report, of_output),
-        ("predict", lambda out: [*program, "predict", str(out), "--index", "3", "--json"], of_output),
+        ("predict", lambda out: ["predict", str(out), "--index", "3", "--json"], of_output),
     ]
     found: list[Subject] = []
     for name, command, numbers in made:
@@ -227,8 +273,8 @@ def harm(directory: Path, rng: random.Random) -> list[str]:
 def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> list[str]:
     """Start the command and end it at a random moment."""
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    after = rng.uniform(0.0, 8.0) if rng.random() < 0.8 else rng.uniform(0.0, 0.3)
-    ended = call(subject.command(out), cache, kill=(after, number))
+    after = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0]))
+    ended = call(subject.command(out), cache, kill=(after, number), fresh=rng.random() < 0.5)
     said = [f"{number.name} after {after:.2f} s: {ended.code}"]
     if number != signal.SIGKILL and ended.code not in (0, 130):
         said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
@@ -252,7 +298,7 @@ def wrong_words(ended: Ended) -> list[str]:
 
 def again(subject: Subject, out: Path, cache: Path, harmed: list[str]) -> list[str]:
     """Run the command until it ends well, or says one line; return what is wrong."""
-    ended = call(subject.command(out), cache)
+    ended = call(subject.command(out), cache, fresh=len(harmed) % 5 == 4)
     said = wrong_words(ended)
     if said:
         return said
@@ -289,7 +335,7 @@ def attack(subject: Subject, folder: Path, rng: random.Random) -> tuple[str, lis
     if kind == "cache":
         done += [f"in the cache, {each}" for each in harm(cache, rng)]
     if out.exists() and "harm" in kind:
-        ended = call([sys.executable, "-m", "mlp_jax", "check", str(out)], cache)
+        ended = call(["check", str(out)], cache)
         done += wrong_words(ended)
         if ended.code not in (0, 1, 2):
             done.append(f"WRONG check ends with {ended.code}: {ended.err[-500:]}")
@@ -333,4 +379,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    population(sys.argv[2]) if sys.argv[1:2] == ["population"] else main()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from mlp_jax.machine import sealed_cache
+
 ADVICE = "remove it or move it away, or name another with MLP_JAX_CACHE_DIR"
 _set: list[str] = []  # the directories that were set here, not by the user
 
@@ -61,6 +63,7 @@ def enable_compilation_cache() -> None:
     except OSError as error:
         warnings.warn(f"compiled programs are not cached: {error}", stacklevel=2)
         return
+    sealed_cache.install(directory)
     _set.append(str(directory))
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

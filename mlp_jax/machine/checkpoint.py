@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 import warnings
@@ -123,6 +124,7 @@ class Checkpoints:
         return found
 
     def _read(self, step: int, like: Callable[[dict], Any] | None = None) -> tuple[Any, dict]:
+        _silence_readers()
         note = self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"]
         checksum = note.pop(CHECKSUM, None)  # none: it is older than checksums
         shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note)) if like else None
@@ -140,6 +142,18 @@ class Checkpoints:
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
+
+
+@functools.cache
+def _silence_readers() -> None:
+    """Keep those of orbax's readers from printing that end after damage has stopped the reading."""
+    before = sys.unraisablehook
+
+    def quiet(found: Any) -> None:
+        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = quiet
 
 
 @contextlib.contextmanager
@@ -178,4 +192,5 @@ def _checksum(tree: Any, note: dict) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return said.partition(" [tensorstore_spec")[0]

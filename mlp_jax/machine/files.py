@@ -10,6 +10,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LEFTOVER_SECONDS = 86400.0
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor wait for a pipe
 CHECKSUM = "checksum"  # the entry of a JSON object that tells its other entries from any others
 
 
@@ -46,7 +48,7 @@ def write_json(path: Path, value: Mapping[str, Any], ascii: bool = True) -> None
     plain = finite(value)
     sealed = plain | {CHECKSUM: _checksum(json.loads(json.dumps(plain)))}
     text = json.dumps(sealed, indent=2, ensure_ascii=ascii, allow_nan=False) + "\n"
-    replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    replace(path, lambda partial: partial.write_text(text, encoding="utf-8"), follow=False)
 
 
 def read_json(directory: Path, name: str, what: str = "run") -> dict:
@@ -92,16 +94,35 @@ def _checksum(value: dict) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
+def read_plain(path: Path) -> bytes | None:
+    """Return what a regular file holds; None where its name is that of a link or of anything else.
+
+    Raises:
+        OSError: it is not there, or can't be read.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return None
+    return path.read_bytes()
+
+
+def remove(path: Path) -> None:
+    """Remove whatever has this name: a file, a link (not what it points to), a folder; nothing where that fails."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def replace(path: Path, write: Callable[[Path], object], follow: bool = True) -> None:
     """Let `write` make the file under a temporary name, then rename it to `path`; leave nothing when it fails.
 
     The file is on the disk before it has its name, so a power failure leaves the old file or the new one. What a killed
     writer of this path has left is removed. A link is followed, and what is no plain file (a pipe, a device) is written
-    to as it is, never replaced.
+    to as it is, never replaced; unless `follow` is False: then whatever is there but a folder is replaced.
     """
+    if path.is_symlink() and not follow:
+        remove(path)
     if path.is_dir():
         raise OSError(f"can't write {path}: it is a directory; name a file")
-    if path.exists() and not path.is_file():
+    if follow and path.exists() and not path.is_file():
         write(path)
         return
     path = path.resolve() if path.is_symlink() else path
@@ -158,7 +179,7 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """
     for leftover in folder.glob(f"{'*' if name is None else glob.escape(name)}.*.partial"):
         with contextlib.suppress(OSError):
-            file = os.open(leftover, os.O_RDWR)
+            file = os.open(leftover, os.O_RDWR | NOFOLLOW)
             try:
                 held = _locked(file)
                 if held or (held is None and time.time() - os.fstat(file).st_mtime > LEFTOVER_SECONDS):

@@ -27,7 +27,7 @@ def write(path: Path, columns: Mapping[str, Any]) -> None:
 
     table = pyarrow.table(dict(columns))
     table = table.replace_schema_metadata({CHECKSUM: _checksum(table).encode()})
-    files.replace(path, lambda partial: pyarrow.parquet.write_table(table, partial, write_page_checksum=True))
+    files.replace(path, lambda partial: pyarrow.parquet.write_table(table, partial, write_page_checksum=True), False)
 
 
 def read(path: Path) -> "pyarrow.Table":

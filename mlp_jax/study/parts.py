@@ -44,7 +44,7 @@ def write(path: Path, rows: "pandas.DataFrame") -> None:
     """
     rows = rows.copy(deep=False)
     rows.attrs = {PART: _name(path), ROWS: _checksum(rows), MADE_BY: rows.attrs.get(MADE_BY, {})}
-    files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True))
+    files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True), follow=False)
 
 
 def read(path: Path) -> "pandas.DataFrame | None":

@@ -1,0 +1,65 @@
+"""JAX's cache of compiled programs, whose entries say which program they are and whether they are whole.
+
+Invariant: a program is taken only from an entry that was written for it, as it was written; any other is removed, said
+once, and made anew. An entry has its name only when it is whole on the disk.
+"""
+
+import contextlib
+import hashlib
+import warnings
+from pathlib import Path
+
+from mlp_jax.machine import files
+
+SUFFIX = ".program"
+SEAL_BYTES = 32
+_sealed: set[Path] = set()
+
+
+class SealedCache:
+    """What JAX asks of a cache (`get`, `put`, `clear`), in one directory; any number of processes may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory
+        self._said = False
+
+    def get(self, key: str) -> bytes | None:
+        """Return the program filed under `key`; None where there is none, or none that is sound."""
+        path = self._path / (key + SUFFIX)
+        content = None
+        with contextlib.suppress(FileNotFoundError):
+            content = files.read_plain(path)
+            if content is not None and content[:SEAL_BYTES] == _seal(key, content[SEAL_BYTES:]):
+                return content[SEAL_BYTES:]
+            self._remove(path)
+        return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """File a program under `key`."""
+        files.replace(self._path / (key + SUFFIX), lambda partial: partial.write_bytes(_seal(key, value) + value))
+
+    def clear(self) -> None:
+        """Forget nothing: what is on disk is checked whenever it is read."""
+
+    def _remove(self, path: Path) -> None:
+        files.remove(path)
+        if not self._said:
+            warnings.warn(f"a compiled program in {path.parent} was damaged: it is made anew", stacklevel=2)
+        self._said = True
+
+
+def install(directory: Path) -> None:
+    """Let JAX keep its programs in `directory` like this, or in its own way where it can't be told so."""
+    from jax._src import compilation_cache
+
+    plain = getattr(compilation_cache, "get_file_cache", None)
+    if plain is None or directory in _sealed:
+        return
+    if not _sealed:
+        choose = lambda path: (SealedCache(Path(path)), path) if Path(path) in _sealed else plain(path)
+        compilation_cache.get_file_cache = choose  # pyright: ignore[reportAttributeAccessIssue]
+    _sealed.add(directory)
+
+
+def _seal(key: str, value: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + b"\0" + value).digest()
