@@ -2,17 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from mlp_jax.model import Network, forward, init, parameter_count, summary
-from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, start, step
-
 if TYPE_CHECKING:
     from mlp_jax.data import Dataset, load
+    from mlp_jax.model import Network, forward, init, parameter_count, summary
     from mlp_jax.study import Study
     from mlp_jax.training.config import Config
     from mlp_jax.training.population import train_many
     from mlp_jax.training.prediction import predict
     from mlp_jax.training.run import Run, train
     from mlp_jax.training.trials import Trials
+    from mlp_jax.trial import Cell, Data, TrialState, advance, complete, evaluate, start, step
 
 __all__ = [
     "Cell", "Config", "Data", "Dataset", "Network", "Run", "Study", "TrialState", "Trials", "advance", "complete",
@@ -21,6 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 _LAZY = {
+    **dict.fromkeys(("Network", "forward", "init", "parameter_count", "summary"), "model"),
+    **dict.fromkeys(("Cell", "Data", "TrialState", "advance", "complete", "evaluate", "start", "step"), "trial"),
     "Config": "training.config", "Dataset": "data", "Run": "training.run", "load": "data",
     "predict": "training.prediction", "train": "training.run", "train_many": "training.population",
     "Study": "study", "Trials": "training.trials",

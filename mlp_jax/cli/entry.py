@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +69,31 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for signal_, handler in before.items():
             signal.signal(signal_, handler)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and neither be lost where Python swallows an exception."""
+
+    def raise_(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def unraisable(found: Any) -> None:
+        if issubclass(found.exc_type, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr, flush=True)
+            os._exit(130)
+        hook(found)
+
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    main, hook = threading.current_thread() is threading.main_thread(), sys.unraisablehook
+    before = {number: signal.signal(number, raise_) for number in numbers} if main else {}
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Stream:
@@ -133,7 +159,8 @@ def _code(run: Callable[[], int]) -> int:
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
     out, before = _open_streams()
     try:
-        code = run()
+        with _ended_by_signals():
+            code = run()
         out.flush()
         if out.error is not None:  # whoever wrote it went on
             raise out.error

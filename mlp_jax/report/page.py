@@ -88,7 +88,7 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     page |= {"cautions": cautions(entries, measured, on), "environment": _environment(entries, others)}
     page |= {"labels": [each.label for each in (*entries, *others)], "title": _title(entries)}
     made_from = seal.state([entry.state for entry in entries], options)
-    text = seal.seal(_template().render(page), made_from)
+    text = seal.sealed(_template().render(page), made_from)
     files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
     return out
 

@@ -16,7 +16,7 @@ from mlp_jax.study.plan import digest
 _LINE = re.compile(r"<!-- made from ([0-9a-f]*); sha256 ([0-9a-f]{64}) -->\n")
 
 
-def seal(text: str, state: str) -> str:
+def sealed(text: str, state: str) -> str:
     """Return the text of a page with the line that says that it was made from `state`, a hash."""
     text = text.rstrip("\n") + "\n"
     return f"{text}<!-- made from {state}; sha256 {_checksum(text)} -->\n"

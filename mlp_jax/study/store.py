@@ -125,7 +125,10 @@ class Store:
         It is made where there is something to keep: most jobs are done before. What is in it stays when the claim ends
         without a part, for whoever claims the job next.
         """
-        return self._path(job).with_suffix(".progress")
+        path = self._path(job).with_suffix(".progress")
+        if path.is_symlink():
+            files.remove(path)
+        return path
 
     def let_go(self) -> None:
         """Give up all claims."""
@@ -177,6 +180,8 @@ class _Lock:
 
     def __init__(self, path: Path, wait: bool = True) -> None:
         self.path, self.lock = path, FileLock(path, thread_local=False)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            files.remove(path)  # no lock of ours: to open it would follow a link, or wait for a pipe
         try:
             self.lock.acquire(blocking=wait)
         except Timeout:

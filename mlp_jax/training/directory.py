@@ -174,6 +174,11 @@ class RunDirectory(Directory):
         """Keep what was found so far."""
         self._write_metrics(_columns(trials.rows_of(0)))
 
+    def end(self, trials: Trials, clock: Clock) -> None:
+        """Keep the trial, unless it was interrupted before it had a state."""
+        if trials.states:
+            super().end(trials, clock)
+
     def _keep(self, checkpoints: "Checkpoints", trials: Trials, seconds: dict[str, float]) -> None:
         note = {"history": trials.rows_of(0), "seconds": seconds}
         note |= {"status": str(trials.status[0]), "next_point": int(trials.next_point[0])}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import model, tables, trial
@@ -164,6 +165,12 @@ def _is_dead(run: Run) -> bool:
     return not bool((z > 0).any())
 
 
+def _start(trials: Trials) -> TrialState:
+    """Return the state before the first step: that of a trial which was interrupted before it was put on a device."""
+    hyper = {name: float(column[0]) for name, column in trials.hyper.items()}
+    return trial.start(trials.cell, hyper, jnp.uint32(trials.seeds[0]))
+
+
 def _of(trials: Trials) -> Run:
     """Return the only one of `trials`."""
     config, status, failed = trials.config, str(trials.status[0]), int(trials.failed[0])
@@ -173,7 +180,7 @@ def _of(trials: Trials) -> Run:
         cell=trials.cell,
         hyper={name: float(column[0]) for name, column in trials.hyper.items()},
         dataset=trials.task.dataset,
-        state=trials.states[0],
+        state=trials.states[0] if trials.states else _start(trials),
         status=status,
         failed=failed if status == Status.INFEASIBLE else None,
         metrics={name: float(trials.metric(name)[0]) for name in names},

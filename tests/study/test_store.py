@@ -4,6 +4,7 @@ import errno
 import fcntl
 import functools
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -517,3 +518,46 @@ def test_what_made_the_parts_is_known_each_kind_once(tmp_path):
         rows.attrs[parts.MADE_BY] = {"jax": version}
         made.write(job, rows)
     assert contents.read_all(tmp_path).made_by == [{"jax": "0.10"}, {"jax": "0.11"}]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_no_lock_follows_a_link_or_waits_for_a_pipe(tmp_path, kind):
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    opened(tmp_path / "study")
+    for lock in (tmp_path / "study/study.lock", part(tmp_path / "study", A, ".lock")):
+        put = {"link": lambda path: path.symlink_to(precious), "pipe": os.mkfifo, "directory": Path.mkdir}[kind]
+        put(lock)
+    made = opened(tmp_path / "study")
+    assert next(made.claimed()) == A
+    made.write(A, ROWS)
+    assert precious.read_text() == "as it was"
+
+
+def test_no_file_of_a_study_is_written_through_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    made = opened(tmp_path / "study")
+    for path in (part(tmp_path / "study", A), tmp_path / "study/environment.json"):
+        path.unlink(missing_ok=True)
+        path.symlink_to(precious if path.suffix == ".json" else tmp_path / "nowhere")
+    next(made.claimed())
+    made.write(A, ROWS)
+    (tmp_path / "study/environment.json").unlink()
+    (tmp_path / "study/environment.json").symlink_to(tmp_path / "nowhere")
+    opened(tmp_path / "study")
+    assert precious.read_text() == "as it was"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("target", [0.5, 0.96])
+def test_rows_are_not_read_by_another_target_than_they_were_made_for(tmp_path, target):
+    made = opened(tmp_path)
+    made.write(A, ROWS)
+    fields = json.loads((tmp_path / "study.json").read_text()) | {"target": target}
+    (tmp_path / "study.json").write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=r"study.json is damaged \(it has changed since it was written\)"):
+        contents.read_study(tmp_path)
+    fields.pop("checksum")
+    (tmp_path / "study.json").write_text(json.dumps(fields))
+    assert contents.read_study(tmp_path).empty, "its cells are others"

@@ -423,3 +423,14 @@ def test_a_run_at_another_precision_does_not_take_the_program_of_the_first():
     with jax.default_matmul_precision("BF16_BF16_F32"):
         assert run.train(QUICK).seconds["compilation"] > 0
     assert run.train(QUICK).seconds["compilation"] == 0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_that_is_interrupted_before_it_begins_is_incomplete(tmp_path, kept):
+    found = run.train(QUICK, out=tmp_path / "run" if kept else None, interrupted=lambda: True)
+    assert found.status == "INCOMPLETE"
+    assert (found.steps, found.history) == (0, [])
+    assert found.summary()["status"] == "INCOMPLETE"
+    assert found.table()
+    if kept:
+        assert run.train(QUICK, out=tmp_path / "run", resume=True).status == "COMPLETE"
