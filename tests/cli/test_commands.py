@@ -406,7 +406,8 @@ def test_a_damaged_or_a_foreign_study_is_one_line(call, refused, tmp_path):
     out = tmp_path / "study"
     assert call("study", *STUDY, "--out", out).code == 0
     whole = tree(out)
-    files.write_json(out / "study.json", files.parsed_json(out / "study.json") | {"protocol": "0.9"})
+    plan = files.parsed_json(out / "study.json")
+    files.write_json(out / "study.json", plan | {"protocol": "0.9"})
     for arguments in (("report", out), ("study", *STUDY, "--out", out)):
         assert "is of protocol 0.9, and this is protocol" in refused(*arguments)
     for text, message in (

@@ -129,12 +129,12 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
     def run() -> tuple:
         writes = iter(range(100))
 
-        def dying(path, write):
+        def dying(path, write, **how):
             in_progress = any(each.suffix == ".progress" for each in path.parents)
             last = not in_progress and next(writes) == 1
             if last and when == "before":
                 raise Killed
-            replace(path, write)
+            replace(path, write, **how)
             if last:
                 raise Killed
 

@@ -106,9 +106,9 @@ def test_the_study_is_named_before_anything_else_is_there(tmp_path, monkeypatch)
     seen = []
     replace = store.files.replace
 
-    def note(path, write):
+    def note(path, write, **how):
         seen.append((path.name, sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".lock")))
-        replace(path, write)
+        replace(path, write, **how)
 
     monkeypatch.setattr(store.files, "replace", note)
     opened(tmp_path)
