@@ -6,6 +6,7 @@ import pytest
 
 from mlp_jax.bench import record, timings
 from mlp_jax.bench.timings import Effort, Timing
+from mlp_jax.machine.files import parsed_json
 from mlp_jax.study import Study, changed
 from mlp_jax.training.config import Config
 
@@ -88,7 +89,7 @@ def test_times_of_another_study_are_refused(measured, path):
      ({"environment": {}}, "is damaged")],
 )  # fmt: skip
 def test_other_files_and_damage_are_refused(path, change, said):
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(json.dumps(parsed_json(path) | change))
     with pytest.raises(ValueError, match=said):
         timings.read(path)
     path.write_text("[]")

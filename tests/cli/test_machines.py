@@ -7,6 +7,7 @@ import pytest
 from mlp_jax import bench, cli
 from mlp_jax.bench import timings
 from mlp_jax.machine import accelerators
+from mlp_jax.machine.files import parsed_json
 
 SMALL = """
 optimizers = ["sgd", "adam"]
@@ -87,7 +88,7 @@ def test_a_study_s_cells_are_measured_and_kept(call, toml, tmp_path, monkeypatch
     assert seen[0][0].optimizers == ("sgd", "adam")
     assert seen[0][1] == timings.QUICK
     code, out, _ = call("bench", "--study", toml, "--json", "--out", "record.json")
-    assert json.loads(out) == json.loads((tmp_path / "record.json").read_text()) == made
+    assert json.loads(out) == parsed_json(tmp_path / "record.json") == made
     assert seen[1][1] == timings.FULL
     code, out, err = call("bench", "--study", "nowhere")
     assert (code, out) == (2, "")

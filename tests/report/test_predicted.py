@@ -11,6 +11,7 @@ from study_by_hand import OPTIMIZERS, SIZES, STUDY, study, table
 
 from mlp_jax import bench
 from mlp_jax.bench import timings
+from mlp_jax.machine.files import parsed_json
 from mlp_jax.report import entries, page, predicted
 from mlp_jax.report.predicted import Device
 from mlp_jax.study import plan
@@ -136,7 +137,7 @@ def test_what_can_t_be_predicted_is_refused(files, tmp_path):
         write(files[1])
     with pytest.raises(ValueError, match="a price is of the devices of records; name records of mlp-jax bench --study"):
         write(files[0], prices=(1.0,))
-    lacking = json.loads(files[1].read_text())
+    lacking = parsed_json(files[1])
     lacking["cells"] = lacking["cells"][1:]
     files[1].write_text(json.dumps(lacking))
     with pytest.raises(ValueError, match="first.json lacks sgd at batch size"):
