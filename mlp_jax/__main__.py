@@ -1,6 +1,6 @@
 """`python -m mlp_jax` is `mlp-jax`."""
 
-from mlp_jax.cli.commands import main
+from mlp_jax.cli import main
 
 if __name__ == "__main__":
     main()
