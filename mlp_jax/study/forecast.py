@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     import pandas
 
 
+FEW = 22
+"""Trials of a cell from which on intervals shrink like 1/√trials, within 13 % on six of seven tables of real trials
+(32 % on the seventh). After one round, 16 trials, they are 1.25 to 2 times as wide as that."""
+
+
 class Forecast(NamedTuple):
     """What one wish takes: `now` is the ratio that is there, `trials` those of each cell for the one that is wished.
 
@@ -87,12 +92,23 @@ def text(made: list[Forecast]) -> str:
     priced = any(one.cost is not None for one in made)
     heads = ("wish", "ratio now", "trials of a cell now", "needed", "seconds of training", *["cost"] * priced)
     rows = [(*row, *[""] * (len(heads) - len(row))) for row in map(shown, made)]
-    return tables.text(heads, rows)
+    return "\n\n".join(filter(None, (tables.text(heads, rows), caution(made))))
+
+
+def caution(made: list[Forecast]) -> str:
+    """Say what is to be known of the forecasts; nothing where the study is large enough."""
+    least = min(one.trials_now for one in made)
+    if least >= FEW:
+        return ""
+    return (
+        f"these rest on {least} trials of a cell and may ask for up to four times too many: intervals shrink like "
+        f"1/√trials from {FEW} on; go on with --rounds 2, then plan again"
+    )
 
 
 def to_json(made: list[Forecast]) -> dict[str, Any]:
     """Return the forecasts as plain values; None is out of reach."""
-    return finite({"forecasts": [one._asdict() for one in made]})
+    return finite({"forecasts": [one._asdict() for one in made], "caution": caution(made) or None})
 
 
 def _priced(

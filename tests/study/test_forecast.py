@@ -62,6 +62,15 @@ def test_what_is_out_of_reach_is_said():
     assert forecast.to_json(made)["forecasts"][0]["trials"] is None
 
 
+def test_forecasts_from_few_trials_are_cautioned():
+    made = [one._replace(trials_now=16) for one in wished()]
+    assert forecast.text(made).endswith("go on with --rounds 2, then plan again")
+    assert "16 trials" in forecast.to_json(made)["caution"]
+    enough = [one._replace(trials_now=22) for one in made]
+    assert "rest on" not in forecast.text(enough)
+    assert forecast.to_json(enough)["caution"] is None
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
