@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mlp_jax import losses
+from mlp_jax import stopping
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.model import Network, Params
@@ -79,7 +79,7 @@ class Together:
         from_to = (np.int32(self._step), np.int32(self._step + count), np.int32(0), np.int32(0))
         none = np.zeros(size, np.int32)
         look = Look(
-            *from_to, none, none.astype(bool), none, np.full(size, losses.limit(self._engine.cell.loss, 1, None))
+            *from_to, none, none.astype(bool), none, np.full(size, stopping.limit(self._engine.cell.loss, 1, None))
         )
         of_trials = (self._hyper, self._seeds, self._running, self.lanes)
         self.lanes = self._engine.advance("training", self._clock, look, self._data, *of_trials)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree, UInt32
 
-from mlp_jax import losses, optimizers, trial
+from mlp_jax import losses, optimizers, stopping, trial
 from mlp_jax.losses import Sums
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.programs import Program, shared
@@ -88,7 +88,7 @@ class Engine(NamedTuple):
         nothing = self._nothing(lanes, points)
         empty = Lanes(jax.eval_shape(start, columns, seeds), *nothing)
         whole, size = np.int32(0), nothing[1].shape[1]
-        room, kind = np.zeros(size, np.int32), losses.limit(self.cell.loss, 1, None, by_loss=self.by_loss).dtype
+        room, kind = np.zeros(size, np.int32), stopping.limit(self.cell.loss, 1, None, by_loss=self.by_loss).dtype
         look = Look(whole, whole, whole, whole, room, room.astype(bool), room, room.astype(kind))
         placed = _shapes(of_lanes, (columns, seeds, running, empty))
         return self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import losses, trial
+from mlp_jax import losses, stopping, trial
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.training.engine import Engine
 from mlp_jax.training.look import Look
@@ -144,7 +144,7 @@ class Group:
         task, monitor = self.task, self.task.monitor
         columns = {name: self.trials.points[f"{monitor}_{name}"][self.rows] for name in task.metrics_of_one}
         count = len(getattr(task.dataset, monitor).y)
-        found = losses.of_metrics(task.cell.loss, columns, count, task.dataset.target_scale)
+        found = stopping.of_metrics(task.cell.loss, columns, count, task.dataset.target_scale)
         sums = self.lanes.sums[monitor]
         put = lambda room, leaf: self.engine.put(np.pad(leaf, ((0, 0), (0, room.shape[1] - leaf.shape[1]))))
         self.lanes.sums[monitor] = jax.tree.map(put, sums, found)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from mlp_jax import losses, trial
+from mlp_jax import stopping, trial
 from mlp_jax.losses import Sums
 from mlp_jax.rows import Data
 from mlp_jax.trial import Cell, TrialState
@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
     They are evaluated at the `wanted` ones of `points[first:due]`, which are steps. The target is met at the point
     number k where the monitored split's sums, over the n evaluations at the points `windows[k]` to k together, are
-    within `limits[n - 1]` (see `losses.limit`).
+    within `limits[n - 1]` (see `stopping.limit`).
     """
 
     begin: ArrayLike
@@ -123,7 +123,7 @@ def _met(sums: Sums, number: Array, look: Look, by_loss: bool) -> Bool[Array, "*
     window = (place >= look.windows[number]) & (place <= number)
     near = jnp.broadcast_to(window, sums.n.shape) & (sums.n > 0)
     together = jax.tree.map(lambda leaf: jnp.sum(jnp.where(near, leaf, 0), axis=-1, dtype=leaf.dtype), sums)
-    return losses.meets(together, look.limits[jnp.sum(near, axis=-1) - 1], by_loss)
+    return stopping.meets(together, look.limits[jnp.sum(near, axis=-1) - 1], by_loss)
 
 
 def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mlp_jax import losses, model, sampling, trial
+from mlp_jax import losses, model, sampling, stopping, trial
 from mlp_jax.analysis import crossing
 from mlp_jax.data import Dataset
 from mlp_jax.model import Network
@@ -91,11 +91,11 @@ class Task:
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """The monitored sums that just meet `stop_at`, see `losses.limit`, over one evaluation, two, and so on."""
+        """The monitored sums that just meet `stop_at`, see `stopping.limit`, over one evaluation, two, and so on."""
         count = len(getattr(self.dataset, self.monitor).y)
         most = int(np.max(np.arange(len(self.windows)) - self.windows, initial=0)) + 1
         how = (self.config.stop_at, self.dataset.target_scale, self.by_loss)
-        return np.array([losses.limit(self.cell.loss, count * several, *how) for several in range(1, most + 1)])
+        return np.array([stopping.limit(self.cell.loss, count * several, *how) for several in range(1, most + 1)])
 
     @property
     def less_is_better(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from mlp_jax import losses, trial
+from mlp_jax import stopping, trial
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices
 from mlp_jax.machine.clocks import Clock
@@ -38,7 +38,7 @@ def looks(begin: int, until: int, first: int, due: int, points=()) -> Look:
     room[: len(points)] = points
     numbers = (np.int32(value) for value in (begin, until, first, due))
     windows = np.arange(engine.LEAST_POINTS, dtype=np.int32)
-    limits = np.full(engine.LEAST_POINTS, losses.limit("cross_entropy", 1, None))
+    limits = np.full(engine.LEAST_POINTS, stopping.limit("cross_entropy", 1, None))
     return Look(*numbers, room, windows >= 0, windows, limits)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlp_jax import losses, trial
+from mlp_jax import losses, stopping, trial
 from mlp_jax.model import Network
 from mlp_jax.rows import place
 from mlp_jax.training import config, look
@@ -58,7 +58,7 @@ def windows(request) -> np.ndarray:
 
 def limits(data) -> np.ndarray:
     count = len(data["validation"].y)
-    return np.array([losses.limit(CELL.loss, count * several, TARGET) for several in range(1, len(POINTS) + 1)])
+    return np.array([stopping.limit(CELL.loss, count * several, TARGET) for several in range(1, len(POINTS) + 1)])
 
 
 def meets(sums: dict[int, dict], number: int, windows: np.ndarray) -> bool:
