@@ -164,8 +164,8 @@ def _bottom(place: np.ndarray, heights: np.ndarray) -> tuple[float, float]:
             return np.inf, np.nan
         each = _huber_means(np.minimum(heights, least + valley.BAD))
         known = each < least + 0.95 * valley.BAD
-        ends = place[known][[0, -1]] if known.any() else place[[0, -1]]
-        fine = np.linspace(*ends, PLACES)
+        there = place[known] if known.any() else place
+        fine = np.linspace(there[0], there[-1], PLACES)
         smooth = np.array([_smoothed(place[known], each[known], one) for one in fine])
         least, at = float(smooth.min()), float(fine[smooth.argmin()])
     return least, at
