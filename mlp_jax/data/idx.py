@@ -4,14 +4,14 @@ Format: two zero bytes, 0x08 for unsigned bytes, the number of dimensions, each 
 the bytes (LeCun, "The MNIST database of handwritten digits").
 """
 
-import gzip
 import hashlib
+import math
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from mlp_jax.data import unpacking
 from mlp_jax.data.cache import cached
 from mlp_jax.data.dataset import Source, Split
 from mlp_jax.data.errors import DataError
@@ -118,13 +118,15 @@ def parse(content: bytes, dimensions: int, what: object) -> np.ndarray:
 
 
 def decompress(content: bytes, what: object) -> bytes:
-    """Return `content` uncompressed if it is gzip's, else as it is; `what` names it in errors."""
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{what} is no whole gzip file ({error}); get it again") from error
+    """Return the content of an IDX file, uncompressed if it is gzip's; `what` names it in errors."""
+    return unpacking.gunzip(content, _size, what) if content.startswith(b"\x1f\x8b") else content
+
+
+def _size(head: bytes) -> int:
+    """Return the size of an IDX file by its header; 0 of what is none."""
+    dimensions = head[3] if len(head) > 3 and head.startswith(b"\0\0\x08") else 0
+    shape = [int.from_bytes(head[4 * k : 4 * k + 4], "big") for k in range(1, 1 + min(dimensions, 3))]
+    return 4 + 4 * dimensions + math.prod(shape) if dimensions else 0
 
 
 def read_files(paths: dict[str, Path], name: str) -> dict[str, np.ndarray]:

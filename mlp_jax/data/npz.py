@@ -4,8 +4,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from mlp_jax.data import unpacking
 from mlp_jax.data.dataset import Source, Split
 from mlp_jax.data.errors import DataError
 from mlp_jax.data.options import Options
@@ -15,7 +15,6 @@ from mlp_jax.data.target import taken
 X_NAMES = ("x", "images", "imgs", "image", "data", "features", "inputs", "arr_0")
 Y_NAMES = ("y", "labels", "label", "targets", "target", "classes", "outputs", "arr_1")
 PARTS = {"": ("", "train"), "_validation": ("val", "valid", "validation"), "_test": ("test",)}
-SHARE = 0.8  # of the free memory that an archive may take
 
 
 def read_npz(path: Path, options: Options) -> Source:
@@ -68,9 +67,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of an archive under our names."""
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > SHARE * psutil.virtual_memory().available:
-            raise DataError(f"{path} unpacks to {size / 1e9:,.1f} GB, more than there is memory; give a part of it")
+            unpacking.check(path, path.stat().st_size, sum(member.file_size for member in archive.infolist()))
         with np.load(path, allow_pickle=False) as archive:
             ours = {ours: name for name in archive.files if (ours := _our_name(name))}
             if "x" not in ours or "y" not in ours:

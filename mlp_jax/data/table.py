@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mlp_jax.data import unpacking
 from mlp_jax.data.errors import DataError
 from mlp_jax.data.options import SEPARATORS, Options
 from mlp_jax.data.scaling import compact
@@ -144,8 +145,10 @@ def _style(path: Path, options: Options) -> Style:
     """Find out how the text is written where the user does not say it."""
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        opened = gzip.open if start.startswith(b"\x1f\x8b") else open
+            packed = file.read(2) == b"\x1f\x8b"
+        if packed:
+            unpacking.check_gzip(path)
+        opened = gzip.open if packed else open
         with opened(path, "rb") as file:
             encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         with _opened(path, encoding) as file:

@@ -118,7 +118,7 @@ def test_forms_of_labels(tmp_path, y, classes):
 
 def test_an_archive_beyond_memory_is_refused(tmp_path, monkeypatch):
     path = npz(tmp_path, x=X, y=Y)
-    monkeypatch.setattr("mlp_jax.data.npz.SHARE", 1e-12)
+    monkeypatch.setattr("mlp_jax.data.unpacking.SHARE", 1e-12)
     with pytest.raises(DataError, match="unpacks to .* GB, more than there is memory"):
         load(path)
 
