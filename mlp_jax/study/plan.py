@@ -168,7 +168,7 @@ def check_protocol(protocol: str, what: str) -> None:
 def to_dict(study: Study) -> dict[str, Any]:
     """Return `study` as plain values; of the workload only what differs from the default."""
     default = config_to_dict(Config())
-    workload = {k: v for k, v in config_to_dict(study.workload).items() if v != default[k]}
+    workload = {k: v for k, v in config_to_dict(study.workload).items() if k not in default or v != default[k]}
     fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
     given = {name: {key: _space_dict(space) for key, space in study.spaces[name].items()} for name in study.optimizers}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

@@ -18,6 +18,7 @@ from mlp_jax.trial import Cell
 
 SPLITS = ("train", "validation", "test")
 SPACINGS = ("linear", "log")
+LATER = {"hyper": {}, "class_weight": "none"}  # fields that came after the first runs, and what they were before
 LISTS = ("hidden", "evaluate_on", "drop")
 SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
 PART = Domain(
@@ -234,9 +235,12 @@ def usual_metric(dataset: Dataset) -> str:
 
 
 def to_dict(config: Config) -> dict:
-    """Return `config` as what JSON can hold; `hyper` where it holds something."""
+    """Return `config` as what JSON can hold.
+
+    A field of LATER is left out where it decides nothing, so that runs and studies made before it came keep their name.
+    """
     plain = dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
-    return {name: value for name, value in plain.items() if name != "hyper" or value}
+    return {name: value for name, value in plain.items() if name not in LATER or value != LATER[name]}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Config:

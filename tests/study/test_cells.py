@@ -13,6 +13,13 @@ from mlp_jax.training.config import Config
 
 IRIS = Config(dataset="iris", hidden=(4,), validation=0.2)
 STUDY = Study(workload=IRIS, batch_sizes=(1, 8, "full"))
+NAMED = [
+    "5f72c0fd74875643",
+    "499c42104936c1ba",
+    "c8134feb04819539",
+    "7c76fd09323a6444",
+    "b9a1a8487f72bde5",
+]  # by the first version of this protocol
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +34,15 @@ def data(iris) -> Facts:
 
 def ids(study: Study, data: Facts) -> list[str]:
     return [cell.id for cell in cells.of(study, data)]
+
+
+def test_a_cell_keeps_its_name_from_version_to_version():
+    """So that a study that is there goes on; new fields decide nothing where they are at their defaults."""
+    study = Study(optimizers=("sgd",), seed=1000)
+    named = ids(study, Facts("x", 1150, "validation_accuracy"))
+    assert named == NAMED, "if results are others now, so must be the protocol's number"
+    weighted = dataclasses.replace(study, workload=dataclasses.replace(study.workload, class_weight="balanced"))
+    assert not set(ids(weighted, Facts("x", 1150, "validation_accuracy"))) & set(named)
 
 
 def test_the_facts_are_those_of_the_data(iris, data):
