@@ -37,6 +37,7 @@ def tables(dense):
     return dense.make(STUDY, "sgd", dataset, rates=RATES, seeds=SEEDS)
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_table_is_the_run_that_it_names(dense, tables):
     """One by one, with so many looks and the study's own target, they take the steps that the table has."""
     dataset = configs.load_data(STUDY.workload)
@@ -54,6 +55,7 @@ def test_a_trial_of_a_table_is_the_run_that_it_names(dense, tables):
     np.testing.assert_allclose(table.rates[[0, -1]], STUDY.spaces["sgd"]["learning_rate"].ends)
 
 
+@pytest.mark.slow
 def test_replicates_are_scored_and_not_trained_again(load_script, tables, tmp_path, monkeypatch, capsys):
     replication = load_script("benchmarks/replication.py")
     (tmp_path / "study.toml").write_text(replication.studies.to_toml(STUDY))

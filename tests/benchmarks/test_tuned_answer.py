@@ -28,6 +28,7 @@ def cell_of(optimizer: str):
     return next(cell for cell in cells.of(STUDY, facts) if cell.optimizer == optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDY.optimizers)
 def test_a_trial_meets_the_target_about_where_ours_does(tuned_answer, rows, name):
     """Median of three seeds at one rate, against ours: within a third, as both are luck."""
