@@ -29,6 +29,7 @@ from mlp_jax.machine import cache, devices
 from mlp_jax.machine.files import finite
 
 Options = TypeVar("Options")
+_raised: list[int] = []  # signals that were raised as KeyboardInterrupt, which whoever imports or compiles may swallow
 
 
 def program(name: str, commands: Sequence[Callable[..., int]], arguments: list[str] | None, about: str) -> NoReturn:
@@ -55,7 +56,10 @@ def script(function: Callable[[Options], None], options: type[Options]) -> NoRet
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an answer to a question; a second one ends the program as usual."""
+    """Turn the first SIGINT or SIGTERM into an answer to a question; a second one ends the program as usual.
+
+    One that came before and was swallowed is answered too.
+    """
     received: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -65,7 +69,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
     before = {signal_: signal.signal(signal_, note) for signal_ in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(received)
+        yield lambda: bool(received or _raised)
     finally:
         for signal_, handler in before.items():
             signal.signal(signal_, handler)
@@ -75,7 +79,8 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, and neither be lost where Python swallows an exception."""
 
-    def raise_(*_: object) -> NoReturn:
+    def raise_(number: int, _: object) -> NoReturn:
+        _raised.append(number)
         raise KeyboardInterrupt
 
     def unraisable(found: Any) -> None:
@@ -88,9 +93,11 @@ def _ended_by_signals() -> Iterator[None]:
     main, hook = threading.current_thread() is threading.main_thread(), sys.unraisablehook
     before = {number: signal.signal(number, raise_) for number in numbers} if main else {}
     sys.unraisablehook = unraisable
+    _raised.clear()
     try:
         yield
     finally:
+        _raised.clear()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

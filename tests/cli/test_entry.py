@@ -112,10 +112,30 @@ def test_a_signal_ends_the_program_from_its_first_line_on(number):
         assert process.stdout.readline() == "here\n"
         time.sleep(after)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == 130, (after, err)
         assert "Traceback" not in err
         assert "interrupted" in err
+
+
+def test_an_interrupt_that_a_library_swallows_is_answered_where_it_is_asked_for():
+    """While it compiles, say: the training that follows once went on for ever."""
+    code = """
+import contextlib, os, signal
+from mlp_jax.cli import entry
+
+def run():
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with entry.interrupts() as interrupted:
+        return 77 if interrupted() else 0
+
+entry.sys.exit(entry._code(run))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 77
 
 
 def test_an_interrupt_that_python_swallows_ends_the_program():
