@@ -27,6 +27,9 @@ class SweepCV(GridSearchCV):
     divided by their number. Fits on the folds are in 32 bits, whatever the type of X. Call
     `mlp_jax.devices.start_cpu_devices()` before anything else runs on JAX, so that all cores take part.
 
+    A fit is the one that GridSearchCV makes, but where folds train on numbers of rows with a power of two between them:
+    the smaller ones see their rows in another order then.
+
     >>> from sklearn.datasets import load_iris
     >>> from mlp_jax.sklearn import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)

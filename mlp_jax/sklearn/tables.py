@@ -21,9 +21,8 @@ def results(candidates: list[dict], scores: dict[str, np.ndarray], times: np.nda
     table: dict[str, Any] = {}
     for name, seconds in zip(("fit", "score"), times):
         table |= {f"mean_{name}_time": np.full(count, seconds), f"std_{name}_time": np.zeros(count)}
-    table |= {
-        f"param_{name}": _column(name, candidates) for name in dict.fromkeys(k for one in candidates for k in one)
-    }
+    names = dict.fromkeys(name for one in candidates for name in one)  # as GridSearchCV orders them
+    table |= {f"param_{name}": _column(name, candidates) for name in names}
     table["params"] = candidates
     for part, found in scores.items():
         of_fold = found.mean(axis=2)
