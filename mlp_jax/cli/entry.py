@@ -98,7 +98,8 @@ def _ended_by_signals() -> Iterator[None]:
         yield
     finally:
         _raised.clear()
-        sys.unraisablehook = hook
+        if sys.unraisablehook is unraisable:  # else who replaced it has more to keep from being printed
+            sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
