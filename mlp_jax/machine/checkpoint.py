@@ -147,19 +147,14 @@ class Checkpoints:
 @functools.cache
 def _silence_readers() -> None:
     """Keep those of orbax's readers from printing that end after damage has stopped the reading."""
-    unraisable, printed = sys.unraisablehook, sys.excepthook
-    late = lambda error: isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+    before = sys.unraisablehook
     of_reader = lambda record: record.exc_info and "tensorstore_spec" in str(record.exc_info[1])
 
     def quiet(found: Any) -> None:
-        if not late(found.exc_value):
-            unraisable(found)
+        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
+            before(found)
 
-    def quiet_of_threads(kind: Any, error: BaseException, trace: Any) -> None:  # what native threads print comes here
-        if not late(error):
-            printed(kind, error, trace)
-
-    sys.unraisablehook, sys.excepthook = quiet, quiet_of_threads
+    sys.unraisablehook = quiet
     logging.getLogger("asyncio").addFilter(lambda record: not of_reader(record))
 
 

@@ -192,6 +192,7 @@ def seed(random_state: Any) -> int:
 
 
 def dense(x: Any) -> np.ndarray:
+    """Return a sparse matrix as an array, and an array as it is."""
     return x.toarray() if hasattr(x, "toarray") else x
 
 
