@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 from mlp_jax.machine import files
@@ -18,6 +17,7 @@ from mlp_jax.report.entries import Entry, devices, labelled, phases, read, recor
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
 from mlp_jax.report.reading import AS_ASKED, Reading
+from mlp_jax.report.template import render
 from mlp_jax.study import plan, toml
 from mlp_jax.study.summary import to_json
 
@@ -88,7 +88,7 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     page |= {"cautions": cautions(entries, measured, on), "environment": _environment(entries, others)}
     page |= {"labels": [each.label for each in (*entries, *others)], "title": _title(entries)}
     made_from = seal.state([entry.state for entry in entries], options)
-    text = seal.sealed(_template().render(page), made_from)
+    text = seal.sealed(render("page", page), made_from)
     files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
     return out
 
@@ -224,10 +224,3 @@ def _environment(entries: list[Entry], measured: Sequence[Machine | Device]) -> 
     every = [each.environment for each in (*entries, *measured)]
     names = dict.fromkeys(name for environment in every for name in environment)
     return [(name.replace("_", " "), [str(environment.get(name, "–")) for environment in every]) for name in names]
-
-
-def _template() -> jinja2.Template:
-    options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
-    return jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), **options).get_template(
-        "page.html.jinja"
-    )
