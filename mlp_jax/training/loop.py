@@ -23,7 +23,7 @@ from mlp_jax.training.task import Task
 from mlp_jax.training.trials import LAST, NEVER, Cutoff, Progress, Status, Trials
 
 CHECKPOINT_SECONDS = 30.0
-TIMED_SECONDS = 1.0
+CALL_SECONDS = 1.0
 
 
 class Options(NamedTuple):
@@ -102,8 +102,8 @@ class Loop:
             steps, seconds = int(self.trials.steps[row]), self.trials.points["training_seconds"][row]
             if self._asked_to_stop(interrupted):
                 return
-            at_once = max(1, int(steps * TIMED_SECONDS / max(np.nanmax(seconds), 1e-3)))
-            each = self._group(np.array([row]), anew=True).time(steps, at_once) / max(1, steps)
+            calls = math.ceil(max(np.nanmax(seconds), 1e-3) / CALL_SECONDS)
+            each = self._group(np.array([row]), anew=True).time(steps, calls)
             self.trials.points["training_seconds"][row] = each * self.trials.points["step"][row]
 
     def _unmeasured(self) -> list[int]:
