@@ -94,7 +94,7 @@ class Group:
         table, none, seconds = self.timetable, np.zeros(self.task.room, bool), 0.0
         take = lambda more: self._advance(self.occupied, table.step + more, 0, none, "training")
         call = statistics.median([take(0) for _ in range(EMPTY_CALLS)][1:])
-        at_once, failed = math.ceil(max(1, steps) / calls), np.array(False)
+        at_once, taken, failed = math.ceil(max(1, steps) / calls), np.array(0), np.array(False)
         while not failed.any() and (table.step < steps or seconds < TIMED_SECONDS):
             seconds += max(0.0, take(at_once) - call)
             at_once *= 1 if table.step < steps else 2
