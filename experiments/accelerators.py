@@ -1,29 +1,37 @@
-"""One study on every back end that this machine has, and one page about them all: who finishes first, who ranks how.
+"""One study on every back end that this machine has, and one page about them all: what each takes, who ranks how.
 
     python experiments/accelerators.py            # digits: three optimizers, four batch sizes, a record of each device
     python experiments/accelerators.py --quick
 
 Each back end (GPU, TPU, CPU) runs `mlp-jax study` and `mlp-jax bench --quick` in a process of its own; where there is
-only the CPU, one CPU device is compared with one device for each core, two at least. Stopped, it goes on with the same
-command.
+only the CPU, one CPU device is compared with one device for each core, two at least. The study is repeated six times,
+each time with another seed and the back ends in turn, so that seconds have their noise beside them: the median and,
+from the least to the most, what holds it with 97 %. The figure and the page are of the first repeat. Stopped, it goes
+on with the same command.
 
-Measured under protocol 1 and not run again since, on 2 cores of a shared AMD EPYC machine, 1 minute 38 s: two CPU
-devices finish first with 4.0 s of training (2.5 tuning, 1.5 winners), one takes 5.2 s (3.7 and 1.5): two tune 1.44
-times as fast, and a winner, which trains alone, takes the same. Seconds to target agree, and the optimizers rank
-alike (sgd, rmsprop, momentum)."""
+The full form has not been run yet in this way, so there is no number here.
+"""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tyro
 
-from mlp_jax.cli.entry import script
+from mlp_jax import tables
+from mlp_jax.analysis.bootstrap import Estimate
+from mlp_jax.checks import Count
+from mlp_jax.cli import entry, experiment
+from mlp_jax.cli.experiment import script
 from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures, joined, page
-from mlp_jax.study import findings, read_plan, read_study
+from mlp_jax.study import Findings, findings, read_plan, read_study
+from mlp_jax.study.evidence import where
+from mlp_jax.study.summary import interval
 
 STUDY = "--optimizers sgd momentum rmsprop --batch-sizes 8 64 512 full --rounds 2"
 QUICK = "--hidden 8 --optimizers sgd momentum --batch-sizes 64 full --rounds 1 --max-steps 60 --target 0.5"
@@ -37,43 +45,84 @@ for name in ("gpu", "tpu", "cpu"):
 """
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(experiment.Asked):
     """What this experiment may be asked."""
 
     dataset: str = "digits"
     """A name from `mlp-jax data list`, or a path."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it."""
-    out: Path = Path("runs/accelerators")
-    """Folder for the studies, the records of the machines and the page."""
+    repeats: Count = 6
+    """How often each back end runs the study, with another seed each time."""
     figure: Path = Path("figures/accelerators.png")
     """Where the figure goes: .svg, .png or .pdf."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Two optimizers, two batch sizes, a few steps, and no records of the machines."""
+    """Two optimizers, two batch sizes, a few steps, two repeats, and no records of the machines."""
 
 
 def main(options: Options) -> None:
-    """Run the study on every back end, print who finishes first and how the optimizers rank, write page and figure."""
-    sources = []
-    for name, environment in back_ends().items():
-        print(f"{name}", file=sys.stderr)
-        arguments = ["--dataset", options.dataset, *(QUICK if options.quick else STUDY).split()]
-        arguments += ["--data-dir", options.data_dir] if options.data_dir else []
-        run(environment, "study", *arguments, "--out", str(options.out / name))
-        sources.append(options.out / name)
-        if not options.quick:
-            record = options.out / f"bench-{name}.json"
-            if not record.exists():
-                run(environment, "bench", "--quick", "--out", str(record))
-            sources.append(record)
-    rows = {each.name: read_study(each) for each in sources if each.is_dir()}
-    found = {name: findings(table, read_plan(options.out / name)) for name, table in rows.items()}
-    spent = {name: joined.spent(table) for name, table in rows.items()}
-    print("\n".join(joined.sentences(found, spent, asks_same=True)))
-    print(f"report: {page.write(sources, options.out / 'report.html')}")
-    canvas.save(figures.seconds(found), options.figure)
-    print(f"figure: {options.figure}")
+    """Run the study on every back end, print what each takes and how the optimizers rank, write page and figure."""
+    out, ends = options.out / "accelerators", back_ends()
+    repeats = range(2 if options.quick else options.repeats)
+    folders = [{name: out / f"{name}-seed-{seed}" for name in ends} for seed in repeats]
+    for seed, of in enumerate(folders):
+        for name in list(of)[:: (-1) ** seed]:  # back and forth: a machine that grows slow is so for all
+            study(options, ends[name], seed, of[name])
+    records = [] if options.quick else [record(ends[name], out / f"bench-{name}.json") for name in ends]
+    found = [{name: findings(read_study(at), read_plan(at)) for name, at in of.items()} for of in folders]
+    canvas.save(figures.seconds(found[0]), options.figure)
+    costs = {name: [cost(of[name], each[name]) for of, each in zip(folders, found)] for name in ends}
+    turned = sum(bool(joined.changes(each)) for each in found)
+    said = (
+        f"In {turned} of {len(repeats)} repeats the order of two optimizers in seconds to the target changes with the "
+        "back end beyond the intervals."
+    )
+    text = f"{table(costs)}\n\nmedian [least, most] of {len(repeats)} repeats\n{said}\n\n"
+    text += f"report: {page.write([*folders[0].values(), *records], out / 'report.html')}\nfigure: {options.figure}"
+    quick = "two optimizers, two batch sizes, a few steps, two repeats" if options.quick else None
+    result = {"seconds": costs, "changes": turned, "repeats": len(repeats), "figure": str(options.figure)}
+    experiment.show(options, result, text, quick)
+
+
+def study(options: Options, environment: dict[str, str], seed: int, out: Path) -> None:
+    """Run the study on one back end, as far as it is not there."""
+    print(out.name, file=sys.stderr, flush=True)
+    arguments = ["--dataset", options.dataset, *(QUICK if options.quick else STUDY).split(), "--seed", str(seed)]
+    arguments += ["--data-dir", options.data_dir] if options.data_dir else []
+    run(environment, "study", *arguments, "--out", str(out))
+
+
+def record(environment: dict[str, str], path: Path) -> Path:
+    """Measure one back end, unless it has been, and return its record."""
+    if not path.exists():
+        run(environment, "bench", "--quick", "--out", str(path))
+    return path
+
+
+def cost(folder: Path, found: Findings) -> dict[str, float]:
+    """Return the seconds of one study: of its training, and of each optimizer to the target at its best batch size."""
+    spent = joined.spent(read_study(folder))
+    best = {name: where(found.cells, optimizer=name)["seconds"].to_numpy(float).min() for name in found.scaling}
+    return {"tuning": spent.tuning, "winners": spent.winners, "all training": spent.total} | {
+        f"{name} to the target": float(least) for name, least in best.items()
+    }
+
+
+def table(costs: dict[str, list[dict[str, float]]]) -> str:
+    """Return the seconds of every back end, and how many times those of the first they are, paired by repeat."""
+    first, *others = costs
+    of = lambda name, what: np.array([each[what] for each in costs[name]])
+    rows = []
+    for what in costs[first][0]:
+        ratios = (written(of(name, what) / of(first, what)) for name in others)
+        rows.append((what, *(written(of(name, what)) for name in costs), *ratios))
+    return tables.text(("seconds", *costs, *(f"{name} / {first}" for name in others)), rows)
+
+
+def written(values: np.ndarray) -> str:
+    """Return the median of the repeats with their least and most."""
+    return interval(Estimate(*np.quantile(values, (0.5, 0, 1)).tolist()))
 
 
 def back_ends() -> dict[str, dict[str, str]]:
@@ -90,15 +139,26 @@ def back_ends() -> dict[str, dict[str, str]]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> None:
-    """Run mlp-jax in an environment; its results go to stderr with its progress.
+    """Run mlp-jax in an environment; its progress goes to stderr, its results are read from disk, Ctrl-C goes to it.
 
     Raises:
+        SystemExit: it was interrupted, and has said what is kept.
         ValueError: it failed; it has said why.
     """
     command = [sys.executable, "-m", "mlp_jax", *arguments]
-    code = subprocess.run(command, env=os.environ | environment, stdout=sys.stderr).returncode
+    with entry.interrupts() as interrupted:
+        child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, process_group=0)
+        code, told = None, False
+        while code is None:
+            if interrupted() and not told:
+                child.send_signal(signal.SIGINT)
+                told = True
+            try:
+                code = child.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
     if code == 130:
-        raise KeyboardInterrupt
+        raise SystemExit(code)
     if code:
         raise ValueError(f"{' '.join(command[2:5])} … ended with exit code {code}; what it says stands above")
 

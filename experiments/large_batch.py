@@ -19,14 +19,13 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from mlp_jax import Config, data, optimizers, study, tables
+from mlp_jax import Config, optimizers, study, tables
 from mlp_jax.analysis import power_law
 from mlp_jax.analysis.critical_batch_size import Range
 from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS
-from mlp_jax.cli import studies
+from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import Asked, script, show
-from mlp_jax.data import Dataset
-from mlp_jax.machine import devices, files
+from mlp_jax.machine import devices
 from mlp_jax.report import canvas
 from mlp_jax.report.canvas import GREY
 from mlp_jax.report.looks import LOOKS
@@ -73,24 +72,20 @@ def main(options: Options) -> None:
     """Run the study, print how far each optimizer scales perfectly, and draw the steps of all."""
     devices.start_cpu_devices()
     asked = quick() if options.quick else full(options)
-    found = studies.find(asked, options.out / f"large_batch-{asked.id}", quiet=options.json)
-    if found.findings is None:
-        raise SystemExit(130)
-    canvas.save(draw(found.findings), options.figure)
-    rows = [row(found.findings, name) for name in found.findings.scaling]
+    found, page = experiment.found(options, "large_batch", asked)
+    canvas.save(draw(found), options.figure)
+    rows = [row(found, name) for name in found.scaling]
     rows.sort(key=lambda each: -each["perfect_to"])
     heads = ("optimizer", "perfect scaling to B =", "B_crit", "steps at the largest B", "best rate ∝ B^")
-    text = f"{tables.text(heads, [cells(each) for each in rows])}\n\n{sentence(found.findings, rows)}"
-    text += f"\n\nreport: {found.page}\nfigure: {options.figure}"
-    result = {"optimizers": rows, "sentence": sentence(found.findings, rows), "study": study.to_json(found.findings)}
+    text = f"{tables.text(heads, [cells(each) for each in rows])}\n\n{sentence(found, rows)}"
+    text += f"\n\nreport: {page}\nfigure: {options.figure}"
+    result = {"optimizers": rows, "sentence": sentence(found, rows), "study": study.to_json(found)}
     show(options, result, text, "digits, three optimizers, three batch sizes" if options.quick else None)
 
 
 def full(options: Options) -> Study:
-    """Return the study of the first examples of MNIST, which are kept beside it as one file."""
-    path = options.out / f"mnist-{EXAMPLES}.npz"
-    if not path.exists():
-        first_examples(data.load("mnist", data_dir=options.data_dir, validation=0), path)
+    """Return the study of the first examples of MNIST."""
+    path = experiment.first_examples(options, "mnist", EXAMPLES)
     return Study(
         workload=Config(dataset=str(path), hidden=(32,), validation=2000),
         optimizers=tuple(CONSTANTS),
@@ -111,19 +106,6 @@ def quick() -> Study:
         workload=Config(hidden=(16,), validation=0.2), optimizers=names, batch_sizes=(16, 128, "full"), rounds=1,
         spaces={name: space(name) for name in names}, fresh_seeds=2, max_steps=800, evaluations=60, target=0.85,
     )  # fmt: skip
-
-
-def first_examples(dataset: Dataset, path: Path) -> None:
-    """Write the first examples of a data set, and its test part, as an archive."""
-    train, test = dataset.train, dataset.test
-    arrays = {"x_train": train.x[:EXAMPLES], "y_train": train.y[:EXAMPLES], "x_test": test.x, "y_test": test.y}
-
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:  # a name would be given the ending .npz once more
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-    files.make_folder(path.parent)
-    files.replace(path, write)
 
 
 def space(name: str) -> dict[str, Space]:

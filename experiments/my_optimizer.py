@@ -18,7 +18,7 @@ import tyro
 
 from mlp_jax import Config, optimizers, study
 from mlp_jax.checks import FRACTION, NON_NEGATIVE, RATIO
-from mlp_jax.cli import studies
+from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import Asked, script, show
 from mlp_jax.machine import devices
 from mlp_jax.optimizers import Hyperparameter, Range
@@ -92,11 +92,9 @@ def main(options: Options) -> None:
     """Study an optimizer of your own beside sgd."""
     devices.start_cpu_devices()
     asked = QUICK if options.quick else STUDY
-    found = studies.find(asked, options.out / f"my_optimizer-{asked.id}", quiet=options.json)
-    if found.findings is None:
-        raise SystemExit(130)
-    text = f"{study.table(found.findings)}\n\nreport: {found.page}"
-    show(options, study.to_json(found.findings), text, "iris, two batch sizes" if options.quick else None)
+    found, page = experiment.found(options, "my_optimizer", asked)
+    text = f"{study.table(found)}\n\nreport: {page}"
+    show(options, study.to_json(found), text, "iris, two batch sizes" if options.quick else None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What experiments share: options, parts that are kept as soon as they are made, and how a result is shown.
+"""What experiments share: options, parts and studies that are kept as they are made, and how a result is shown.
 
 Invariant: a part is what its JSON holds, whether it was made now or read from an earlier start.
 """
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
+import numpy as np
 import tyro
 
-from mlp_jax import checks
+from mlp_jax import checks, data
 from mlp_jax.checks import Domain
-from mlp_jax.cli import entry
+from mlp_jax.cli import entry, studies
 from mlp_jax.machine import files
+from mlp_jax.study import Findings, Study
 
 Options = TypeVar("Options")
 
@@ -70,6 +72,43 @@ class Parts:
         return json.loads(text)["made"]
 
 
+def found(options: Asked, name: str, study: Study) -> tuple[Findings, Path]:
+    """Run what is missing of a study, in a folder of this name and the study's id, and return what it shows, its page.
+
+    Raises:
+        SystemExit: it was interrupted; what is there is kept, and it is said how to go on.
+        ValueError, OSError: as `studies.find`.
+    """
+    folder = options.out / f"{name}-{study.id}"
+    with entry.interrupts() as interrupted:
+        whole = studies.find(study, folder, interrupted=interrupted, quiet=options.json)
+    if whole.findings is None or whole.page is None:
+        raise SystemExit(entry.interrupted(folder, "run the same command"))
+    return whole.findings, whole.page
+
+
+def first_examples(options: Any, name: str, count: int) -> Path:
+    """Return the file under `out` that has the first examples of a data set, and all of its test part, as an archive.
+
+    Args:
+        options: with `out`, and the `data_dir` of the data set.
+    """
+    path = options.out / f"{name}-{count}.npz"
+    if path.exists():
+        return path
+    dataset = data.load(name, data_dir=options.data_dir, validation=0)
+    train, test = dataset.train, dataset.test
+    arrays = {"x_train": train.x[:count], "y_train": train.y[:count], "x_test": test.x, "y_test": test.y}
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:  # a name would be given the ending .npz once more
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+    files.make_folder(path.parent)
+    files.replace(path, write)
+    return path
+
+
 def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
     """Run an experiment's `function` on the options that its command line gives, checked, as `entry.script` does."""
 
@@ -82,11 +121,11 @@ def script(function: Callable[[Options], None], options: type[Options]) -> NoRet
 
 
 def check(options: Any) -> None:
-    """Refuse options that no experiment can do: values outside their domain, empty lists, a figure without a place.
+    """Refuse options that no experiment can do: values outside their domain, empty lists, no place for figure or parts.
 
     Raises:
         ValueError: a value is not allowed.
-        OSError: the figure can't be written.
+        OSError: the figure or a part can't be written.
     """
     for field in dataclasses.fields(options):
         given = getattr(options, field.name)
@@ -96,6 +135,8 @@ def check(options: Any) -> None:
             checks.value(field.name, given, field.type)
         if field.name == "figure":
             files.check_place(given)
+        if field.name == "out":
+            files.check_place(given / "part")
 
 
 def show(options: Asked, result: dict[str, Any], text: str, quick: str | None = None) -> None:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from mlp_jax import data
 from mlp_jax.checks import Count
 from mlp_jax.cli import experiment
+from mlp_jax.study import Study
 
 SCRIPT = '"""About {}."""\n\nNUMBER = {}\n'
 
@@ -89,10 +92,12 @@ def test_options_that_can_not_be_are_refused(tmp_path, given, said):
         experiment.check(options(tmp_path, **given))
 
 
-def test_a_figure_without_a_place_is_refused_before_anything_is_measured(tmp_path):
+def test_a_figure_or_parts_without_a_place_are_refused_before_anything_is_measured(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="name another place"):
         experiment.check(Options(figure=tmp_path / "file" / "figure.png"))
+    with pytest.raises(OSError, match="name another place"):
+        experiment.check(Options(figure=tmp_path / "figure.png", out=tmp_path / "file"))
     experiment.check(options(tmp_path))
     assert not (tmp_path / "figure.png").exists()
 
@@ -102,3 +107,26 @@ def test_a_quick_form_says_that_it_is_one(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[0].startswith("quick form: one seed; ")
     experiment.show(options(tmp_path, json=True), {"x": float("nan")}, "", "one seed")
     assert json.loads(capsys.readouterr().out) == {"x": None, "quick": "one seed"}
+
+
+def test_a_study_that_is_interrupted_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment.studies, "find", lambda *_, **__: experiment.studies.Found(False))
+    asked = Study()
+    with pytest.raises(SystemExit, match="130"):
+        experiment.found(options(tmp_path), "compared", asked)
+    folder = tmp_path / "runs" / f"compared-{asked.id}"
+    assert capsys.readouterr().err == f"interrupted: saved in {folder}; run the same command to go on\n"
+
+
+def test_the_first_examples_of_a_data_set_become_a_data_set(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class WithData(experiment.Asked):
+        data_dir: str | None = None
+
+    path = experiment.first_examples(WithData(out=tmp_path / "runs"), "digits", 100)
+    whole, first = data.load("digits", validation=0), data.load(str(path), validation=0)
+    np.testing.assert_array_equal(first.train.x.reshape(100, -1), whole.train.x[:100].reshape(100, -1))
+    np.testing.assert_array_equal(first.test.y, whole.test.y)
+    written = path.stat().st_mtime_ns
+    assert experiment.first_examples(WithData(out=tmp_path / "runs"), "digits", 100) == path
+    assert path.stat().st_mtime_ns == written
