@@ -240,10 +240,12 @@ def plan(
     return 0
 
 
+COMMANDS = (train, predict, export, study, plan, report, check, bench, compile, data, draw, lecture)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    commands = (train, predict, export, study, plan, report, check, bench, compile, data, draw, lecture)
-    entry.program("mlp-jax", commands, arguments, mlp_jax.__doc__ or "")
+    entry.program("mlp-jax", COMMANDS, arguments, mlp_jax.__doc__ or "")
 
 
 def _lines(description: dict) -> str:
