@@ -4,6 +4,7 @@ Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.ent
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -14,6 +15,7 @@ from mlp_jax import tables
 from mlp_jax.cli import entry
 from mlp_jax.cli.checks import check
 from mlp_jax.cli.lectures import lecture
+from mlp_jax.cli.live import follow
 from mlp_jax.cli.machines import bench, compile
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import ASKED, study
@@ -188,6 +190,8 @@ def report(
     definition: Literal["smoothed", "first-crossing"] = "smoothed",
     price: tuple[float, ...] = (),
     out: Path | None = None,
+    live: tyro.conf.FlagCreatePairsOff[bool] = False,
+    port: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Write one page about a study, finished or running, or about several and about machines, side by side.
@@ -200,6 +204,9 @@ def report(
             study has it.
         price: Of an hour of the first study's device and of that of each record of `bench --study`, in any currency.
         out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
+        live: Serve the page of one study on this machine alone until the study is complete, whoever runs it; the
+            address is printed on stderr.
+        port: Port of the live page (default: one that is free).
         json: Print one JSON object on stdout.
     """
     from mlp_jax.report import page
@@ -209,7 +216,16 @@ def report(
     name = "-".join(
         ["report", *([f"{target:g}"] if target is not None else []), *[definition] * reading.first_crossing]
     )
-    path = page.write(sources, out or (sources[0] if alone else Path()) / f"{name}.html", reading, price)
+    path = out or (sources[0] if alone else Path()) / f"{name}.html"
+    if not live and port is not None:
+        raise ValueError(f"port {port} is for the live page; add --live")
+    if live and (len(sources) != 1 or sources[0].is_file() or price):
+        raise ValueError("--live is for one study and no prices; name its directory alone")
+    if not live:
+        page.write(sources, path, reading, price)
+    elif not follow(sources[0], path, reading, port):
+        print("interrupted: this page ends, the study does not", file=sys.stderr)
+        return 130
     entry.show({"report": str(path), **page.summaries(sources, reading, price)} if json else str(path))
     return 0
 

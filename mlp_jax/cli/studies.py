@@ -112,6 +112,19 @@ def self_test(json: bool) -> int:
     return 0
 
 
+def _watched(
+    live: bool, directory: Path, port: int | None
+) -> contextlib.AbstractContextManager[Callable[[Path], object]]:
+    """Serve the page of a study while it is run, if that is asked, in the process that keeps its parts."""
+    if port is not None and not live:
+        raise ValueError(f"port {port} is for the live page; add --live")
+    if not live or hosts.index() > 0:
+        return contextlib.nullcontext(lambda page: None)
+    from mlp_jax.cli.live import beside
+
+    return beside(directory, port)
+
+
 def _address(words: list[str]) -> str:
     """Return the address after --ray; an empty one when there is none."""
     if len(words) > 1:
@@ -157,6 +170,8 @@ def study(
     selftest: tyro.conf.FlagCreatePairsOff[bool] = False,
     ray: Ray = None,
     out: Path | None = None,
+    live: tyro.conf.FlagCreatePairsOff[bool] = False,
+    port: int | None = None,
     save_config: Path | None = None,
     mesh: tuple[int, int] | None = None,
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -197,6 +212,8 @@ def study(
         ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
             one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
+        live: Serve the page on this machine alone while the study runs; the address is printed on stderr.
+        port: Port of the live page (default: one that is free).
         save_config: Write the study.toml of this study, and run nothing.
         mesh: How many devices of a process take trials of their own, and how many share the rows of each (default:
             chosen by the number of trials and the batch size).
@@ -229,12 +246,14 @@ def study(
     cache.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     took = ""
-    with entry.interrupts() as interrupted:
+    with entry.interrupts() as interrupted, _watched(live, directory, port) as finish:
         how = {"run": run, "interrupted": interrupted, "quiet": json}
         if until is None:
             found = find(asked, directory, **how)
         else:
             found, took = find_until(asked, directory, until, rounds or MOST_ROUNDS, **how)
+        if found.page:
+            finish(found.page)
     if not found.complete:
         return entry.interrupted(directory, "run the same command")
     if found.findings is None:

@@ -14,8 +14,9 @@ from mlp_jax.report import machines, predicted
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
 from mlp_jax.report.reading import Reading
-from mlp_jax.study import contents, parts, plan
+from mlp_jax.study import contents, parts, plan, progress
 from mlp_jax.study.evidence import Findings, definition_of, findings, redefined
+from mlp_jax.study.protocol import last_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -30,6 +31,7 @@ class Entry(NamedTuple):
     rows: "pandas.DataFrame"
     found: Findings | None
     parts: "Parts"
+    progress: progress.Progress
     environment: dict[str, Any]
     damaged: list[str]
     made_by: list[dict[str, Any]]
@@ -57,7 +59,7 @@ def read(directory: Path, reading: Reading) -> Entry:
     study = contents.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows, done, cells, made_by, state = contents.read_all(directory)
+        there = contents.read_all(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     damaged = [str(each.message) for each in caught if issubclass(each.category, parts.Damage)]
@@ -65,13 +67,15 @@ def read(directory: Path, reading: Reading) -> Entry:
         environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
         environment, damaged = {}, [*damaged, str(error)]
-    found = None
+    rows, found = there.rows, None
     if "winners" in phases(rows):
         definition = reading.of(study, rows)
         rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
         found = findings(rows, study, definition)
-    progress = Parts(done, cells)
-    return Entry(directory.name, directory, study, rows, found, progress, environment, damaged, made_by, state)
+    counts, ends = Parts(there.complete, there.cells), last_rows(there.rows) if len(there.rows) else there.rows
+    far = progress.of(directory, study, there.ways, ends)
+    made = (environment, damaged, there.made_by, there.state)
+    return Entry(directory.name, directory, study, rows, found, counts, far, *made)
 
 
 def phases(rows: "pandas.DataFrame") -> set[str]:

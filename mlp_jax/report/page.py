@@ -16,6 +16,7 @@ from mlp_jax.report import answer, canvas, figures, joined, listings, machines, 
 from mlp_jax.report.entries import Entry, devices, labelled, phases, read, records
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
+from mlp_jax.report.progress import boxes, failures
 from mlp_jax.report.reading import AS_ASKED, Reading
 from mlp_jax.report.template import render
 from mlp_jax.study import plan, toml
@@ -74,23 +75,41 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is no page; name a file that ends in .html")
     asked = list(dict.fromkeys(map(Path, sources)))
+    files.make_folder(out.parent / "figures")
+    text, _ = _made(asked, out, reading, prices)
+    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
+    return out
+
+
+def watched(directory: Path, reading: Reading = AS_ASKED) -> tuple[str, bool]:
+    """Return the page about a study as it is now, which renews itself where it is served, and whether it is complete.
+
+    Nothing is written, and nothing claimed.
+
+    Raises:
+        ValueError, OSError: as `write`.
+    """
+    text, (entry, *_) = _made([directory], None, reading, ())
+    return text, entry.parts.complete
+
+
+def _made(asked: list[Path], out: Path | None, reading: Reading, prices: Sequence[float]) -> tuple[str, list[Entry]]:
+    """Return the text of a page and what it is about; without `out` it is a live one, and no figure is a file."""
     measured, timed = records(asked)
     entries = labelled([read(path, reading) for path in asked if not path.is_file()])
     on = devices(entries, timed, prices)
-    files.make_folder(out.parent / "figures")
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
     options = [*reading.options, *(["--price", *(f"{price:g}" for price in prices)] if prices else [])]
-    again = shlex.join(["mlp-jax", "report", *map(str, asked), *options, "--out", str(out)])
+    to = ["--out", str(out)] if out else []
+    again = shlex.join(["mlp-jax", "report", *map(str, asked), *options, *to])
     blocks = [*_predicted(on, out), *_blocks(entries, measured, out)]
-    page = {"sections": sections, "blocks": blocks, "again": again, "several": several}
+    page = {"sections": sections, "blocks": blocks, "again": again, "several": several, "live": out is None}
     others = [*measured, *on[len(entries[:1]) :]]
     page |= {"cautions": cautions(entries, measured, on), "environment": _environment(entries, others)}
     page |= {"labels": [each.label for each in (*entries, *others)], "title": _title(entries)}
     made_from = seal.state([entry.state for entry in entries], options)
-    text = seal.sealed(render("page", page), made_from)
-    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
-    return out
+    return seal.sealed(render("page", page), made_from), entries
 
 
 def summary(directory: Path, reading: Reading = AS_ASKED) -> dict[str, Any]:
@@ -111,7 +130,7 @@ def summaries(sources: Sequence[Path], reading: Reading = AS_ASKED, prices: Sequ
     return said | ({"predicted": predicted.to_json(on)} if on else {})
 
 
-def _predicted(on: list[Device], out: Path) -> list[dict[str, Any]]:
+def _predicted(on: list[Device], out: Path | None) -> list[dict[str, Any]]:
     """What stands first where a study is predicted for devices that it did not run on."""
     if not on:
         return []
@@ -158,7 +177,7 @@ def _title(entries: list[Entry]) -> str:
     return f"Batch size × optimizer: {', '.join(datasets)}"
 
 
-def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[dict[str, Any]]:
+def _blocks(entries: list[Entry], measured: list[Machine], out: Path | None) -> list[dict[str, Any]]:
     """What stands above the studies: several of them side by side, and machines."""
     blocks, found = [], {entry.label: entry.found for entry in entries if entry.found}
     if len(found) > 1:
@@ -174,15 +193,17 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path) -> list[di
     return blocks
 
 
-def _section(entry: Entry, prefix: str, out: Path) -> dict[str, Any]:
+def _section(entry: Entry, prefix: str, out: Path | None) -> dict[str, Any]:
     """Everything that the template says about one study."""
     study, found, rows = entry.study, entry.found, entry.rows
-    section = {"label": entry.label, "study": study, "parts": entry.parts, "damaged": entry.damaged}
+    section = {"label": entry.label, "prefix": prefix, "study": study, "parts": entry.parts, "damaged": entry.damaged}
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
     section |= {"max_steps": answer.max_steps(study), "rounds": answer.rounds(study)}
     section |= {"command": shlex.join(["mlp-jax", "study", "study.toml"]), "default": study == plan.Study()}
     section |= {"environment": entry.environment, "device": machines.device(entry.environment)}
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
+    section |= {"progress": None if entry.parts.complete else boxes(entry.progress)}
+    section |= {"failures": failures(rows)}
     section |= {"answer": [], "missed": "", "tables": [], "defined": "", "otherwise": ""}
     if found:
         section["answer"], section["missed"] = answer.sentences(study, found, rows), answer.missed(found)
@@ -197,8 +218,9 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
         yield "steps", figures.steps(found)
         yield "examples", figures.examples(found)
         yield "seconds", figures.seconds({entry.label: found})
-        if responses.fitted(found):
-            yield "responses", responses.valleys(found, rows)
+    if fits := responses.fits(entry.study, rows, found):
+        yield "responses", responses.valleys(fits, rows)
+    if found:
         if responses.lines(found):
             yield "definitions", responses.definitions(entry.study, rows, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
@@ -212,11 +234,11 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
             yield "differences", figures.differences(found)
 
 
-def _shown(name: str, figure: Figure, prefix: str, out: Path) -> dict[str, Any]:
-    """Write a figure's files, and return it with its words for the page."""
+def _shown(name: str, figure: Figure, prefix: str, out: Path | None) -> dict[str, Any]:
+    """Write a figure's files where the page has a place, and return it with its words for the page."""
     title, caption = CAPTIONS[name]
-    for suffix in (".png", ".pdf"):
-        canvas.save(figure, out.parent / "figures" / f"{prefix}{name}{suffix}")
+    for path in [out.parent / "figures" / f"{prefix}{name}{suffix}" for suffix in (".png", ".pdf")] if out else ():
+        canvas.save(figure, path)
     return {"name": prefix + name, "title": title, "caption": caption, "svg": canvas.inline(figure, prefix + name)}
 
 

@@ -4,7 +4,8 @@ Invariant: every trial is drawn, those that missed too; a curve is drawn only ov
 """
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,8 +17,9 @@ from mlp_jax.analysis.crossing import Definition
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
-from mlp_jax.study import protocol
-from mlp_jax.study.evidence import Best, Findings, criticals, definition_of, ordered, score_of, where
+from mlp_jax.study import bottoms, protocol
+from mlp_jax.study.bottoms import Valley
+from mlp_jax.study.evidence import Findings, criticals, definition_of, ordered, score_of, where
 from mlp_jax.study.plan import Study
 from mlp_jax.study.summary import number as words
 
@@ -30,9 +32,16 @@ STYLES = (("-", "o"), ("--", "s"), (":", "^"), (":", "v"), (":", "D"))  # of rea
 RESAMPLES = 200
 
 
-def fitted(found: Findings) -> bool:
-    """Tell whether there are valleys to draw."""
-    return bool(_valleys(found))
+def fits(study: Study, rows: "pandas.DataFrame", found: Findings | None = None) -> dict[tuple[str, int], Valley]:
+    """Return the valley of each cell that is tuned over its learning rate alone; without a winner, as it is so far."""
+    valleys: dict[tuple[str, int], Any] = {cell: best.valley for cell, best in found.best.items()} if found else {}
+    tuned = where(rows, phase="tuning") if len(rows) else rows
+    cells = tuned[["optimizer", "batch_size"]].drop_duplicates().itertuples(index=False) if len(tuned) else ()
+    for name, size in cells:
+        if (name, size) not in valleys:
+            ends = protocol.last_rows(where(tuned, optimizer=name, batch_size=size))
+            valleys[name, size] = bottoms.of(study, study.spaces[name], ends)
+    return {cell: fit for cell, fit in valleys.items() if isinstance(fit, Valley) and fit.name == "learning_rate"}
 
 
 def lines(found: Findings) -> bool:
@@ -40,12 +49,12 @@ def lines(found: Findings) -> bool:
     return any(math.isfinite(scaling.fit.s_min.value) for scaling in found.scaling.values())
 
 
-def valleys(found: Findings, rows: "pandas.DataFrame") -> Figure:
+def valleys(fits: Mapping[tuple[str, int], Valley], rows: "pandas.DataFrame") -> Figure:
     """Draw steps to target against the learning rate, a panel for each batch size, with the curves that were fitted."""
-    names, sizes = _valleys(found), sorted(set(found.cells["batch_size"].tolist()))
+    names, sizes = ordered(name for name, _ in fits), sorted({size for _, size in fits})
     ends = protocol.last_rows(where(rows, phase="tuning"))
     ends = ends.loc[ends["optimizer"].isin(names) & ends["batch_size"].isin(sizes)]
-    least = {size: min(best.steps for (_, of), best in found.best.items() if of == size) for size in sizes}
+    least = {size: min(valley.fit.steps for (_, of), valley in fits.items() if of == size) for size in sizes}
     fewest = {size: steps if math.isfinite(steps) else 1.0 for size, steps in least.items()}
     heights = np.maximum(ends["steps_to_target"].to_numpy(float), 1) / ends["batch_size"].map(fewest).to_numpy(float)
     top = 1.5 * float(heights[np.isfinite(heights)].max(initial=2.0))
@@ -54,8 +63,8 @@ def valleys(found: Findings, rows: "pandas.DataFrame") -> Figure:
         for name in names:
             own = (ends["optimizer"] == name).to_numpy() & (ends["batch_size"] == size).to_numpy()
             _trials(axes, ends["learning_rate"].to_numpy(float)[own], heights[own], name, top)
-            if (name, size) in found.best:
-                _curve(axes, found.best[name, size], name, fewest[size])
+            if (name, size) in fits:
+                _curve(axes, fits[name, size], name, fewest[size])
         if math.isfinite(least[size]):
             axes.set_title(f"B = {size:,}: fewest steps {words(least[size])}", size=9, color=INK, loc="left")
         axes.set_xscale("log")
@@ -97,12 +106,6 @@ def definitions(study: Study, rows: "pandas.DataFrame", found: Findings) -> Figu
     return legend(figure, handles, 2)
 
 
-def _valleys(found: Findings) -> list[str]:
-    """Return the optimizers that were fitted against their learning rate."""
-    fits = [(name, best.valley) for (name, _), best in found.best.items()]
-    return ordered(name for name, valley in fits if valley is not None and valley.name == "learning_rate")
-
-
 def _readings(own: Definition) -> list[tuple[float, int]]:
     """Return the ways of reading a target, the study's own first: smoothing, and every how manieth look."""
     return list(dict.fromkeys([(own.smoothing, 1), (own.smoothing, 2), (1.0, 1), (1.0, 2), (1.0, 4)]))
@@ -126,12 +129,12 @@ def _trials(axes: Axes, rate: np.ndarray, height: np.ndarray, name: str, top: fl
     axes.plot(rate[~met], np.full((~met).sum(), top), "x", color=colour, markersize=3, alpha=0.5)
 
 
-def _curve(axes: Axes, best: Best, name: str, fewest: float) -> None:
-    """Draw the fitted valley over its window, and its bottom."""
-    if best.valley is None or not math.isfinite(best.steps):
+def _curve(axes: Axes, valley: Valley, name: str, fewest: float) -> None:
+    """Draw a fitted valley over its window, and its bottom."""
+    fit, (colour, marker) = valley.fit, LOOKS[name]
+    if not math.isfinite(fit.steps):
         return
-    fit, (colour, marker) = best.valley.fit, LOOKS[name]
     first, last = fit.scale.coordinate(np.array(fit.window))
     place = np.linspace(first, last, 60)
     axes.plot(fit.scale.value(place), fit.curve.steps(place) / fewest, color=colour, linewidth=1.4)
-    axes.plot(best.rate, best.steps / fewest, marker, color=colour, markersize=7, markeredgecolor="white")
+    axes.plot(fit.rate, fit.steps / fewest, marker, color=colour, markersize=7, markeredgecolor="white")

@@ -22,10 +22,10 @@ def sealed(text: str, state: str) -> str:
     return f"{text}<!-- made from {state}; sha256 {_checksum(text)} -->\n"
 
 
-def made_from(path: Path) -> str | None:
-    """Return what a page was made from; None where there is none, or it is not as it was written."""
+def made_from(page: Path | str) -> str | None:
+    """Return what a page, or its text, was made from; None where there is none, or it is not as it was written."""
     try:
-        text = path.read_bytes().decode() if path.is_file() else ""
+        text = page if isinstance(page, str) else page.read_bytes().decode() if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return None
     end = text.rfind("<!--")

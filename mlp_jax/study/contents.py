@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlp_jax.machine import files
 from mlp_jax.study import cells, parts, protocol
-from mlp_jax.study.cells import Facts
+from mlp_jax.study.cells import Facts, StudyCell
 from mlp_jax.study.plan import Study, check_protocol, digest, from_dict, to_dict
 from mlp_jax.study.protocol import Job
 
@@ -19,10 +19,19 @@ PHASES = ("tuning", "winners")
 NAMES = ("study.json", "data.json", "environment.json")
 
 
+class Way(NamedTuple):
+    """How far a cell is: the jobs whose parts are there, and the next one; None where it is complete."""
+
+    cell: StudyCell
+    made: list[Job]
+    next: Job | None
+
+
 class Read(NamedTuple):
     """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
 
-    `made_by` says what made its parts, each kind once: `parts.made_here`. `state` is a hash of all that was read.
+    `made_by` says what made its parts, each kind once: `parts.made_here`. `state` is a hash of all that was read, and
+    `ways` says of each cell how far it is.
     """
 
     rows: "pandas.DataFrame"
@@ -30,6 +39,7 @@ class Read(NamedTuple):
     cells: int
     made_by: list[dict[str, Any]]
     state: str
+    ways: list[Way]
 
 
 def read_study(directory: Path | str) -> "pandas.DataFrame":
@@ -56,7 +66,7 @@ def read_all(directory: Path) -> Read:
 
     study, found = read_plan(directory), {}
     if not (directory / "data.json").exists():
-        return Read(pandas.DataFrame(), 0, 0, [], digest(to_dict(study)))
+        return Read(pandas.DataFrame(), 0, 0, [], digest(to_dict(study)), [])
 
     def read(job: Job) -> "pandas.DataFrame | None":
         path = part_of(directory, job)
@@ -64,17 +74,17 @@ def read_all(directory: Path) -> Read:
             found[path] = parts.read(path)
         return found[path]
 
-    data, complete = read_facts(directory), 0
-    every = list(cells.of(study, data))
-    for cell in every:
-        *_, last = protocol.jobs(study, cell, data.score, read)
-        complete += read(last) is not None
+    data, ways = read_facts(directory), []
+    for cell in cells.of(study, data):
+        *made, last = protocol.jobs(study, cell, data.score, read)
+        ways.append(Way(cell, made, last) if read(last) is None else Way(cell, [*made, last], None))
+    complete = sum(way.next is None for way in ways)
     there = [part for part in found.values() if part is not None]
     rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
     made_by = [part.attrs[parts.MADE_BY] for part in there]
     kinds = [each for n, each in enumerate(made_by) if each not in made_by[:n]]
     sums = {path.name: part.attrs[parts.ROWS] for path, part in found.items() if part is not None}
-    return Read(rows, complete, len(every), kinds, digest([to_dict(study), data, sums]))
+    return Read(rows, complete, len(ways), kinds, digest([to_dict(study), data, sums]), ways)
 
 
 def part_of(directory: Path, job: Job) -> Path:

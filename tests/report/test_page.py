@@ -83,7 +83,9 @@ def test_tables_have_a_row_per_cell_optimizer_and_pair(finished: Path) -> None:
     text = finished.read_text(encoding="utf-8")
     assert "noise scale" not in text
     bodies = re.findall(r'class="sortable">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
-    assert [body.count("<tr>") for body in bodies] == [6, 2, 2]
+    rows = contents.read_study(finished.parent.parent / "a")
+    failed = rows.query("status == 'INFEASIBLE'")["trial"].nunique()
+    assert [body.count("<tr>") for body in bodies] == [6, 2, 2, failed]
     keys = re.findall(r'data-key="([^"]*)" class="number"', text)
     assert keys
     assert all(float(key) == float(key) for key in keys), "NaN has no place in an order"
@@ -120,13 +122,34 @@ def test_a_running_study_says_how_much_of_it_is_there(tmp_path: Path) -> None:
     assert set(said["steps_to_target"]["adam"]) == {"256"}, "large batches come first"
 
 
-@pytest.mark.parametrize(("jobs", "shown"), [(1, ["statuses"]), (4, ["statuses"]), (0, [])])
+@pytest.mark.parametrize(("jobs", "shown"), [(1, ["responses", "statuses"]), (4, ["responses", "statuses"]), (0, [])])
 def test_a_study_without_a_winner_says_so(tmp_path: Path, jobs: int, shown: list[str]) -> None:
     seen = read(page.write([study(tmp_path / "a", complete=0, jobs=jobs)], tmp_path / "page.html"))
     assert "No winner has been run yet" in seen.text
     assert "0 of 6 cells are complete" in seen.text
     assert seen.figures == shown
     assert "steps_to_target" not in page.summary(tmp_path / "a")
+
+
+def test_an_unfinished_page_shows_each_cell_and_a_live_one_renews_itself(tmp_path: Path) -> None:
+    directory = study(tmp_path / "a", complete=2, jobs=1)
+    text = page.write([directory], tmp_path / "page.html").read_text(encoding="utf-8")
+    seen = Reader(text)
+    assert seen.tags["progress"] == 6
+    assert "2 of 6 cells are complete, with 11 of about 30 rounds" in seen.text
+    assert "fetch(" not in text
+    live, complete = page.watched(directory)
+    assert not complete
+    assert "fetch(" in live
+    assert Reader(live).ids.count("live") == 1
+    assert max(Counter(Reader(live).ids).values()) == 1
+
+
+def test_a_finished_page_has_no_progress_and_lists_what_failed(finished: Path) -> None:
+    seen = read(finished)
+    assert seen.tags["progress"] == 0
+    assert "Trials that failed" in seen.text
+    assert "the loss was not finite at step" in seen.text
 
 
 def test_a_study_that_has_not_read_its_data_says_nothing_more(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mlp_jax.study.summary import number
 
 ROWS = table()
 FOUND = findings(ROWS, STUDY)
+FITS = responses.fits(STUDY, ROWS, FOUND)
 OWN = definition_of(STUDY, ROWS)
 TUNED = ROWS.query("phase == 'tuning'").sort_values("step").groupby("trial").tail(1)
 
@@ -39,7 +40,7 @@ def fewest(size: int) -> float:
 
 @pytest.mark.parametrize("order", [0, 1])
 def test_every_trial_is_drawn_at_its_steps_or_as_a_cross_above_all(order: int):
-    shown = panels(responses.valleys(FOUND, ROWS.sample(frac=1, random_state=order)))
+    shown = panels(responses.valleys(FITS, ROWS.sample(frac=1, random_state=order)))
     drawn = 0
     for axes, size in zip(shown, SIZES, strict=True):
         for name in ("sgd", "adam"):
@@ -56,7 +57,7 @@ def test_every_trial_is_drawn_at_its_steps_or_as_a_cross_above_all(order: int):
 
 
 def test_all_that_is_drawn_lies_inside_the_axes():
-    for axes in panels(responses.valleys(FOUND, ROWS)):
+    for axes in panels(responses.valleys(FITS, ROWS)):
         low, high = axes.get_ylim()
         heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
         assert 0 < low < heights.min()
@@ -64,7 +65,7 @@ def test_all_that_is_drawn_lies_inside_the_axes():
 
 
 def test_the_curve_is_the_fit_over_its_window_with_its_bottom_marked():
-    for axes, size in zip(panels(responses.valleys(FOUND, ROWS)), SIZES):
+    for axes, size in zip(panels(responses.valleys(FITS, ROWS)), SIZES):
         assert axes.get_title(loc="left") == f"B = {size}: fewest steps {number(fewest(size))}"
         for name in ("sgd", "adam"):
             best = FOUND.best[name, size]
@@ -79,10 +80,28 @@ def test_the_curve_is_the_fit_over_its_window_with_its_bottom_marked():
             assert curve.get_ydata().min() == pytest.approx(best.steps / fewest(size), rel=0.01)
 
 
+def test_a_cell_without_a_winner_shows_what_its_trials_say_so_far():
+    """The winners of one cell are not there yet, of another nothing is; the fit of the first needs no winner."""
+    first, absent = (
+        where(ROWS, optimizer="sgd", batch_size=SIZES[0]),
+        where(ROWS, optimizer="adam", batch_size=SIZES[1]),
+    )
+    rows = ROWS.drop(index=[*first.query("phase == 'winners'").index, *absent.index])
+    found = findings(rows, STUDY)
+    assert ("sgd", SIZES[0]) not in found.best
+    fits = responses.fits(STUDY, rows, found)
+    assert fits["sgd", SIZES[0]].fit.steps == pytest.approx(FITS["sgd", SIZES[0]].fit.steps)
+    assert set(FITS) - set(fits) == {("adam", SIZES[1])}
+    alone = responses.fits(STUDY, where(rows, phase="tuning"))
+    assert {cell: valley.fit.steps for cell, valley in alone.items()} == {c: v.fit.steps for c, v in fits.items()}
+    assert len(panels(responses.valleys(alone, rows))) == len(SIZES)
+    assert responses.fits(STUDY, rows.iloc[:0]) == {}
+
+
 def test_where_nobody_reaches_the_target_every_trial_is_a_cross():
     rows = table(reaches=False)
     found = findings(rows, STUDY)
-    figure = responses.valleys(found, rows)
+    figure = responses.valleys(responses.fits(STUDY, rows, found), rows)
     figure.draw_without_rendering()
     tried = rows.query("phase == 'tuning'")["trial"].nunique()
     assert sum(len(points(axes, "x", LOOKS[n][0], 3)) for axes in panels(figure) for n in ("sgd", "adam")) == tried
@@ -91,7 +110,7 @@ def test_where_nobody_reaches_the_target_every_trial_is_a_cross():
 
 def test_a_target_that_is_met_at_the_start_has_a_place_on_a_logarithmic_axis():
     rows = ROWS.assign(steps_to_target=0.0)
-    figure = responses.valleys(findings(rows, STUDY), rows)
+    figure = responses.valleys(responses.fits(STUDY, rows, findings(rows, STUDY)), rows)
     figure.draw_without_rendering()
     assert all(0 < axes.get_ylim()[0] < 1 for axes in panels(figure))
 
@@ -100,19 +119,20 @@ def test_only_optimizers_that_were_fitted_against_their_rate_are_drawn():
     other = {"momentum": {"learning_rate": Space(choices=(0.02,)), "momentum": Space(low=0.5, high=0.99, scale="log")}}
     asked = replace(STUDY, optimizers=("momentum", "sgd"), batch_sizes=(1,), spaces=other)
     found = findings(rows := table(asked), asked)
-    (axes,) = panels(responses.valleys(found, rows))
+    (axes,) = panels(responses.valleys(fits := responses.fits(asked, rows, found), rows))
     assert points(axes, *reversed(LOOKS["sgd"]), 7)
     assert not [line for line in axes.lines if to_rgb(line.get_color()) == to_rgb(LOOKS["momentum"][0])]
-    assert responses.fitted(found)
+    assert list(fits) == [("sgd", 1)]
     alone = replace(asked, optimizers=("momentum",), spaces=other)
-    assert not responses.fitted(findings(rows.query("optimizer == 'momentum'"), alone))
+    of_it = rows.query("optimizer == 'momentum'")
+    assert not responses.fits(alone, of_it, findings(of_it, alone))
 
 
 def test_a_linear_space_may_begin_at_zero():
     space = {"sgd": {"learning_rate": Space(low=0.001, high=0.1, scale="linear")}}
     asked = replace(STUDY, optimizers=("sgd",), batch_sizes=(1,), spaces=space)
     rows = table(asked)
-    responses.valleys(findings(rows, asked), rows).draw_without_rendering()
+    responses.valleys(responses.fits(asked, rows, findings(rows, asked)), rows).draw_without_rendering()
 
 
 def test_readings_are_the_critical_batch_sizes_by_their_definitions():

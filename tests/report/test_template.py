@@ -7,7 +7,7 @@ from mlp_jax.report import template
 from mlp_jax.report.listings import Table, of_number, of_text
 
 EMPTY = {"title": "a < b", "cautions": [], "blocks": [], "sections": [], "several": False, "labels": [],
-         "environment": [], "again": "mlp-jax report 'a & b'"}  # fmt: skip
+         "environment": [], "live": False, "again": "mlp-jax report 'a & b'"}  # fmt: skip
 
 
 def test_text_is_escaped_and_stands_in_the_one_design():

@@ -1,0 +1,79 @@
+"""The page of a study, served on this machine while the study is run: here, or by others.
+
+Invariant: the server ends with the study, however that ends.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from mlp_jax.cli import entry
+from mlp_jax.machine.loopback import Loopback
+from mlp_jax.report.reading import Reading
+
+
+@contextlib.contextmanager
+def served(directory: Path, port: int | None) -> Iterator[Loopback]:
+    """Serve a page that waits for the first one about the study in a directory, and say on stderr where."""
+    from mlp_jax.report.template import render
+
+    first = {"title": "A study is beginning", "directory": directory, "live": True}
+    server = Loopback(render("waiting", first), port or 0)
+    print(f"live page: {server.address}", file=sys.stderr, flush=True)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def beside(directory: Path, port: int | None) -> Iterator[Callable[[Path], None]]:
+    """Serve the page of a study that is run here, made by a process of its own; give what shows the finished one."""
+    asked = [sys.executable, "-m", "mlp_jax.report.following", str(directory)]
+    alone = os.environ | {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": alone}
+    with served(directory, port) as server, subprocess.Popen(asked, start_new_session=True, **how) as maker:
+        reader = threading.Thread(target=_show_all, args=(server, maker.stdout), daemon=True)
+        reader.start()
+
+        def end() -> None:
+            maker.kill()
+            reader.join()
+
+        def finish(page: Path) -> None:
+            end()
+            _finish(server, page)
+
+        try:
+            yield finish
+        finally:
+            end()
+
+
+def follow(directory: Path, out: Path, reading: Reading, port: int | None) -> bool:
+    """Serve the page of a study that others run until it is complete, and see that it lies in `out` then."""
+    from mlp_jax.report import following
+    from mlp_jax.study import read_plan
+
+    read_plan(directory)
+    with entry.interrupts() as interrupted, served(directory, port) as server:
+        done = following.follow(directory, out, server.show, reading, interrupted)
+        if done:
+            _finish(server, out)
+    return done
+
+
+def _show_all(server: Loopback, pages: Iterable[bytes]) -> None:
+    """Show the pages that come through a pipe, each a line of JSON."""
+    for page in pages:
+        server.show(json.loads(page))
+
+
+def _finish(server: Loopback, page: Path) -> None:
+    server.show(page.read_text(encoding="utf-8"))
+    server.linger()

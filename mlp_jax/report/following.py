@@ -1,0 +1,101 @@
+"""A study followed from its directory while it is run, by whomever: its page, made anew whenever there is more.
+
+Invariant: while the study is unfinished nothing is written there, claimed or locked. Pages are made in a part of the
+time only, so that a study on the same machine is not slowed much.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mlp_jax.report import page, seal
+from mlp_jax.report.reading import AS_ASKED, Reading
+
+LOOK = 1.0  # seconds between two looks at the directory
+REST = 4.0  # after a page was made none is for so many times the seconds that it took
+PATIENCE = 60.0  # seconds that whoever has completed the study has to write its page
+
+
+def pages(
+    directory: Path, reading: Reading = AS_ASKED, interrupted: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[str, bool]]:
+    """Yield the page of the study in a directory whenever it has changed, and whether the study is complete.
+
+    It goes on until interrupted, for a complete study may grow; a study that is not there yet is waited for.
+
+    Raises:
+        ValueError, OSError: as `page.write`.
+    """
+    seen: list = []
+    while not interrupted():
+        began, now = time.monotonic(), _state(directory)
+        if now != seen:
+            yield page.watched(directory, reading)
+        seen, rest = now, REST * (time.monotonic() - began)
+        _until(interrupted, max(LOOK, rest))
+
+
+def follow(
+    directory: Path,
+    out: Path,
+    show: Callable[[str], object],
+    reading: Reading = AS_ASKED,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Show the page of a study until it is complete, and see that it lies in `out` then; return whether it does.
+
+    Raises:
+        ValueError, OSError: as `page.write`.
+    """
+    for number, (text, complete) in enumerate(pages(directory, reading, interrupted)):
+        show(text)
+        if not complete:
+            continue
+        before, written = _state(directory), lambda text=text: seal.made_from(out) == seal.made_from(text)
+        if number and reading == AS_ASKED:  # someone has just completed it
+            _until(lambda: written() or _state(directory) != before or interrupted(), PATIENCE)  # noqa: B023
+        if _state(directory) != before:  # it has grown
+            continue
+        if not written():
+            page.write([directory], out, reading)
+        return True
+    return False
+
+
+def _send(directory: Path) -> None:
+    """Print the pages of a study, each a line of JSON, for as long as stdin is open."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    for text, _ in pages(directory, interrupted=over.is_set):
+        print(json.dumps(text), flush=True)
+
+
+def _until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait so long at most."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not done():
+        time.sleep(min(left, 0.2))
+
+
+def _state(directory: Path) -> list[tuple[str, int]]:
+    """Return what tells a study from what it was: the names and times of its plan, parts and claims; [] without one."""
+    found = []
+    for folder in (directory / "tuning", directory / "winners", directory):
+        with contextlib.suppress(OSError):
+            for each in os.scandir(folder):
+                if each.name.endswith((".parquet", ".lock", "study.json", "data.json")):
+                    with contextlib.suppress(OSError):
+                        found.append((each.name, each.stat().st_mtime_ns))
+    return sorted(found) if (directory / "study.json").exists() else []
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        _send(Path(sys.argv[1]))

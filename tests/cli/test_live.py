@@ -1,0 +1,149 @@
+"""The live page as a person meets it: an address on stderr, a page that renews itself, nothing left at the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from chromium import BROWSER, browser
+
+from mlp_jax import cli
+
+STUDY = (
+    "study", "--dataset", "iris", "--hidden", "4", "--optimizers", "sgd", "adagrad", "--batch-sizes", "4", "16", "64",
+    "--rounds", "1", "--fresh-seeds", "2", "--target", "0.9",
+)  # fmt: skip
+NEEDS_A_BROWSER = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+LOOK = """({
+  wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  figures: [...document.querySelectorAll("figure [role=img]")].map((each) => each.getAttribute("aria-label")),
+  live: document.getElementById("live") !== null,
+  done: document.querySelectorAll(".boxes .complete").length,
+})"""
+
+
+def start(*arguments: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "mlp_jax", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def address(process: subprocess.Popen) -> str:
+    """Return where the page is, which is the first line on stderr."""
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said.startswith("live page: http://127.0.0.1:"), said
+    return said.split()[-1]
+
+
+def is_gone(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.URLError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("report", "nowhere", "--live"), "is missing"),
+        (("report", "a", "b", "--live"), "--live is for one study and no prices; name its directory alone"),
+        (("report", "a", "--port", "80"), "port 80 is for the live page; add --live"),
+        (("study", "--port", "80"), "port 80 is for the live page; add --live"),
+    ],
+)
+def test_what_can_not_be_followed_is_refused(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert said in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@NEEDS_A_BROWSER
+def test_a_page_renews_itself_while_the_study_runs_and_ends_as_the_finished_one(tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    process = start(*STUDY, "--out", out, "--live")
+    url = address(process)
+    with browser(tmp_path) as page:
+        page.open(url, 360, 780)
+        page.wait("document.querySelectorAll('.boxes .complete').length > 0")
+        page.value("window.mark = 1; document.querySelectorAll('details')[0].open = true; scrollTo(0, 400)")
+        first = page.value(LOOK)
+        assert first["wide"] == 0
+        assert first["live"]
+        more = f"document.querySelectorAll('.boxes .complete').length > {first['done']}"
+        page.wait(f"{more} || !document.querySelector('.boxes')")
+        page.wait("document.getElementById('live') === null")
+        last = page.value(LOOK)
+        assert process.wait(60) == 0
+        assert len(last["figures"]) > len(first["figures"])
+        assert all(last["figures"])
+        assert page.value("window.mark") == 1, "it was never loaded anew"
+        assert page.value("document.querySelectorAll('details')[0].open")
+        assert abs(page.value("scrollY") - 400) < 600
+        assert set(page.requests) == {url}
+        assert page.said == []
+        shown = page.value("document.body.innerText")
+        page.open((out / "report.html").as_uri(), 360, 780)
+        assert page.value("document.body.innerText") == shown, "the finished page is the file"
+    assert is_gone(url)
+
+
+@pytest.mark.slow
+def test_the_server_ends_with_a_study_that_is_interrupted(tmp_path: Path) -> None:
+    process = start(*STUDY, "--out", tmp_path / "study", "--live")
+    url = address(process)
+    while not (tmp_path / "study" / "tuning").exists():
+        time.sleep(0.1)
+    assert not is_gone(url)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert is_gone(url)
+    assert not _makers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX systems do")
+def test_nothing_is_left_of_a_study_that_is_killed(tmp_path: Path) -> None:
+    process = start(*STUDY, "--out", tmp_path / "study", "--live")
+    url = address(process)
+    while not _makers(tmp_path):
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert is_gone(url)
+    end = time.monotonic() + 30
+    while _makers(tmp_path):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_study_that_another_process_runs_is_followed_to_its_end(tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    process = start(*STUDY, "--out", out)
+    while not (out / "data.json").exists():
+        time.sleep(0.1)
+    follower = start("report", out, "--live")
+    url = address(follower)
+    assert not is_gone(url)
+    assert process.wait(120) == 0
+    assert follower.wait(60) == 0
+    assert follower.stdout is not None
+    assert follower.stdout.read() == f"{out / 'report.html'}\n"
+    assert is_gone(url)
+
+
+def _makers(folder: Path) -> list[str]:
+    """The processes that make pages about a study in a folder."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if "mlp_jax.report.following" in line and str(folder) in line]
