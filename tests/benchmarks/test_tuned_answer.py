@@ -59,3 +59,10 @@ def test_the_line_of_theirs_is_ours(tuned_answer):
     steps = {("sgd", size): 50 * (1 + 80 / size) for size in (1, 8, 64, 512)}
     study = dataclasses.replace(STUDY, optimizers=("sgd",), spaces={}, batch_sizes=(1, 8, 64, 512))
     assert tuned_answer.line(study, steps) == {"sgd": pytest.approx(80, rel=1e-3)}
+
+
+def test_what_has_ended_is_kept_with_its_misses(tuned_answer, tmp_path):
+    found = (1.5, [("sgd", 8, np.inf)])
+    first = tuned_answer.kept(tmp_path / "one.json", lambda: found)
+    again = tuned_answer.kept(tmp_path / "one.json", lambda: pytest.fail("it was made again"))
+    assert first == again == (1.5, [["sgd", 8, np.inf]])
