@@ -23,7 +23,6 @@ import numpy as np
 import tyro
 
 from mlp_jax import tables
-from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Count
 from mlp_jax.cli import entry, experiment
 from mlp_jax.cli.experiment import script
@@ -71,7 +70,7 @@ def main(options: Options) -> None:
             study(options, ends[name], seed, of[name])
     records = [] if options.quick else [record(ends[name], out / f"bench-{name}.json") for name in ends]
     found = [{name: findings(read_study(at), read_plan(at)) for name, at in of.items()} for of in folders]
-    canvas.save(figures.seconds(found[0]), options.figure)
+    canvas.save(figures.seconds({called(name): each for name, each in found[0].items()}), options.figure)
     costs = {name: [cost(of[name], each[name]) for of, each in zip(folders, found)] for name in ends}
     turned = sum(bool(joined.changes(each)) for each in found)
     said = (
@@ -115,14 +114,16 @@ def table(costs: dict[str, list[dict[str, float]]]) -> str:
     of = lambda name, what: np.array([each[what] for each in costs[name]])
     rows = []
     for what in costs[first][0]:
-        ratios = (written(of(name, what) / of(first, what)) for name in others)
-        rows.append((what, *(written(of(name, what)) for name in costs), *ratios))
-    return tables.text(("seconds", *costs, *(f"{name} / {first}" for name in others)), rows)
+        ratios = (interval(experiment.spread(of(name, what) / of(first, what))) for name in others)
+        rows.append((what, *(interval(experiment.spread(of(name, what))) for name in costs), *ratios))
+    ratios = (f"{called(name)} / {called(first)}" for name in others)
+    return tables.text(("seconds", *map(called, costs), *ratios), rows)
 
 
-def written(values: np.ndarray) -> str:
-    """Return the median of the repeats with their least and most."""
-    return interval(Estimate(*np.quantile(values, (0.5, 0, 1)).tolist()))
+def called(name: str) -> str:
+    """Return a back end's name as a reader sees it: cpu-2-devices is CPU 2 devices."""
+    kind, *rest = name.split("-")
+    return " ".join([kind.upper(), *rest])
 
 
 def back_ends() -> dict[str, dict[str, str]]:
@@ -153,6 +154,7 @@ def run(environment: dict[str, str], *arguments: str) -> None:
             if interrupted() and not told:
                 child.send_signal(signal.SIGINT)
                 told = True
+            sys.stderr.write("")  # the child speaks there
             try:
                 code = child.wait(0.1)
             except subprocess.TimeoutExpired:

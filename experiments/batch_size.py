@@ -81,10 +81,11 @@ def main(options: Options) -> None:
         pages.append(f"report: {page}")
     canvas.save(figures.steps(found["MLP"]), options.figure)
     table = {name: list(rows(each)) for name, each in found.items()}
-    heads = ("sgd", "B", "ms an iteration", "iterations", "examples", "seconds")
+    heads = ("sgd", "B", "learning rate", "ms an iteration", "iterations", "examples", "seconds")
     lines = [(name, *cells(row)) for name, of in table.items() for row in of]
     said = [sentence(name, of) for name, of in table.items()] + list(scalings(found["MLP"]))
-    text = "\n".join([tables.text(heads, lines), "", *said, "", *pages, f"figure: {options.figure}"])
+    ends = "↑ ↓: the best lies at an end of the rates that were tried"
+    text = "\n".join([tables.text(heads, lines), ends, "", *said, "", *pages, f"figure: {options.figure}"])
     result: dict[str, Any] = {"table": table, "sentences": said, "figure": str(options.figure)}
     result |= {"studies": {name: study.to_json(each) for name, each in found.items()}}
     quick = "digits, four batch sizes, one round of tuning" if options.quick else None
@@ -109,13 +110,15 @@ def rows(found: Findings) -> Iterator[dict[str, Any]]:
         seconds = Estimate(row["seconds"], row["steps_low"] * least, row["steps_high"] * most)
         of = {cost: [row[cost], row[f"{cost}_low"], row[f"{cost}_high"]] for cost in ("steps", "examples")}
         step = [1000 * value for value in (row["step_seconds"], least, most)]
-        yield {"batch_size": row["batch_size"], "step_ms": step, **of, "seconds": list(seconds)}
+        rate = {"learning_rate": row["learning_rate"], "at_end": row["at_end"]}
+        yield {"batch_size": row["batch_size"], **rate, "step_ms": step, **of, "seconds": list(seconds)}
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Return one row of the table as text."""
     costs = (interval(Estimate(*row[name])) for name in ("step_ms", "steps", "examples", "seconds"))
-    return f"{row['batch_size']:,}", *costs
+    end = {"low": " ↓", "high": " ↑"}.get(row["at_end"], "")
+    return f"{row['batch_size']:,}", number(row["learning_rate"]) + end, *costs
 
 
 def sentence(name: str, table: list[dict[str, Any]]) -> str:

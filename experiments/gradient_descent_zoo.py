@@ -55,7 +55,7 @@ SURFACE_STEPS = 400
 START = {"Beale": (1.0, 1.5), "saddle": (1.0, 0.001)}
 HIDDEN = {  # which lines lie on one another
     "Beale": "adamax lies under amsgrad",
-    "saddle": "sgd, momentum, nesterov and adagrad go along the axes, one on another",
+    "saddle": "sgd, momentum, nesterov and adagrad lie one on another",
 }
 MINIMUM = (3.0, 0.5)
 SURFACE = ("optimizer", "rate", "beale", "to_minimum", "saddle_steps")
@@ -180,13 +180,9 @@ def result(name: str, raced: dict) -> dict:
 def row(found: dict, best: dict) -> tuple[str, ...]:
     """Return one row of the table: test error in percent, and how much more than the least, paired by seed."""
     apart = bootstrap.paired(np.array(found["errors"]), np.array(best["errors"]), bootstrap.mean)
-    more = "" if found is best else written(apart)
-    return found["optimizer"], f"{found['rate']:.2g}", written(bootstrap.Estimate(**found["mean"])), more, found["edge"]
-
-
-def written(estimate: bootstrap.Estimate) -> str:
-    """Return an estimate as 2.71 [2.59, 2.83]."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(round(value, 2) + 0.0 for value in estimate))
+    more = "" if found is best else experiment.written(apart, 2)
+    mean = experiment.written(bootstrap.Estimate(**found["mean"]), 2)
+    return found["optimizer"], f"{found['rate']:.2g}", mean, more, found["edge"]
 
 
 def configure(options: Options, name: str) -> mlp_jax.Config:
@@ -227,7 +223,8 @@ def draw_surface(axes, surface: str, walks: dict[str, dict[str, np.ndarray]], x,
         width = 3 - 0.2 * number  # where two paths are one, both are seen
         axes.plot(*paths[surface].T, ".-", color=LOOKS[name][0], markersize=3, linewidth=width, alpha=0.85, label=name)
     axes.plot(*START[surface], "o", color="white", markeredgecolor="black", markersize=8, zorder=3, label="start")
-    axes.set(xlim=x, ylim=y, xlabel="x", ylabel="y", title=f"{surface}, {SURFACE_STEPS} steps\n{HIDDEN[surface]}")
+    axes.set(xlim=x, ylim=y, xlabel="x", ylabel="y", title=f"{surface}, {SURFACE_STEPS} steps")
+    axes.set_title(f"{axes.get_title()}\n{HIDDEN[surface]}", fontsize=11)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from matplotlib.ticker import FuncFormatter
 
 import mlp_jax
 from mlp_jax import tables
+from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Count
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
@@ -104,19 +105,19 @@ def judge(name: str, rates: np.ndarray, choosing: np.ndarray, fresh: np.ndarray)
     for factor, decades in BESIDE.items():
         there = np.flatnonzero(np.isclose(np.log10(rates / rates[best]), decades))
         if len(there):
-            costs[factor] = spread(error[:, there[0]] - error[:, best])
+            costs[factor] = experiment.spread(error[:, there[0]] - error[:, best])._asdict()
             costs[factor] |= {"not_finite": int(np.isnan(fresh[:, there[0]]).sum())}
-    return {"optimizer": name, "rate": float(rates[best]), "error": spread(error[:, best]), "costs": costs}
+    return {
+        "optimizer": name,
+        "rate": float(rates[best]),
+        "error": experiment.spread(error[:, best])._asdict(),
+        "costs": costs,
+    }
 
 
 def counted(errors: np.ndarray) -> np.ndarray:
     """Return errors in which a trial without a finite loss counts as a guess."""
     return np.nan_to_num(errors, nan=GUESS)
-
-
-def spread(values: np.ndarray) -> dict[str, float]:
-    """Return the median of the seeds, and their least and most."""
-    return dict(zip(("median", "least", "most"), np.quantile(values, (0.5, 0, 1)).tolist()))
 
 
 def row(found: dict[str, Any]) -> tuple[str, ...]:
@@ -126,9 +127,9 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def written(of: dict[str, float]) -> str:
-    """Return a median with its ends, as 3.4 [3.2, 3.7]."""
-    middle, low, high = (round(of[name], 1) + 0.0 for name in ("median", "least", "most"))
-    return f"{middle:.1f} [{low:.1f}, {high:.1f}]{' ↑' if of.get('not_finite') else ''}"
+    """Return a median with its ends, as 3.4 [3.2, 3.7], and whether something was not finite."""
+    estimate = Estimate(of["value"], of["low"], of["high"])
+    return experiment.written(estimate, 1) + (" ↑" if of.get("not_finite") else "")
 
 
 def draw(rates: np.ndarray, errors: dict[str, np.ndarray]) -> Figure:

@@ -18,7 +18,9 @@ at equal α/(1 − β) momentum costs nothing. 5 s of CPU time on 2 cores of a s
 """
 
 import math
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,17 +63,16 @@ class Options(experiment.Asked):
 
 def main(options: Options) -> None:
     """Print theory beside simulation, and draw both."""
+    parts = experiment.Parts(options, sys.modules[__name__])
     copies = max(1, options.coordinates // 10) if options.quick else options.coordinates
     paths = []
     for kappa in options.kappas:
         for method, tuning in tunings(kappa).items():
-            error = distances(tuning, kappa, steps_for(tuning))
-            counts = by_rate(tuning), by_closed_form(tuning, kappa, len(error)), first_below(error, TARGET)
-            measured = measured_rate(error, tuning)
-            paths.append(dict(zip(PATH, (kappa, method, *map(float, tuning), measured, *counts))))
+            measured = parts(f"{method}, κ = {kappa:g}", partial(walked, tuning, kappa))
+            paths.append(dict(zip(PATH, (kappa, method, *map(float, tuning), *measured))))
     noise = [
         {"beta": beta, "theory": float(momentum.stationary_variance(NOISY, beta, 1.0, 1.0))}
-        | {"simulated": simulated_variance(beta, copies)}
+        | {"simulated": parts(f"noise, β = {beta:g}", partial(simulated_variance, beta, copies))}
         for beta in BETAS
     ]
     formats = ("{:g}", "{}", "{:.5f}", "{:.4f}", "{:.5f}", "{:.5f}", "{:,}", "{:,}", "{:,}")
@@ -101,6 +102,13 @@ def distances(tuning: Tuning, kappa: float, num_steps: int) -> np.ndarray:
     eigenvalues = jnp.geomspace(1.0, kappa, EIGENVALUES)
     path = momentum.iterates(tuning.alpha, tuning.beta, eigenvalues, jnp.ones(EIGENVALUES), num_steps)
     return np.linalg.norm(path, axis=1) / np.sqrt(EIGENVALUES)
+
+
+def walked(tuning: Tuning, kappa: float) -> tuple[float, int, int, int]:
+    """Return the simulated rate, and the steps to TARGET by the rate, by the closed form and simulated."""
+    error = distances(tuning, kappa, steps_for(tuning))
+    counts = by_rate(tuning), by_closed_form(tuning, kappa, len(error)), first_below(error, TARGET)
+    return measured_rate(error, tuning), *counts
 
 
 def measured_rate(error: np.ndarray, tuning: Tuning) -> float:

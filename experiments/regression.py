@@ -98,8 +98,7 @@ def mean(values: np.ndarray) -> bootstrap.Estimate:
 
 def written(estimate: bootstrap.Estimate) -> str:
     """Return an estimate as 56.0 [54.1, 57.8]."""
-    digits = 1 if max(map(abs, estimate)) >= 10 else 2
-    return "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(*(round(value, digits) + 0.0 for value in estimate), d=digits)
+    return experiment.written(estimate, 1 if max(map(abs, estimate)) >= 10 else 2)
 
 
 def run(case: tuple[str, str], seed: int):

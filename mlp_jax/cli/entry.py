@@ -75,6 +75,11 @@ def interrupts() -> Iterator[Callable[[], bool]]:
             signal.signal(signal_, handler)
 
 
+def swallowed() -> bool:
+    """Return whether an interruption came whose exception someone else caught."""
+    return bool(_raised)
+
+
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, and neither be lost where Python swallows an exception."""

@@ -11,21 +11,20 @@ import inspect
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import numpy as np
 import tyro
 
 from mlp_jax import checks, data
+from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Domain
-from mlp_jax.cli import entry, studies
+from mlp_jax.cli import entry, progress, studies
 from mlp_jax.machine import files
 from mlp_jax.study import Findings, Study
-
-Options = TypeVar("Options")
 
 APART = ("out", "json", "figure", "data_dir")  # options that no number depends on
 QUIET_SECONDS = 2.0  # at least so long between two lines about parts
@@ -61,13 +60,12 @@ class Parts:
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))["made"]
+        if entry.swallowed():
+            raise KeyboardInterrupt
         if time.monotonic() - self._told > QUIET_SECONDS:
             print(name, file=sys.stderr, flush=True)
             self._told = time.monotonic()
-        try:
-            text = json.dumps({"part": name, "made": make()})
-        except KeyboardInterrupt:
-            raise SystemExit(entry.interrupted(self.folder, "run the same command")) from None
+        text = json.dumps({"part": name, "made": make()})
         files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
         return json.loads(text)["made"]
 
@@ -109,13 +107,20 @@ def first_examples(options: Any, name: str, count: int) -> Path:
     return path
 
 
-def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
-    """Run an experiment's `function` on the options that its command line gives, checked, as `entry.script` does."""
+def script(function: Callable[[Any], None], options: type[Asked]) -> NoReturn:
+    """Run an experiment's `function` on the options that its command line gives, checked, as `entry.script` does.
+
+    Interrupted, it says where what is done is kept, and how to go on.
+    """
 
     @functools.wraps(function)
-    def checked(given: Options) -> None:
+    def checked(given: Asked) -> None:
         check(given)
-        function(given)
+        try:
+            with progress.never_silent():
+                function(given)
+        except KeyboardInterrupt:
+            raise SystemExit(entry.interrupted(given.out, "run the same command")) from None
 
     entry.script(checked, options)
 
@@ -146,6 +151,17 @@ def show(options: Asked, result: dict[str, Any], text: str, quick: str | None = 
         return
     note = f"quick form: {quick}; the numbers in this script's docstring are of other data and budgets\n\n"
     entry.show((note if quick else "") + text)
+
+
+def spread(values: Sequence[float] | np.ndarray) -> Estimate:
+    """Return the median of values, one for each seed, with the least and the most: 5 hold the median with 94 %."""
+    return Estimate(*np.quantile(np.asarray(values, float), (0.5, 0, 1)).tolist())
+
+
+def written(estimate: Estimate, digits: int) -> str:
+    """Return an estimate with so many digits after the point, as 3.4 [3.2, 3.7]."""
+    value, low, high = (f"{round(each, digits) + 0.0:,.{digits}f}".replace("-", "−") for each in estimate)
+    return f"{value} [{low}, {high}]"
 
 
 def _code(source: str) -> str:

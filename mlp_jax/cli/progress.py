@@ -2,9 +2,10 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mlp_jax.training.config import SPLITS
 from mlp_jax.training.trials import Progress
@@ -23,6 +24,40 @@ def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable
 def live_table(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[..., None]]:
     """Show populations: one table, a row for each, on a terminal, lines every few seconds elsewhere unless `quiet`."""
     return _live(_table, _rows, quiet)
+
+
+@contextlib.contextmanager
+def never_silent() -> Iterator[None]:
+    """Say on stderr, whenever nothing else was said there for a few seconds, that the program is still at work."""
+    begin, over, heard = time.monotonic(), threading.Event(), _Heard(sys.stderr)
+
+    def speak() -> None:
+        while not over.wait(PLAIN_SECONDS / 10):
+            if time.monotonic() - heard.last >= PLAIN_SECONDS:
+                print(f"at work, {time.monotonic() - begin:.0f} s", file=cast("TextIO", heard), flush=True)
+
+    thread, sys.stderr = threading.Thread(target=speak, daemon=True), cast("TextIO", heard)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        sys.stderr = heard.stream
+
+
+class _Heard:
+    """A stream that knows when it was last written to."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.last = stream, time.monotonic()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        self.last = time.monotonic()
+        return self.stream.write(text)
 
 
 @contextlib.contextmanager

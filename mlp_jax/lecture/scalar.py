@@ -141,6 +141,7 @@ def draw(trace: tuple[Step, ...], axes: "matplotlib.axes.Axes") -> None:
     """
     freed = {step.name for step in trace if step.kind == "free"}
     values = {step.name: step.value for step in trace if step.kind != "free"}
+    values.setdefault("x^(0)", values.get("x"))  # given before the forward pass begins
     for begin, end in EDGES:
         (x0, y0), (x1, y1) = PLACES[begin], PLACES[end]
         arrow = {"arrowstyle": "-|>", "color": "0.6", "shrinkA": 16, "shrinkB": 16}

@@ -1,6 +1,7 @@
 """What experiments share: options that are refused, parts that are made once, results as text or JSON."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -65,18 +66,27 @@ def test_parts_follow_the_code_and_the_options_but_not_the_docstring(load, tmp_p
     assert experiment.Parts(options(tmp_path, json=True), load(script, "the first", 1)).folder == folder
 
 
-def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(module, tmp_path, capsys):
-    parts = experiment.Parts(options(tmp_path), module)
-    parts("a", lambda: 1)
-
-    def interrupt():
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(module, tmp_path, capsys, monkeypatch):
+    def interrupt(given):
+        parts = experiment.Parts(given, module)
+        parts("a", lambda: 1)
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(
+        sys, "argv", ["measured.py", "--out", str(tmp_path / "runs"), "--figure", str(tmp_path / "a.png")]
+    )
     with pytest.raises(SystemExit) as stop:
-        parts("b", interrupt)
+        experiment.script(interrupt, Options)
     assert stop.value.code == 130
-    assert capsys.readouterr().err == f"interrupted: saved in {parts.folder}; run the same command to go on\n"
+    assert capsys.readouterr().err == f"interrupted: saved in {tmp_path / 'runs'}; run the same command to go on\n"
     assert experiment.Parts(options(tmp_path), module)("a", never) == 1
+
+
+def test_an_interruption_that_was_swallowed_ends_before_the_next_part(module, tmp_path, monkeypatch):
+    parts = experiment.Parts(options(tmp_path), module)
+    monkeypatch.setattr(experiment.entry, "swallowed", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        parts("a", never)
 
 
 @pytest.mark.parametrize(
@@ -130,3 +140,9 @@ def test_the_first_examples_of_a_data_set_become_a_data_set(tmp_path):
     written = path.stat().st_mtime_ns
     assert experiment.first_examples(WithData(out=tmp_path / "runs"), "digits", 100) == path
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_spread_is_written_without_a_negative_zero():
+    found = experiment.spread([3.0, -0.001, 1.0])
+    assert found == (1.0, -0.001, 3.0)
+    assert experiment.written(found, 2) == "1.00 [0.00, 3.00]"

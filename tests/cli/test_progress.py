@@ -1,6 +1,8 @@
 """What is shown while training goes on."""
 
 import dataclasses
+import sys
+import time
 
 import numpy as np
 
@@ -84,3 +86,20 @@ def test_one_line_that_changes_on_a_terminal(monkeypatch):
     assert process.returncode == 0
     assert b"examples/s" in written
     assert b"Traceback" not in written
+
+
+def test_silence_is_broken_and_speech_is_not(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.1)
+    with progress.never_silent():
+        time.sleep(0.35)
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 3
+    assert set(lines) == {"at work, 0 s"}
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.6)
+    stream = sys.stderr
+    with progress.never_silent():
+        for _ in range(8):
+            time.sleep(0.1)
+            print("said", file=sys.stderr)
+    assert sys.stderr is stream
+    assert "at work" not in capsys.readouterr().err

@@ -35,7 +35,13 @@ def test_the_quick_form_joins_one_device_with_several(script, tmp_path, capfd):
 
 def test_seconds_are_compared_repeat_by_repeat(script):
     one, two = ([{"tuning": value} for value in values] for values in ((2.0, 4.0, 8.0), (1.0, 3.0, 2.0)))
-    (line,) = script.table({"one": one, "two": two}).splitlines()[1:]
+    head, line = script.table({"cpu-1-device": one, "gpu": two}).splitlines()
+    assert [cell.strip() for cell in head.split("  ") if cell] == [
+        "seconds",
+        "CPU 1 device",
+        "GPU",
+        "GPU / CPU 1 device",
+    ]
     assert [cell.strip() for cell in line.split("  ") if cell] == ["tuning", "4 [2, 8]", "2 [1, 3]", "0.5 [0.25, 0.75]"]
 
 

@@ -35,7 +35,7 @@ def test_study_is_run_once_printed_and_drawn(name, load_script, capsys, tmp_path
         assert [slope[0] for slope in slopes] == list(module.RATES)
         for _, slope in slopes:
             assert -1.3 < float(slope.replace("−", "-")) < -0.5
-        rows = re.findall(rf"^(softmax classifier|MLP) +([\d,]+)(?: +{estimate}){{4}}$", first, re.M)
+        rows = re.findall(rf"^(softmax classifier|MLP) +([\d,]+) +[\d.]+(?: [↑↓])?(?: +{estimate}){{4}}$", first, re.M)
         assert len(rows) == 8
         cost = {row["batch_size"]: row["step_ms"][0] for row in found["table"]["MLP"]}
         assert cost[1] < cost[16] < cost[1150]
@@ -62,12 +62,14 @@ def test_seconds_hold_the_noise_of_steps_and_of_the_clock(load_script):
     module = load_script("experiments/batch_size.py")
     cells = pandas.DataFrame(
         [{"optimizer": "sgd", "batch_size": 8, "steps": 10.0, "steps_low": 8.0, "steps_high": 15.0, "examples": 80.0,
-          "examples_low": 64.0, "examples_high": 120.0, "step_seconds": 0.2, "seconds": 2.0}]
+          "examples_low": 64.0, "examples_high": 120.0, "step_seconds": 0.2, "seconds": 2.0,
+          "learning_rate": 0.5, "at_end": "high"}]
     )  # fmt: skip
     winners = pandas.DataFrame({"optimizer": ["sgd"] * 3, "batch_size": [8] * 3, "step_seconds": [0.1, 0.2, 0.4]})
     (found,) = module.rows(type("Found", (), {"cells": cells, "winners": winners}))
     assert found["seconds"] == pytest.approx([2.0, 0.8, 6.0])
     assert found["step_ms"] == pytest.approx([200, 100, 400])
+    assert module.cells(found)[:3] == ("8", "0.5 ↑", "200 [100, 400]")
 
 
 def test_an_order_is_reversed_only_where_both_spaces_are_sure(load_script):

@@ -130,8 +130,9 @@ def choices() -> Shown:
     names |= {"schedule": ("auto", *optimizers.SCHEDULES), "sampling": sampling.SAMPLINGS, "spacing": config.SPACINGS}
     hyper = optimizers.LINKS | optimizers.REGULARIZERS
     rows = {name: row for each in optimizers.BUILT_IN.values() for name, row in each.hyperparameters.items()} | hyper
-    body = []
-    for field in dataclasses.fields(config.Config):  # <-
+    fields, body = dataclasses.fields(config.Config), []
+    first = [field.name for field in fields].index("hidden")  # what the slide names; the fields before are of the data
+    for field in fields[first:] + fields[:first]:  # <-
         allowed = ", ".join(names[field.name]) if field.name in names else ""
         if not allowed:
             allowed = rows[field.name].domain.words if field.name in rows else checks.words(field.type)
