@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mlp_jax.cli import experiment
+
 pytestmark = pytest.mark.slow
 
 
@@ -84,33 +86,44 @@ def test_regression(measured):
     assert all(each[name]["low"] > 0 for each in (squared, relu) for name in ("rmse", "mae"))  # as the sentence has it
 
 
+def spreads(doc: str, pattern: str, found: list[dict[str, float]], tolerance: float) -> None:
+    """Check that what `pattern` finds, a median with its ends for each of `found`, is what was measured."""
+    estimate = r"([\d.,−]+) \[([\d.,−]+), ([\d.,−]+)\]"
+    said = numbers(doc, pattern.replace("ESTIMATE", estimate))
+    assert said == pytest.approx([each[end] for each in found for end in ("value", "low", "high")], abs=tolerance)
+
+
 def test_binary(measured):
     doc, result = measured("binary")
-    said = numbers(doc, r"sigmoid ([\d.]+) % \(lowest ([\d.]+) %\), tanh ([\d.]+) % \(lowest ([\d.]+) %\)")
-    accuracies = [result["test_accuracy"][output] for output in ("sigmoid", "tanh")]
-    got = [100 * value for each in accuracies for value in (sum(each) / len(each), min(each))]
-    assert said == pytest.approx(got, abs=0.9)  # an example of 114 is 0.88 points
+    found = result["test_accuracy"]
+    one = 0.9  # an example of 114 is 0.88 points
+    spreads(doc, "sigmoid ESTIMATE, tanh ESTIMATE", [found["sigmoid"], found["tanh"]], one)
+    spreads(doc, "paired by seed ESTIMATE", [found["tanh − sigmoid"]], 2 * one)
 
 
 def test_softmax_mnist(measured, mnist_dir):
     doc, result = measured("softmax_mnist", data_dir=str(mnist_dir))
-    few, one = result["mini-batches of 64"], result["one random example"]
-    said = numbers(
-        doc, r"mini-batches ([\d.]+) % train and ([\d.]+) % test; .* at step (\d+), their 83.58 % at step (\d+),"
-    )
-    assert said[:2] == pytest.approx([100 * few["train_accuracy"], 100 * few["test_accuracy"]], abs=0.1)
-    assert said[2:] == pytest.approx(list(few["passed"].values()), rel=0.2)
-    said = numbers(doc, r"at a time: ([\d.]+) % and ([\d.]+) %, passed at steps ([\d,]+) and ([\d,]+),")
-    assert said[:2] == pytest.approx([100 * one["train_accuracy"], 100 * one["test_accuracy"]], abs=0.1)
-    assert said[2:] == pytest.approx(list(one["passed"].values()), rel=0.2)
+    parts, span = ("train_accuracy", "test_accuracy"), r"([\d,]+) to ([\d,]+)"
+    for way, each in result.items():
+        found = [experiment.spread([100 * of[part] for of in each])._asdict() for part in parts]
+        spreads(doc, f"{way}: ESTIMATE train and ESTIMATE test", found, 0.1)
+        said = numbers(doc, f"{way}: .*? passed at steps {span} and {span}")
+        steps = [end([of["passed"][part] for of in each]) for part in parts for end in (min, max)]
+        assert said == pytest.approx(steps, rel=0.2)
 
 
 def test_linear_collapse(measured, mnist_dir):
     doc, result = measured("linear_collapse", data_dir=str(mnist_dir))
-    said = numbers(doc, r"softmax classifier ([\d.]+) %, identity network ([\d.]+) %, ReLU network ([\d.]+) %")
-    assert said == pytest.approx([100 * each["test"] for each in result.values() if isinstance(each, dict)], abs=0.2)
+    names = {
+        "softmax classifier": "softmax classifier",
+        "identity network": "identity 256-128",
+        "ReLU network": "ReLU 256-128",
+    }
+    for words, name in names.items():
+        spreads(doc, f"{words} ESTIMATE", [result[name]["test"]], 0.2)
+    spreads(doc, "paired by seed ESTIMATE", [result["identity_minus_softmax"]], 0.2)
     difference, largest = numbers(doc, r"within (\d+e-\d+), where the largest z is (\d+)")
-    found = result["identity 256-128"]["collapse"]
+    found = result["collapse"]
     assert found["difference"] < 3 * difference
     assert found["largest"] == pytest.approx(largest, rel=0.1)
     assert found["same"] == 1  # for all 10,000 images

@@ -301,5 +301,6 @@ def test_experiment_collapses_a_linear_network(quick) -> None:
     apart, largest, same = re.findall(r"difference of z (\S+) \(largest z (\S+)\), same prediction (\S+)%", out)[0]
     assert float(apart) < 1e-5 * float(largest)
     assert float(same) == 100
-    accuracies = {name: float(test) for name, test in re.findall(r"^(softmax|identity|ReLU).* ([\d.]+)%$", out, re.M)}
+    found = re.findall(r"^(softmax|identity|ReLU).* ([\d.]+) \[[\d.]+, [\d.]+\]$", out, re.M)
+    accuracies = {name: float(test) for name, test in found}
     assert accuracies["identity"] == pytest.approx(accuracies["softmax"], abs=3)
