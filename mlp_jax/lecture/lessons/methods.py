@@ -91,7 +91,7 @@ def batch_sizes(seed: int = 0, dataset: str = "digits", data_dir: str | None = N
             body.append((name, str(cell.batch_size), number(rate), *counts))
             values.append({"network": name, "batch_size": cell.batch_size, "steps": steps})
     heads = ("", "B = examples an iteration", "α", f"iterations to {TARGET:.0%}", "examples in all")
-    text = f"{tables.text(heads, body)}\n\none seed, α chosen by hand, looked at every 10 iterations (100 at B = 1): "
+    text = f"{tables.text(heads, body)}\n\none seed, α chosen by hand, looked at every 10 iterations (100 at B = 1):\n"
     text += "the measured table, tuned and with intervals, is experiments/batch_size.py"
     given = {"data": dataset, "optimizer": "SGD"}
     return Shown("SGD: B = 1   mini-batch: B > 1   full gradient: B = n", given, text, {"rows": values})
@@ -122,9 +122,10 @@ def first_order() -> Shown:
     text = (
         f"{tables.text(('optimizer', 'small', 'large', '2nd small', '2nd large', 'its hyper-parameters'), body)}\n\n"
         f"what each subtracts from w, divided by its learning rate, when the gradient is {vector_of(GRADIENTS[0])} "
-        "twice: sgd keeps the proportions, momentum adds up, the adaptive ones make both entries alike\n\n"
-        f"½(w1² + 100 w2²) from (1, 1) to ‖gradient‖ ≤ 1e-4: conjugate gradient {iterations['conjugate gradient']} "
-        f"iterations, gradient descent at its best rate {iterations['gradient descent']:,}"
+        "twice:\nsgd keeps the proportions, momentum adds up, the adaptive ones make both entries alike\n\n"
+        f"½(w1² + 100 w2²) from (1, 1) to ‖gradient‖ ≤ 1e-4: conjugate gradient "
+        f"{iterations['conjugate gradient']} iterations, plain descent at its best rate "
+        f"{iterations['gradient descent']:,}"
     )
     formula = "first-order: W moves by gradients alone"
     return Shown(formula, {"gradient": vector_of(GRADIENTS[0])}, text, {"moves": values, "iterations": iterations})

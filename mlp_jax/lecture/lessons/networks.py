@@ -130,9 +130,8 @@ def choices() -> Shown:
     names |= {"schedule": ("auto", *optimizers.SCHEDULES), "sampling": sampling.SAMPLINGS, "spacing": config.SPACINGS}
     hyper = optimizers.LINKS | optimizers.REGULARIZERS
     rows = {name: row for each in optimizers.BUILT_IN.values() for name, row in each.hyperparameters.items()} | hyper
-    fields, body = dataclasses.fields(config.Config), []
-    first = [field.name for field in fields].index("hidden")  # what the slide names; the fields before are of the data
-    for field in fields[first:] + fields[:first]:  # <-
+    body = []
+    for field in dataclasses.fields(config.Config):  # <-
         allowed = ", ".join(names[field.name]) if field.name in names else ""
         if not allowed:
             allowed = rows[field.name].domain.words if field.name in rows else checks.words(field.type)
@@ -143,6 +142,8 @@ def choices() -> Shown:
         default = "the optimizer’s" if field.default is None and own else field.default
         default = None if default is dataclasses.MISSING else default
         body.append((field.name, _written(default), allowed))
+    first = [name for name, *_ in body].index("hidden")  # what the slide names; those before are of the data
+    body = body[first:] + body[:first]
     text = tables.text(("choice", "default", "allowed"), body)
     values = {name: {"default": default, "allowed": allowed} for name, default, allowed in body}
     return Shown("layers, widths, activations, loss, batch size, optimizer and its hyper-parameters", {}, text, values)
