@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from mlp_jax.cli import entry
+from mlp_jax.cli import entry, logs
+from mlp_jax.cli.logs import Kind
 from mlp_jax.cli.progress import live_table
 from mlp_jax.data.options import Options
 from mlp_jax.machine import cache, clocks, devices, files, hosts
@@ -172,6 +173,7 @@ def study(
     out: Path | None = None,
     live: tyro.conf.FlagCreatePairsOff[bool] = False,
     port: int | None = None,
+    log: Kind | None = None,
     save_config: Path | None = None,
     mesh: tuple[int, int] | None = None,
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -214,6 +216,7 @@ def study(
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         live: Serve the page on this machine alone while the study runs; the address is printed on stderr.
         port: Port of the live page (default: one that is free).
+        log: Write curves and hyper-parameters of each winner's runs to tensorboard/ in --out too.
         save_config: Write the study.toml of this study, and run nothing.
         mesh: How many devices of a process take trials of their own, and how many share the rows of each (default:
             chosen by the number of trials and the batch size).
@@ -230,6 +233,7 @@ def study(
 
     if selftest:
         return self_test(json)
+    logs.check(log)
     given = {name: v for name, v in vars(options).items() if v != getattr(ASKED, name)}
     workload = {"dataset": dataset, "data_dir": data_dir, "hidden": hidden, **given}
     fields = {"optimizers": optimizers, "batch_sizes": batch_sizes, "method": method, "rounds": rounds}
@@ -258,11 +262,13 @@ def study(
         return entry.interrupted(directory, "run the same command")
     if found.findings is None:
         return 0  # process 0 has all of it
+    written = logs.log_study(log, directory)
     if json:
         result = {"study": str(directory), "report": str(found.page), "seconds": clock.seconds["total"]}
-        result |= {"until": took} if took else {}
+        result |= {name: said for name, said in (("until", took), ("log", written)) if said}
         entry.show(result | studies.to_json(found.findings))
     else:
-        parts = (studies.table(found.findings), took, f"study: {directory}\nreport: {found.page}")
+        paths = f"study: {directory}\nreport: {found.page}" + (f"\nlog: {written}" if written else "")
+        parts = (studies.table(found.findings), took, paths)
         entry.show("\n\n".join(filter(None, parts)))
     return 0

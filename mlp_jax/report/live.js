@@ -11,11 +11,10 @@
     if (element.matches(HOLDS)) for (const child of element.children) remember(child);
   };
 
-  const named = (parent) => { // the children by id, else by kind, heading and number
+  const named = (parent) => { // the children by id, else by kind and number
     const counts = {};
     return new Map([...parent.children].map((child) => {
-      const heading = child.querySelector(":scope > h2, :scope > h3")?.textContent ?? "";
-      const name = child.id || `${child.tagName} ${heading}`;
+      const name = child.id || `${child.tagName}.${child.className}`;
       counts[name] = (counts[name] ?? 0) + 1;
       return [`${name} ${counts[name]}`, child];
     }));
@@ -47,16 +46,15 @@
     if (received.get(old) === fresh.outerHTML) return;
     if (!old.matches(HOLDS)) return replace(old, fresh);
     received.set(old, fresh.outerHTML);
-    const here = named(old);
+    const here = named(old), there = named(fresh);
+    for (const [name, child] of here) if (!there.has(name)) child.remove();
     let place = old.firstElementChild;
-    for (const [name, child] of named(fresh)) {
+    for (const [name, child] of there) {
       const same = here.get(name);
-      here.delete(name);
       if (!same) { remember(child); old.insertBefore(child, place); continue; }
       if (same === place) place = place.nextElementSibling; else old.insertBefore(same, place);
       renew(same, child);
     }
-    for (const gone of here.values()) gone.remove();
   };
 
   const put = (text) => {

@@ -20,7 +20,7 @@ from mlp_jax.training.directory import Directory
 from mlp_jax.training.engine import Engine, on_cpu
 from mlp_jax.training.group import Group
 from mlp_jax.training.task import Task
-from mlp_jax.training.trials import LAST, NEVER, Cutoff, Progress, Status, Trials
+from mlp_jax.training.trials import LAST, NEVER, Cutoff, Evaluation, Progress, Status, Trials
 
 CHECKPOINT_SECONDS = 30.0
 CALL_SECONDS = 1.0
@@ -71,8 +71,18 @@ class Loop:
         self.saved_at = time.perf_counter()
         self.best, self.stopped = math.nan, False
 
-    def run(self, progress: Callable[[Progress], None] | None, interrupted: Callable[[], bool]) -> Trials:
-        """Train every trial to its end, or until interrupted, and return what is known of all."""
+    def run(
+        self,
+        progress: Callable[[Progress], None] | None,
+        interrupted: Callable[[], bool],
+        callback: Callable[[Evaluation], None] | None = None,
+    ) -> Trials:
+        """Train every trial to its end, or until interrupted, and return what is known of all.
+
+        `callback` is told each evaluation once, at the look after it, and the ends where they are evaluated.
+        """
+        self.callback = callback
+        self.told = [self.trials.known(row) for row in range(self.trials.size)] if callback else []
         with self.clock("io"):  # but for the blocks inside
             self._run(progress, interrupted)
         self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
@@ -93,6 +103,9 @@ class Loop:
             self._evaluate_ends(self._group(np.array([row])), np.zeros(0, int))
         if self.options.timed and not self.stopped:
             self._time_each(interrupted)
+        if self.callback is not None and self.options.ends and not self.stopped:
+            for row in range(self.trials.size):
+                self.callback(self.trials.end(row))
         if self.directory is not None:
             self.directory.end(self.trials, self.clock)
 
@@ -159,6 +172,7 @@ class Loop:
         stop = task.points[rung] if rung < len(task.points) else task.total or math.inf
         for _ in group.looks(stop):
             self._note_best(group)
+            self._tell(rows)
             if progress is not None and group.timetable.pace.rate:
                 progress(self._progress(group))
             self._save_now_and_then(group)
@@ -208,6 +222,16 @@ class Loop:
             group.put_away(ended=bool(self.options.ends))  # which are not evaluated yet
             self.directory.save(self.trials, self.clock)
             self.saved_at = time.perf_counter()
+
+    def _tell(self, rows: np.ndarray) -> None:
+        """Tell the callback what it does not know of trials, of each in the order of its steps."""
+        if self.callback is None:
+            return
+        for row in rows.tolist():
+            first, self.told[row] = self.told[row], max(self.told[row], self.trials.known(row))
+            for point in range(first, self.told[row]):
+                if not math.isnan(self.trials.points["step"][row, point]):
+                    self.callback(self.trials.evaluation(row, point))
 
     def _note_best(self, group: Group) -> None:
         """Keep the best score so far, whatever trial it is of."""

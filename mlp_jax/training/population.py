@@ -22,7 +22,7 @@ from mlp_jax.training.engine import Engine
 from mlp_jax.training.loop import Loop, Options
 from mlp_jax.training.placement import block
 from mlp_jax.training.task import Task
-from mlp_jax.training.trials import NEVER, Cutoff, Progress, Trials
+from mlp_jax.training.trials import NEVER, Cutoff, Evaluation, Progress, Trials
 
 
 def train_many(
@@ -44,6 +44,7 @@ def train_many(
     resume: bool = False,
     work: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    callback: Callable[[Evaluation], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Trials:
     """Train one trial for each entry of `hyper` and `seeds`, arrays of one length; all else is as `config` says.
@@ -74,6 +75,7 @@ def train_many(
         work: a directory for checkpoints while the training is on its way, which goes on from there; what is in it
             afterwards is the caller's to remove.
         progress: called about once a second.
+        callback: told each evaluation of each trial once, soon after it was made; see `mlp_jax/training/README.md`.
         interrupted: asked as often; once it is true the trials that have not ended are INCOMPLETE.
 
     Raises:
@@ -107,7 +109,7 @@ def train_many(
             evaluation_share=evaluation_share,
             ends=tuple(split for split in asked.splits if split == "test") if timed else (),
         )
-        return Loop(asked, trials, over, options, clock, directory).run(progress, interrupted)
+        return Loop(asked, trials, over, options, clock, directory).run(progress, interrupted, callback)
     finally:
         if directory is not None:
             directory.close()

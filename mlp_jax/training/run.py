@@ -19,7 +19,7 @@ from mlp_jax.training import classes, meshes, task
 from mlp_jax.training.config import SPLITS, Config
 from mlp_jax.training.directory import RunDirectory
 from mlp_jax.training.loop import Loop, Options
-from mlp_jax.training.trials import Progress, Status, Trials
+from mlp_jax.training.trials import Evaluation, Progress, Status, Trials
 from mlp_jax.trial import Cell, TrialState
 
 
@@ -114,6 +114,7 @@ def train(
     resume: bool = False,
     mesh: tuple[int, int] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    callback: Callable[[Evaluation], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
 ) -> Run:
@@ -126,6 +127,7 @@ def train(
         mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
             default as `meshes.of_one_trial` says.
         progress: called about four times a second.
+        callback: told each evaluation once, soon after it was made: a logger (see `mlp_jax/training/README.md`).
         interrupted: asked as often; once it is true the run is saved and returned as INCOMPLETE.
 
     Raises:
@@ -147,7 +149,7 @@ def train(
         if directory is not None:
             directory.open(trials, clock)
         loop = Loop(asked, trials, over, Options(apart=True, ends=asked.splits), clock, directory)
-        loop.run(progress, interrupted)
+        loop.run(progress, interrupted, callback)
     finally:
         if directory is not None:
             directory.close()

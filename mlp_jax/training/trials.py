@@ -86,6 +86,21 @@ class Progress(NamedTuple):
         return self.trial_steps_per_second * self.cell.batch_size
 
 
+class Evaluation(NamedTuple):
+    """What a trial was found to be at one step, as a callback is told it.
+
+    `metrics` are the columns of its history: examples, epoch, training_seconds, batch_loss and those of the splits that
+    are evaluated on the way; at its end those of all splits.
+    """
+
+    cell: Cell
+    trial: int
+    seed: int
+    hyper: dict[str, float]
+    step: int
+    metrics: dict[str, float]
+
+
 class Trials:
     """Trials of one cell, trained or on their way: trial i has `hyper[name][i]` and `seeds[i]`.
 
@@ -187,6 +202,28 @@ class Trials:
         (there,) = np.nonzero(~np.isnan(self.points["step"][trial]))
         kind = lambda name: int if name in WHOLE else float
         return [{k: kind(k)(v[trial, point]) for k, v in self.points.items()} for point in there]
+
+    def evaluation(self, trial: int, point: int) -> Evaluation:
+        """Return what was found of a trial at a point."""
+        found = {name: float(values[trial, point]) for name, values in self.points.items()}
+        step = int(found.pop("step"))
+        if not step:
+            del found["batch_loss"]  # there was no mini-batch yet
+        return self._evaluation(trial, step, found)
+
+    def end(self, trial: int) -> Evaluation:
+        """Return what a trial was found to be at its end."""
+        known = {name: float(values[trial]) for name, values in self.metrics.items()}
+        return self._evaluation(trial, int(self.steps[trial]), known)
+
+    def _evaluation(self, trial: int, step: int, metrics: dict[str, float]) -> Evaluation:
+        hyper = {name: float(column[trial]) for name, column in self.hyper.items()}
+        return Evaluation(self.cell, trial, int(self.seeds[trial]), hyper, step, metrics)
+
+    def known(self, trial: int) -> int:
+        """Return the number of the first point from which on nothing was found of a trial."""
+        (there,) = np.nonzero(~np.isnan(self.points["step"][trial]))
+        return int(there[-1]) + 1 if len(there) else 0
 
     def frame(self) -> "pandas.DataFrame":
         """Return a row per trial: hyper-parameters, seed, status, steps, metrics."""

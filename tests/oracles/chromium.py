@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ OPTIONS = (
     "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-pipe",
 )  # fmt: skip
+WIRE = """
+import fcntl, os, sys
+for number, pipe in zip((3, 4), [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]):
+    os.dup2(pipe, number)  # the browser reads its file 3 and writes its file 4
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SECONDS = 60.0  # to wait for anything
 
 
@@ -100,8 +107,7 @@ class Page:
 def browser(folder: Path) -> Iterator[Page]:
     """Start a browser whose files lie in a folder."""
     (child_in, to), (back, child_out) = os.pipe(), os.pipe()
-    # the browser reads its pipe 3 and writes its pipe 4
-    wired = ["sh", "-c", f'exec "$@" 3<&{child_in} 4>&{child_out}', "sh", str(BROWSER), *OPTIONS]
+    wired = [sys.executable, "-c", WIRE, str(child_in), str(child_out), str(BROWSER), *OPTIONS]
     command = [*wired, f"--user-data-dir={folder / 'profile'}"]
     environment = os.environ | {"HOME": str(folder)}
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

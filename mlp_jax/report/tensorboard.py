@@ -1,0 +1,128 @@
+"""Curves and hyper-parameters of trials as files for TensorBoard, by its own writer; needs the extra tensorboard.
+
+Invariant: a trial has a run of its own in the directory, and what was written of it is never written again.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlp_jax.machine.files import make_folder
+from mlp_jax.training.config import SPLITS
+from mlp_jax.training.trials import Evaluation
+
+if TYPE_CHECKING:
+    import pandas
+
+NEEDED = "TensorBoard's files need its package: pip install 'mlp-jax[tensorboard]'"
+FLUSH_SECONDS = 5
+CURVES = ("training_", *(f"{split}_" for split in SPLITS), "noise_")  # how columns of a history begin
+ENDS = ("failed", "steps", "steps_to_target")  # what a whole trial comes to
+PLACE = ("phase", "cell", "round", "trial", "step", "examples", "epoch")
+
+
+class Log:
+    """A callback for `train` and `train_many` that writes each evaluation to a directory, until it is closed.
+
+    >>> with Log("runs/tensorboard") as log:  # doctest: +SKIP
+    ...     train(Config(), callback=log)
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        check_installed()
+        self.directory, self._began, self._runs = Path(directory), time.time(), {}
+
+    def __call__(self, evaluation: Evaluation) -> None:
+        """Write what was found at a step; before the first of a trial, its hyper-parameters."""
+        name = f"{evaluation.cell.optimizer}-B{evaluation.cell.batch_size}-{evaluation.trial}"
+        if name not in self._runs:
+            self._runs[name] = _Run(self.directory / name)
+            about = {"optimizer": evaluation.cell.optimizer, "batch_size": evaluation.cell.batch_size}
+            about |= {"seed": evaluation.seed} | evaluation.hyper
+            self._runs[name].describe(about, list(evaluation.metrics))
+        self._runs[name].add(evaluation.step, self._began, evaluation.metrics)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for run in self._runs.values():
+            run.close()
+
+
+def write_study(rows: "pandas.DataFrame", directory: Path) -> int:
+    """Write the winners in the rows of `read_study`, those that are not there yet, and return how many there are.
+
+    Raises:
+        ValueError: the package is not installed.
+        OSError: they can't be written.
+    """
+    check_installed()
+    make_folder(directory)
+    winners = rows.loc[rows["phase"] == "winners"]
+    for _, own in winners.groupby("trial", sort=False):
+        own = own.sort_values("step").dropna(axis=1, how="all")
+        last = own.iloc[-1].to_dict()
+        path = directory / f"{last['optimizer']}-B{last['batch_size']}-seed{last['seed']}"
+        if path.exists():
+            continue
+        unfinished = path.with_name(f"{path.name}.partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        ends = [name for name in own if name.startswith("test_") or name in ENDS]
+        names = [name for name in own if name.startswith(CURVES) and name not in ends]
+        about = {name: value for name, value in last.items() if name not in (*PLACE, *names, *ends)}
+        run, began = _Run(unfinished), time.time()
+        run.describe(about, [*names, *ends])
+        for row in own[["step", *names]].to_dict("records"):
+            run.add(int(row["step"]), began, {name: row[name] for name in names})
+        run.add(int(last["step"]), began, {name: last[name] for name in ends})
+        run.close()
+        os.replace(unfinished, path)
+    return winners["trial"].nunique()
+
+
+class _Run:
+    """The files of one trial."""
+
+    def __init__(self, directory: Path) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(str(directory), flush_secs=FLUSH_SECONDS)
+
+    def describe(self, hyper: Mapping[str, Any], metrics: list[str]) -> None:
+        """Write hyper-parameters, and which curves are to be compared by them."""
+        from tensorboard.plugins.hparams import summary_v2
+
+        names = [summary_v2.HParam(name) for name in hyper], [summary_v2.Metric(name) for name in metrics]
+        self._put(0, time.time(), summary_v2.hparams_config_pb(*names))
+        self._put(0, time.time(), summary_v2.hparams_pb(dict(hyper)))
+
+    def add(self, step: int, began: float, metrics: Mapping[str, float]) -> None:
+        """Write the values at a step, at the time of training that it had come to."""
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        for name, value in metrics.items():
+            self._put(step, began + metrics.get("training_seconds", 0.0), scalar_pb(name, float(value)))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def _put(self, step: int, wall_time: float, summary: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+
+        self._writer.add_event(Event(wall_time=wall_time, step=step, summary=summary))
+
+
+def check_installed() -> None:
+    """Raise a ValueError where the package is not installed."""
+    try:
+        import tensorboard.summary  # noqa: F401
+    except ImportError as error:
+        raise ValueError(NEEDED) from error
