@@ -19,9 +19,10 @@ def check(directory: Path, /, *, json: tyro.conf.FlagCreatePairsOff[bool] = Fals
     if not directory.is_dir():
         raise ValueError(f"{directory} is no directory; name one that mlp-jax study or train --out made")
     if (directory / "config.json").exists():
+        from mlp_jax.report import seal
         from mlp_jax.training import soundness
 
-        looked = soundness.check(directory)
+        looked = soundness.check(directory) + seal.check_run(directory)
     elif any((directory / name).exists() for name in ("study.json", "data.json", "tuning")):
         from mlp_jax.report import seal
         from mlp_jax.study import soundness

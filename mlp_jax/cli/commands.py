@@ -16,6 +16,7 @@ from mlp_jax.cli import entry
 from mlp_jax.cli.checks import check
 from mlp_jax.cli.lectures import lecture
 from mlp_jax.cli.live import follow
+from mlp_jax.cli.logs import Kind, logged
 from mlp_jax.cli.machines import bench, compile
 from mlp_jax.cli.progress import live_line
 from mlp_jax.cli.studies import ASKED, study
@@ -33,6 +34,7 @@ def train(
     out: Path | None = None,
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
     mesh: tuple[int, int] | None = None,
+    log: Kind | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Train one network and say how good it is.
@@ -41,6 +43,7 @@ def train(
         out: Directory for the configuration, the metrics and the checkpoints.
         resume: Go on with the run in --out from its newest checkpoint.
         mesh: 1 and how many devices share the rows of each mini-batch: all, or 1.
+        log: Write curves and hyper-parameters to tensorboard/ in --out too, as training goes on.
         json: Print one JSON object on stdout.
     """
     from mlp_jax.training import run
@@ -50,11 +53,15 @@ def train(
         devices.start_cpu_devices()
     cache.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
-    with entry.interrupts() as interrupted, live_line(quiet=json) as show:
-        result = run.train(
-            config, out=out, resume=resume, mesh=mesh, progress=show, interrupted=interrupted, clock=clock
-        )
-    entry.show(result.summary() if json else result.table())
+    with entry.interrupts() as interrupted, logged(log, out) as callback, live_line(quiet=json) as show:
+        told = {"progress": show, "callback": callback, "interrupted": interrupted}
+        result = run.train(config, out=out, resume=resume, mesh=mesh, clock=clock, **told)
+    shown = {}
+    if out is not None and result.status != Status.INCOMPLETE:
+        from mlp_jax.report import runs
+
+        shown = {"report": str(runs.write(result, out))}
+    entry.show(result.summary() | shown if json else "\n".join([result.table(), *map(": ".join, shown.items())]))
     return entry.interrupted(out) if result.status == Status.INCOMPLETE else 0
 
 

@@ -38,6 +38,16 @@ def state(read: Sequence[str], options: Sequence[str] = ()) -> str:
     return digest([*read, *options])
 
 
+def check_run(directory: Path) -> list[Looked]:
+    """Say of a run's page whether it is whole."""
+    path = directory / "report.html"
+    if not path.exists():
+        return []
+    if made_from(path) is None:
+        return [Looked(path, "is damaged; train --resume writes it again", wrong=True)]
+    return [Looked(path, "sound")]
+
+
 def check(directory: Path) -> list[Looked]:
     """Say of a study's page whether it is whole, and made from what is there."""
     path = directory / "report.html"

@@ -1,4 +1,4 @@
-"""How a trained classifier does on each class: confusion matrix, precision and recall.
+"""How a trained network does on each example of a split, and a classifier on each class.
 
 Invariant: the counts of a split sum to its examples, and its diagonal to those that the accuracy counts as right.
 """
@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from mlp_jax import losses, model
 from mlp_jax.data import Dataset, Split
@@ -18,16 +19,44 @@ from mlp_jax.rows import normalize, place
 ROWS = 10_000  # at once, so that memory stays bounded
 
 
-def confusion(network: Network, params: Params, dataset: Dataset, split: Split) -> Int[np.ndarray, "classes classes"]:
-    """Count the examples of each class (row) that are predicted to be of each (column)."""
-    k = len(dataset.classes)
-    counts = np.zeros((k, k), np.int64)
-    predict = jax.jit(lambda x: losses.predicted_class(network, jax.vmap(partial(model.forward, network, params))(x)))
+def scores(network: Network, params: Params, dataset: Dataset, split: Split) -> Float[np.ndarray, "n outputs"]:
+    """Return z of each example, what the output layer's function is applied to."""
+    found = [np.zeros((0, network.outputs))]
+    of_each = jax.jit(jax.vmap(partial(model.forward, network, params)))
     for begin in range(0, len(split.y), ROWS):
         some = Split(split.x[begin : begin + ROWS], split.y[begin : begin + ROWS])
         data = place(network, dataset, some)
-        np.add.at(counts, (some.y, np.asarray(predict(normalize(data, data.x)))), 1)
+        found.append(np.asarray(of_each(normalize(data, data.x))))
+    return np.concatenate(found[1:] or found)
+
+
+def confusion(network: Network, params: Params, dataset: Dataset, split: Split) -> Int[np.ndarray, "classes classes"]:
+    """Count the examples of each class (row) that are predicted to be of each (column)."""
+    return counted(network, scores(network, params, dataset, split), dataset, split)
+
+
+def counted(
+    network: Network, z: Float[np.ndarray, "n outputs"], dataset: Dataset, split: Split
+) -> Int[np.ndarray, "classes classes"]:
+    """Count the examples as `confusion` does, given their scores."""
+    k = len(dataset.classes)
+    counts = np.zeros((k, k), np.int64)
+    np.add.at(counts, (split.y, np.asarray(losses.predicted_class(network, jnp.asarray(z)))), 1)
     return counts
+
+
+def outputs(network: Network, z: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n outputs"]:
+    """Return f(x) of each example, given its scores."""
+    return np.asarray(jax.vmap(partial(model.output, network))(jnp.asarray(z)))
+
+
+def probabilities(network: Network, z: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n classes"]:
+    """Return the probability of each class for each example, given its scores."""
+    f = outputs(network, z)
+    if f.shape[1] > 1:
+        return f
+    positive = f[:, 0] if network.output == "sigmoid" else (1 + f[:, 0]) / 2  # tanh
+    return np.stack([1 - positive, positive], axis=1)
 
 
 def results(counts: Int[np.ndarray, "classes classes"], classes: tuple[str, ...]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mlp_jax import model, trial
 from mlp_jax.data import Dataset, examples
 from mlp_jax.machine import files
 from mlp_jax.model import Network
+from mlp_jax.training import classes
 from mlp_jax.training import config as configs
 from mlp_jax.trial import Cell
 
@@ -152,19 +153,17 @@ def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
 
 
 def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | str | None) -> Prediction:
-    f = np.asarray(model.output(trained.network, jnp.asarray(z)))
-    classes = trained.data["classes"]
-    if not classes:
+    names = trained.data["classes"]
+    if not names:
+        f = np.asarray(model.output(trained.network, jnp.asarray(z)))
         unit = lambda value: float(value) * trained.data["target_scale"] + trained.data["target_center"]
         return Prediction(
             source, unit(f[0]), None, None if y is None else _number(y) if isinstance(y, str) else unit(y)
         )
-    if len(f) == 1:
-        positive = float(f[0]) if trained.network.output == "sigmoid" else (1 + float(f[0])) / 2
-        f = np.array([1 - positive, positive])
-    shares = {name: float(share) for name, share in zip(classes, f, strict=True)}
-    truth = y if y is None or isinstance(y, str) else classes[int(y)]
-    return Prediction(source, classes[int(np.argmax(f))], shares, truth)
+    (f,) = classes.probabilities(trained.network, z[None])
+    shares = {name: float(share) for name, share in zip(names, f, strict=True)}
+    truth = y if y is None or isinstance(y, str) else names[int(y)]
+    return Prediction(source, names[int(np.argmax(f))], shares, truth)
 
 
 def _number(cell: str) -> float | str:

@@ -283,7 +283,7 @@ def test_plain_progress_lines_and_the_table_in_a_process_of_its_own(tmp_path):
     assert lines
     assert all(line.startswith("epoch ") and "examples/s" in line and "s left" in line for line in lines)
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "environment.json", "model.json", "metrics.parquet", "checkpoints",
+        "config.json", "environment.json", "model.json", "metrics.parquet", "checkpoints", "report.html",
     }  # fmt: skip
 
 
