@@ -24,6 +24,7 @@ from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Domain
 from mlp_jax.cli import entry, progress, studies
 from mlp_jax.machine import files
+from mlp_jax.report import canvas
 from mlp_jax.study import Findings, Study
 
 APART = ("out", "json", "figure", "data_dir")  # options that no number depends on
@@ -139,6 +140,7 @@ def check(options: Any) -> None:
         if _has_domain(field.type):
             checks.value(field.name, given, field.type)
         if field.name == "figure":
+            checks.choose("suffix of a figure", given.suffix.lower(), canvas.METADATA)
             files.check_place(given)
         if field.name == "out":
             files.check_place(given / "part")

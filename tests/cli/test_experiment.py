@@ -95,11 +95,12 @@ def test_an_interruption_that_was_swallowed_ends_before_the_next_part(module, tm
         ({"seeds": 0}, "seeds 0 is not allowed; give a whole number of at least 1"),
         ({"sizes": ()}, "sizes has no value; give at least one"),
         ({"sizes": (1, 0)}, "sizes 0 is not allowed"),
+        ({"figure": Path("figure.txt")}, "unknown suffix of a figure '.txt'; choose one of .pdf, .png, .svg"),
     ],
 )
 def test_options_that_can_not_be_are_refused(tmp_path, given, said):
     with pytest.raises(ValueError, match=said):
-        experiment.check(options(tmp_path, **given))
+        experiment.check(Options(**{"out": tmp_path / "runs", "figure": tmp_path / "figure.png"} | given))
 
 
 def test_a_figure_or_parts_without_a_place_are_refused_before_anything_is_measured(tmp_path):
