@@ -34,26 +34,35 @@ INITIALIZERS = ("he", "glorot", "lecun", "truncated_normal", "zeros")
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The static description of a multi-layer perceptron.
+    """The description of a multi-layer perceptron; it holds no parameters.
 
-    `bias` says where the constants are: `all` gives every layer its b, as in z = Wx + b; `ones` appends one
-    feature of all ones to the input and has no other bias, as in x ∈ R^785; `none` has neither.
-    `init_std` is the standard deviation that `init="truncated_normal"` draws with (cut at two of them), and
-    `output_start` what the output layer's b starts at.
+    >>> network = Network(inputs=784, hidden=(256, 128), outputs=10)
+    >>> network.widths, parameter_count(network)
+    ((784, 256, 128, 10), 235146)
 
     Raises:
         ValueError: a width is not positive, or a name is not in its table.
     """
 
     inputs: Count
+    """Number of features of one example."""
     hidden: tuple[Count, ...] = ()
+    """Widths of the hidden layers, the first one first."""
     outputs: Count
+    """Number of outputs: of classes, or of numbers to predict."""
     activation: str = "relu"
+    """Activation function of the hidden layers: relu, tanh, sigmoid, identity or gelu."""
     output: str = "softmax"
+    """Function of the output layer: softmax, sigmoid, tanh, identity or relu."""
     bias: str = "all"
+    """all: every layer has a bias b, as in z = Wx + b. ones: the input gets a feature that is always 1 and there is no
+    other bias, as in x ∈ R^785. none: neither."""
     init: str = "he"
+    """How the weights start: he, glorot, lecun, truncated_normal or zeros."""
     init_std: Positive = 0.03
+    """Standard deviation of the weights at the start, for init truncated_normal, which cuts at two of them."""
     output_start: float = 0.0
+    """Value at which the biases of the output layer start."""
 
     def __post_init__(self) -> None:
         checks.fields(self, inputs="inputs width", hidden="hidden width", outputs="outputs width")
@@ -79,10 +88,14 @@ Params = tuple[Layer, ...]
 
 
 def init(key: Key[Array, ""], network: Network) -> Params:
-    """Draw the parameters of `network` from `key`; biases start at zero, the last at `output_start`.
+    """Draw the parameters of `network` from `key`; biases start at zero, those of the output layer at `output_start`.
 
     He: N(0, 2/in) truncated; Glorot: uniform ±√(6/(in+out)); LeCun: N(0, 1/in) truncated, as `jax.nn.initializers`
     defines them. Layer k draws from `fold_in(key, k)`, so a deeper network starts with the same first layers.
+
+    >>> params = init(jax.random.key(0), Network(inputs=4, hidden=(8,), outputs=3))
+    >>> [layer.W.shape for layer in params]
+    [(8, 4), (3, 8)]
     """
     draw = {
         "he": jax.nn.initializers.he_normal(in_axis=1, out_axis=0),
@@ -115,9 +128,17 @@ def affine(layer: Layer, x: Float[Array, " in"]) -> Float[Array, " out"]:
 
 
 def forward(network: Network, params: Params, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
-    """Return z, what the output layer's function is applied to, for one example.
+    """Return z for one example: what the last layer gives before its function is applied.
 
-    Losses take z, since softmax and sigmoid followed by a logarithm are stable only together; `output` maps z to f(x).
+    `output` turns z into f(x). Losses take z, since a softmax or a sigmoid and the logarithm that follows it are exact
+    only when they are computed together. `jax.vmap` maps it over many examples.
+
+    >>> network = Network(inputs=4, hidden=(8,), outputs=3)
+    >>> params = init(jax.random.key(0), network)
+    >>> forward(network, params, jnp.ones(4)).shape
+    (3,)
+    >>> jax.vmap(lambda x: forward(network, params, x))(jnp.ones((32, 4))).shape
+    (32, 3)
     """
     x = features(network, x)
     for layer in params[:-1]:
@@ -131,12 +152,24 @@ def output(network: Network, z: Float[Array, " outputs"]) -> Float[Array, " outp
 
 
 def parameter_count(network: Network) -> int:
-    """Count the entries of all W and b: 785·d1 + d1·d2 + 10·d2 for the slides' network under `bias="ones"`."""
+    """Count the entries of all W and b: 785·d1 + d1·d2 + 10·d2 for the slides' network under `bias="ones"`.
+
+    >>> parameter_count(Network(inputs=784, hidden=(300, 100), outputs=10, bias="ones"))
+    266500
+    """
     return sum(_layer_sizes(network))
 
 
 def summary(network: Network) -> str:
-    """Return a table of the layers: name, width, activation, number of parameters."""
+    """Return a table of the layers: name, width, activation, number of parameters.
+
+    >>> print(summary(Network(inputs=4, hidden=(8,), outputs=3)))
+    layer     width  activation  parameters
+    input         4                       0
+    hidden 1      8  relu                40
+    output        3  softmax             27
+    total                                67
+    """
     functions = (*(network.activation,) * len(network.hidden), network.output)
     names = (*(f"hidden {k + 1}" for k in range(len(network.hidden))), "output")
     layers = [("input", network.inputs, "1 more, of ones" if network.bias == "ones" else "", 0)]

@@ -8,9 +8,10 @@ from mlp_jax.cli import entry
 
 
 def check(directory: Path, /, *, json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
-    """Say whether each file of a study or a run is what was written, and what the next `study` would make.
+    """Say whether each file of a study or a run is as it was written.
 
-    Reads everything and changes nothing; the exit code is 1 where something is wrong.
+    It reads everything and changes nothing. It also says what the next `mlp-jax study` would still train. The exit code
+    is 1 where something is wrong.
 
     Args:
         directory: What `mlp-jax study` or `mlp-jax train --out` wrote.

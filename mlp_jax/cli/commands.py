@@ -1,6 +1,6 @@
 """The command line: reads words, calls the library, prints what it returns. No logic of its own.
 
-Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.entry`.
+Progress goes to stderr, results to stdout; exit codes are those of `mlp_jax.cli.entry`.
 """
 
 import dataclasses
@@ -19,13 +19,11 @@ from mlp_jax.cli.live import follow
 from mlp_jax.cli.logs import Kind, logged
 from mlp_jax.cli.machines import bench, compile
 from mlp_jax.cli.progress import live_line
+from mlp_jax.cli.runs import draw, export, predict
 from mlp_jax.cli.studies import ASKED, study
 from mlp_jax.data.options import Options
-from mlp_jax.machine import cache, clocks, devices, files
-from mlp_jax.model import Network
+from mlp_jax.machine import cache, clocks, devices
 from mlp_jax.training.config import Config
-
-DRAWN = Network(inputs=784, hidden=(128,), outputs=10)
 
 
 def train(
@@ -39,10 +37,17 @@ def train(
 ) -> int:
     """Train one network and say how good it is.
 
+    Without options it trains a network with one hidden layer of 128 units on the digits that scikit-learn ships.
+
+      mlp-jax train --hidden 64 32 --optimizer adam --epochs 10
+      mlp-jax train --dataset table.csv --column price --out runs/houses
+      mlp-jax train --hidden --batch-size full            the softmax classifier, full gradient
+
     Args:
-        out: Directory for the configuration, the metrics and the checkpoints.
+        out: Directory for the configuration, the metrics and the checkpoints (default: keep nothing).
         resume: Go on with the run in --out from its newest checkpoint.
-        mesh: 1 and how many devices share the rows of each mini-batch: all, or 1.
+        mesh: The number 1, and the number of devices that share the rows of each mini-batch: all of them, or 1
+            (default: all for large mini-batches).
         log: Write curves and hyper-parameters to tensorboard/ in --out too, as training goes on.
         json: Print one JSON object on stdout.
     """
@@ -65,56 +70,6 @@ def train(
     return entry.interrupted(out) if result.status == Status.INCOMPLETE else 0
 
 
-def predict(
-    run: Path,
-    /,
-    *,
-    index: int | None = None,
-    file: Path | None = None,
-    invert: tyro.conf.FlagCreatePairsOff[bool] = False,
-    data_dir: str | None = None,
-    out: Path | None = None,
-    json: tyro.conf.FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Print the label and the probabilities that a trained run gives to examples.
-
-    Args:
-        run: Directory that `mlp-jax train --out` wrote.
-        index: Number of an example in the data set's test part.
-        file: A table with the columns of the run's (names decide, not their order), a .npy file, a PNG or JPEG image.
-        invert: The image has dark strokes on a light ground.
-        data_dir: Where the data set is now, if not where it was.
-        out: Write a CSV file with a row per prediction instead of printing them.
-        json: Print one JSON object on stdout.
-    """
-    from mlp_jax.training import prediction
-
-    cache.enable_compilation_cache()
-    results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
-    if out is not None:
-        files.replace(out, lambda path: prediction.table(results).to_csv(path, index=False))
-        entry.show({"path": str(out), "count": len(results)} if json else f"{len(results):,} predictions: {out}")
-        return 0
-    entry.show({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))
-    return 0
-
-
-def export(run: Path, /, *, out: Path, json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
-    """Write a trained run as a file that needs nothing of this package.
-
-    Args:
-        run: Directory that `mlp-jax train --out` wrote.
-        out: file.npz for the parameters as named arrays, or file.stablehlo for the network with its pre-processing as a
-            program that jax.export reads.
-        json: Print one JSON object on stdout.
-    """
-    from mlp_jax.training import export as exports
-
-    path = str(exports.write(run, out))
-    entry.show({"path": path} if json else path)
-    return 0
-
-
 def data(
     action: Literal["list", "prepare", "show"],
     name: str | None = None,
@@ -124,12 +79,17 @@ def data(
     options: Annotated[Options, tyro.conf.arg(name="")] = ASKED,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """List the data sets there are, prepare one (download it, once), or show one: shapes, splits, class counts.
+    """List the data sets, download one (prepare), or say what is in one (show).
+
+    `show` prints shapes, splits and class counts, and what each column of a table is taken for.
+
+      mlp-jax data list
+      mlp-jax data show table.csv --column price
 
     Args:
-        action: What to do.
-        name: A name from the list, or a path; for prepare and show.
-        data_dir: Folder with the data set's IDX files, or the folder above it.
+        action: What to do: list, prepare or show.
+        name: For prepare and show: a name from the list, or a path.
+        data_dir: Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR).
         options: How a table or an archive is read.
         json: Print one JSON object on stdout.
     """
@@ -153,42 +113,6 @@ def data(
     return 0
 
 
-def draw(
-    run: Path | None = None,
-    /,
-    *,
-    network: Annotated[Network, tyro.conf.arg(name="")] = DRAWN,
-    out: Path = Path("network.svg"),
-    weights: tyro.conf.FlagCreatePairsOff[bool] = False,
-    json: tyro.conf.FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Draw a network as nodes and edges and as blocks: any one, or a trained one with its weights as colours.
-
-    Args:
-        run: Directory that `mlp-jax train --out` wrote; without it, the options describe the network.
-        network: The network.
-        out: File for the drawing: .svg, .png or .pdf.
-        weights: Draw the first layer's weights as images instead; needs a run.
-        json: Print one JSON object on stdout.
-    """
-    from mlp_jax.report import drawing
-    from mlp_jax.training import prediction
-
-    if run is None and weights:
-        raise ValueError("--weights needs a run; name a directory that mlp-jax train --out wrote")
-    if run is not None and network != DRAWN:
-        raise ValueError(f"the network is that of {run}; leave out the options that describe another")
-    if run is None:
-        figure = drawing.network(network)
-    else:
-        trained = prediction.read(run)
-        shape = tuple(trained.data["shape"])
-        figure = drawing.weights(trained.params, shape) if weights else drawing.network(trained.network, trained.params)
-    drawing.save(figure, out)
-    entry.show({"path": str(out)} if json else str(out))
-    return 0
-
-
 def report(
     sources: tuple[Path, ...],
     /,
@@ -201,16 +125,22 @@ def report(
     port: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Write one page about a study, finished or running, or about several and about machines, side by side.
+    """Write an HTML page about studies and machines, side by side; it opens without a network.
+
+    A study may still be running. Records that `mlp-jax bench --study` wrote on other machines predict the seconds that
+    the first study would take there.
+
+      mlp-jax report runs/study-0123456789abcdef
+      mlp-jax report runs/mine runs/yours bench-study-h100.json --price 0.2 3.5
 
     Args:
-        sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote; those of `bench
-            --study` predict the first study's seconds to target on their machines.
-        target: Read steps to another target from the trials that are there; one that is easier to meet.
-        definition: first-crossing: a trial has met the target at the first evaluation that meets it; smoothed: as the
-            study has it.
-        price: Of an hour of the first study's device and of that of each record of `bench --study`, in any currency.
-        out: File for the page; its figures go to figures/ beside it (default: report.html, in the study if it is one).
+        sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote.
+        target: Count the steps to this target instead, from the trials that are there; it must be easier to reach.
+        definition: When a trial has met the target. first-crossing: at the first evaluation that meets it; smoothed: by
+            several evaluations together, as in the study.
+        price: Price of an hour of the first study's device, then of that of each record of `bench --study`, in any
+            currency.
+        out: File for the page; figures go to figures/ beside it (default: report.html, in the study if there is one).
         live: Serve the page of one study on this machine alone until the study is complete, whoever runs it; the
             address is printed on stderr.
         port: Port of the live page (default: one that is free).
@@ -246,13 +176,17 @@ def plan(
     price: float | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Say how many trials, how much training and money a wished-for precision takes, from a study that is there.
+    """Say how many trials, how much training and money a wished-for precision would take.
+
+    It is computed from a study that is there, which may be a pilot of few rounds.
+
+      mlp-jax plan runs/study-0123456789abcdef --width 1.5 --price 0.2
 
     Args:
-        study: Directory that `mlp-jax study` wrote, finished or a pilot of few rounds.
-        width: The ratio of the ends of each interval of B_crit that is wished.
-        ratio: The ratio of two optimizers that is to be seen, with a probability of 80 %.
-        price: Of an hour of this machine, in any currency.
+        study: Directory that `mlp-jax study` wrote.
+        width: How narrow the interval of each critical batch size should be: its upper end divided by its lower end.
+        ratio: Which ratio between the steps of two optimizers should be seen, in 4 of 5 studies.
+        price: Price of an hour of this machine, in any currency (default: count no money).
         json: Print one JSON object on stdout.
     """
     from mlp_jax.study import findings, forecast, read_plan, read_study
@@ -263,12 +197,32 @@ def plan(
     return 0
 
 
+ABOUT = f"""{mlp_jax.__doc__}
+
+words:
+  trial     one training run: one setting of the hyper-parameters, one seed
+  point     one setting of the hyper-parameters
+  cell      one optimizer at one batch size, with all its trials
+  target    what a trial must reach, such as 95 % validation accuracy
+  study     tunes every cell, and counts the steps that it needs to the target
+  critical batch size
+            up to it a larger batch saves steps nearly in proportion, beyond it
+            hardly
+
+examples:
+  mlp-jax train --hidden 64 32           how good is one network on the digits?
+  mlp-jax study --optimizers sgd adam    which needs fewer steps at which batch?
+  mlp-jax report runs/study-01234567     a page with figures about a study
+
+`mlp-jax COMMAND --help` explains the options of a command.
+"""
+
 COMMANDS = (train, predict, export, study, plan, report, check, bench, compile, data, draw, lecture)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command of `mlp-jax` and exit with its code."""
-    entry.program("mlp-jax", COMMANDS, arguments, mlp_jax.__doc__ or "")
+    entry.program("mlp-jax", COMMANDS, arguments, ABOUT)
 
 
 def _lines(description: dict) -> str:

@@ -7,6 +7,7 @@ the traceback of an error is printed before its line.
 
 import contextlib
 import functools
+import inspect
 import io
 import itertools
 import json
@@ -19,11 +20,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import tyro
 from tyro.extras import subcommand_cli_from_dict
 
+from mlp_jax.cli.manual import laid_out, listed, tidied
 from mlp_jax.cli.pairs import PAIRS
 from mlp_jax.machine import cache, devices
 from mlp_jax.machine.files import finite
@@ -35,20 +37,30 @@ _raised: list[int] = []  # signals that were raised as KeyboardInterrupt, which 
 def program(name: str, commands: Sequence[Callable[..., int]], arguments: list[str] | None, about: str) -> NoReturn:
     """Run the one of `commands` that `arguments` (None: those of this process) name, and exit with what it returns.
 
-    Each is called by its own name, its parameters are the options, its docstring is the help.
+    Each is called by its own name, its parameters are the options, its docstring is the help. All but the one that is
+    named are only listed, so that a start does not pay for the options of the others.
     """
-    by_name = {command.__name__: _deferred(command) for command in commands}
+    named = (sys.argv[1:] if arguments is None else arguments)[:1]
+    by_name = {each.__name__: (laid_out if [each.__name__] == named else listed)(each) for each in commands}
     parse = functools.partial(subcommand_cli_from_dict, by_name, prog=name, description=about)
     sys.exit(_code(lambda: _parsed(parse, arguments, name)()))
 
 
 def script(function: Callable[[Options], None], options: type[Options]) -> NoReturn:
     """Run a script's `function` on the options that its command line gives, and exit as `program` does."""
-    parse = functools.partial(tyro.cli, options, description=function.__doc__)
+
+    def run_on(*, options: Any) -> None:
+        function(options)
+
+    asked = Annotated[options, tyro.conf.arg(name="")]
+    parameter = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=asked)
+    run_on.__signature__ = inspect.Signature([parameter])  # pyright: ignore[reportFunctionMemberAccess]
+    run_on.__doc__ = function.__doc__
+    parse = functools.partial(tyro.cli, laid_out(run_on))
 
     def run() -> int:
         cache.enable_compilation_cache()
-        function(_parsed(parse, None, sys.argv[0]))
+        _parsed(parse, None, sys.argv[0])()
         return 0
 
     sys.exit(_code(run))
@@ -205,23 +217,23 @@ def _complain(error: object) -> int:
 
 def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
     """Return what `parse` makes of `arguments`; its complaint becomes a ValueError of one line."""
-    printed = io.StringIO()
+    printed, help_text = io.StringIO(), _Help(sys.stdout.isatty())
     try:
-        with contextlib.redirect_stderr(printed):
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(help_text):
             return parse(args=arguments, config=(tyro.conf.OmitArgPrefixes,), registry=PAIRS)
     except SystemExit as stop:
         if stop.code != 2:
-            sys.stdout.flush()  # the help too
+            print(tidied(help_text.getvalue()), end="", flush=True)
             raise
         raise ValueError(f"{_reworded(_unboxed(printed.getvalue()))}; see {program} --help") from None
 
 
-def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    @functools.wraps(command)
-    def defer(*arguments: Any, **options: Any) -> Callable[[], int]:
-        return lambda: command(*arguments, **options)
+class _Help(io.StringIO):
+    """What the parser prints as help, in colour where a person reads it."""
 
-    return defer
+    def __init__(self, shown_to_a_person: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: shown_to_a_person
 
 
 def _unboxed(text: str) -> str:

@@ -21,10 +21,14 @@ def lecture(
 ) -> int:
     """List the rows of the lecture, run one of them, or write them all as a page.
 
+      mlp-jax lecture                                  the list
+      mlp-jax lecture L14 --w 0.5 1.2 0.8 --x 2 --y 1.5
+      mlp-jax lecture --save lecture.html
+
     Args:
-        row: L1 to L20; without it, the list, or every row for --save.
+        row: L1 to L20 (default: the list, or with --save all rows).
         knobs: What a teacher may turn.
-        save: Write a page with outputs and figures here: .html, one file, or .md with its figures beside it.
+        save: Write a page with outputs and figures to this file: .html, or .md with its figures beside it.
         json: Print one JSON object on stdout.
     """
     from mlp_jax.lecture import lessons, page

@@ -21,13 +21,18 @@ def bench(
     out: Path | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Measure this machine: what training reaches at each batch size, beside what products and memory allow.
+    """Measure how much of this machine training uses at each batch size.
+
+    The result stands beside what the machine's matrix products and memory allow, and is kept as a record.
+
+      mlp-jax bench --quick
+      mlp-jax bench --study runs/study-0123456789abcdef
 
     Args:
         study: A study.toml, or a directory that `mlp-jax study` wrote: measure the time of a step of each of its cells
             instead, from which `mlp-jax report` predicts its seconds to target on this machine.
-        quick: Few and short measurements, in about 20 seconds.
-        out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that is).
+        quick: Take few and short measurements, in about 20 seconds.
+        out: File for the record (default: bench-DEVICE-DATE.json, in benchmarks/results/ where that folder exists).
         json: Print one JSON object on stdout, the record.
     """
     from mlp_jax import bench as benches
@@ -59,18 +64,22 @@ def compile(
     examples: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Compile the training of a study or a network for a device that need not be here, and say what it comes to there.
+    """Compile training for a GPU or TPU that need not be here, and say how it would run.
 
-    Does it fit, with how many trials at once; kernels, waits and bytes of a step; what limits it, by an estimate.
+    It says whether the training fits into memory and with how many trials at once, how many kernels a step launches,
+    how many bytes it moves, and by an estimate what limits it.
+
+      mlp-jax compile --for h100
+      mlp-jax compile --for tpu-v5e --widths 784 256 128 10 --batch-sizes 32 1024
 
     Args:
         study: A study.toml, or a directory that `mlp-jax study` wrote (default: the default study).
-        device: h100, tpu-v5e, tpu-v5p, tpu-v6e or tpu-7x, each without being there (default: what is here).
-        widths: A network instead of a study: inputs, hidden layers, outputs, such as 784 256 128 10.
-        optimizers: Those to compile (default: the study's, or momentum).
-        batch_sizes: Those to compile (default: the study's, or 32).
-        trials: How many train together (default: as many as a study's first round has, or 256).
-        examples: To train the network on, of bytes (default: 54000).
+        device: h100, tpu-v5e, tpu-v5p, tpu-v6e or tpu-7x (default: the device that is here).
+        widths: Compile this network instead of a study: inputs, hidden layers, outputs, such as 784 256 128 10.
+        optimizers: Optimizers to compile (default: the study's, or momentum).
+        batch_sizes: Batch sizes to compile (default: the study's, or 32).
+        trials: How many trials train together (default: as many as the first round of a study has, or 256).
+        examples: How many examples the network is trained on (default: 54000).
         json: Print one JSON object on stdout.
     """
     from mlp_jax.bench import compiled

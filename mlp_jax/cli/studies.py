@@ -182,50 +182,59 @@ def study(
     process_id: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Tune every optimizer at every batch size and say what each is best at; goes on wherever it was left, and grows.
+    """Tune every optimizer at every batch size, and say what each is best at.
 
-    A study that is there is extended by what is asked besides: optimizers, batch sizes, rounds, fresh seeds.
+    A study that was stopped goes on with the same command. With the same --out it grows by what is asked besides:
+    optimizers, batch sizes, rounds, fresh seeds.
+
+      mlp-jax study                             the digits, four optimizers
+      mlp-jax study --optimizers momentum adam --batch-sizes 8 64 512 --until 1.75
+      mlp-jax study study.toml --out results
 
     Args:
-        file: A study.toml; options given here replace its values. Without it, a study of the digits.
-        dataset: A name from `mlp-jax data list`, or a path.
-        data_dir: Folder with the data set's IDX files, or the folder above it.
+        file: A study.toml; options that are given here replace its values (default: a study of the digits).
+        dataset: A name from `mlp-jax data list`, or a path (default: digits).
+        data_dir: Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR).
         options: How a table or an archive is read.
-        hidden: Widths of the hidden layers.
-        optimizers: Optimizers to compare; one of your own as my_package.my_module:NAME.
-        batch_sizes: Batch sizes; full is the full gradient (default: 1 8 64 512 full, as far as the data go).
-        schedule: How the learning rate falls by the end of a cell's budget, where it does not stay constant.
-        method: rounds (10 trials over the search space, then rounds of 6 around the bottom, each trial with a seed of
-            its own), or a search of points that share seeds: halton, sobol, grid.
-        rounds: Number of rounds after the first 10 trials.
-        points: Number of points of each optimizer and batch size, of a search.
-        seeds: Number of seeds of each point, of a search.
-        fresh_seeds: Number of seeds that each winner is run with, for seconds, test results and curves.
-        max_steps: Steps within which the target must first be met.
-        max_epochs: The same in epochs; the first to run out binds.
-        target: Validation accuracy to reach (default: 0.95), or of a regression the RMSE, which must be given.
-        target_metric: What the target is about, where it is not that.
-        seed: All that is random follows from it; another seed makes a replicate.
-        noise_scale: Measure the gradient noise scale too, in the runs of each winner.
-        until: Add rounds where they help until the ends of each interval of B_crit are within this factor, such as
-            1.75; with --rounds, at most so many, else 7. There is a look after each round from the second on.
-        selftest: Run no study: draw 40 from real trials that come with the package, and say how often the intervals
-            hold the truth.
-        ray: Hand the cells to the Ray cluster at host:port; without an address, to the one that runs here, or else to
+        hidden: Widths of the hidden layers (default: 64).
+        optimizers: Optimizers to compare; one of your own as my_package.my_module:NAME (default: sgd momentum adagrad
+            rmsprop).
+        batch_sizes: Batch sizes to compare; full is the full gradient (default: 1 8 64 512 full, those that the data
+            allow).
+        schedule: How the learning rate falls by the end of a trial's budget: linear, cosine, exponential or step
+            (default: constant).
+        method: How a cell is tuned. rounds: 10 trials over the search space, then rounds of 6 around the best, each
+            trial with its own seed; halton, sobol or grid: a search of points that share seeds (default: rounds).
+        rounds: Number of rounds after the first 10 trials (default: 3).
+        points: Number of points of each cell, for a search (default: 8).
+        seeds: Number of seeds of each point, for a search (default: 3).
+        fresh_seeds: Number of seeds with which the best point of each cell is run again, for seconds, test results and
+            curves (default: 5).
+        max_steps: Budget of a trial in steps, within which it must first reach the target (default: 40000).
+        max_epochs: The same in passes over the data; the first to run out ends a trial (default: 300).
+        target: Validation accuracy to reach (default: 0.95); for a regression the RMSE, which must be given.
+        target_metric: What the target is compared with (default: the accuracy, or the RMSE of a regression).
+        seed: Seed from which all that is random follows; another one makes a replicate (default: 0).
+        noise_scale: Measure the gradient noise scale too, in the runs of each best point.
+        until: Add rounds until the upper end of the interval of each critical batch size is at most this many times its
+            lower end, such as 1.75; with --rounds at most so many rounds, else 7.
+        selftest: Run no study. Draw 40 studies from real trials that come with the package, and say how often their
+            intervals hold the truth.
+        ray: Hand the cells to the Ray cluster at this address, or without one to the cluster that runs here, or else to
             one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         live: Serve the page on this machine alone while the study runs; the address is printed on stderr.
         port: Port of the live page (default: one that is free).
         log: Write curves and hyper-parameters of each winner's runs to tensorboard/ in --out too.
         save_config: Write the study.toml of this study, and run nothing.
-        mesh: How many devices of a process take trials of their own, and how many share the rows of each (default:
-            chosen by the number of trials and the batch size).
+        mesh: Number of devices that take trials of their own, and number of devices that share the rows of each
+            mini-batch (default: chosen by the number of trials and the batch size).
         distributed: Share the study with the other processes of a cluster, each started with this same command; process
-            0 alone reads and writes --out. In a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods) nothing
-            else is needed, elsewhere the next three.
-        coordinator: HOST:PORT at which process 0 listens; all processes must come together within 60 s.
-        num_processes: How many processes there are.
-        process_id: Which of them this is, from 0.
+            0 alone reads and writes --out. A cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods) needs no
+            other option, others need the next three.
+        coordinator: Address at which process 0 listens; all processes must come together within 60 s.
+        num_processes: Number of processes.
+        process_id: Number of this process, from 0.
         json: Print one JSON object on stdout.
     """
     from mlp_jax import study as studies

@@ -14,26 +14,29 @@ SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How the rows of a data set are read and what its columns are taken for; `auto` is found out from the values.
+    """How a table or an archive is read, and what its columns are taken for; `auto` decides by the values.
+
+    >>> Options(column="price", missing="mean").separator
+    'auto'
 
     Raises:
         ValueError: a value is not allowed.
     """
 
     column: str | None = None
-    """The column of a table to predict."""
+    """Name of the column of a table that is to be predicted (a table needs it)."""
     task: TaskOption = "auto"
-    """What its values are: classes, or real numbers; auto: the output or the loss says it, or else the values."""
+    """Whether the column holds classes or real numbers. auto: the output or the loss decides, or else the values."""
     drop: tuple[str, ...] = ()
     """Columns of a table to leave out."""
     separator: str = "auto"
-    """What separates the cells of a table: a character, or tab, comma, semicolon, space."""
+    """Character between the cells of a table, or its name: tab, comma, semicolon, space."""
     decimal: Decimal = "auto"
-    """The decimal sign of a table."""
+    """Decimal sign of the numbers in a table."""
     header: Header = "auto"
-    """Whether the first row of a table names its columns; without a header they are called 1, 2, 3, …"""
+    """Whether the first row of a table names its columns. Without names they are called 1, 2, 3, …"""
     missing: Missing = "refuse"
-    """What becomes of a missing value: an error, or the mean, or the most frequent value, of the training part."""
+    """What stands for a missing value: the mean or the most frequent value of the training part. refuse: an error."""
 
     def __post_init__(self) -> None:
         checks.fields(self, drop="column to drop")

@@ -32,104 +32,110 @@ Smoothing = Annotated[float, Domain(lambda v: 1 <= v < math.inf, "a number of at
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Options):
-    """One training run. A value of `None` or `auto` is filled in from the data set or the optimizer's table."""
+    """What one training run is asked to do.
+
+    A value of `None` or `auto` is filled in from the data set or from the table of the optimizer; one that
+    is not allowed is a ValueError.
+
+    >>> Config(dataset="wine", hidden=(32,), optimizer="adam").resolved_schedule
+    'cosine'
+    """
 
     dataset: str = "digits"
     """A name from `mlp-jax data list`, or a path: file.npz, file.csv, a folder with IDX files."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it (default: $MLP_JAX_DATA_DIR)."""
     validation: Part = 0.1
-    """Part of the training examples held out for validation: a fraction below 1, or a count."""
+    """How many training examples are held out for validation: a fraction below 1, or a number of examples."""
     test: Part = 0.2
-    """Part held out for testing, where the data set has no test part of its own."""
+    """The same for testing, where the data set has no test part of its own."""
     split_seed: Seed = 0
-    """Seed of the splits, apart from the trial's."""
+    """Seed that decides which examples are held out."""
     stratify: bool = False
-    """Give each part its share of every class (also done where a class would have no training example)."""
+    """Give each part its share of every class. This is also done where a class would have no training example."""
     class_weight: Literal["none", "balanced"] = "none"
-    """balanced: each class counts as much as any other in training, however few its examples; metrics are as ever."""
+    """balanced: each class counts as much as any other in training, however few its examples. Metrics do not change."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
-    """How features are normalised; auto: unit for images, standard for tables."""
+    """Give features values from 0 to 1 (unit) or mean 0, spread 1 (standard). auto: unit for images, else standard."""
 
     hidden: tuple[Count, ...] = (128,)
-    """Widths of the hidden layers; none at all is the softmax classifier."""
+    """Widths of the hidden layers, the first one first. Without a width the network is the softmax classifier."""
     activation: str = "relu"
-    """Of the hidden layers: relu, tanh, sigmoid, identity or gelu."""
+    """Activation function of the hidden layers: relu, tanh, sigmoid, identity or gelu."""
     output: str = "auto"
-    """softmax, sigmoid, tanh, identity or relu; auto: what fits the labels."""
+    """Function of the output layer: softmax, sigmoid, tanh, identity or relu. auto: the one that fits the labels."""
     bias: str = "all"
-    """all: b in every layer; ones: a feature of all ones instead, as in the slides; none."""
+    """all: a bias b in every layer; ones: a feature that is always 1 instead, as in the slides; none: neither."""
     init: str = "he"
-    """he, glorot, lecun, truncated_normal or zeros."""
+    """How the weights start: he, glorot, lecun, truncated_normal or zeros."""
     init_std: Positive = 0.03
-    """Standard deviation for init truncated_normal."""
+    """Standard deviation of the weights at the start, for init truncated_normal."""
     loss: str = "auto"
-    """cross_entropy, binary_cross_entropy, squared or absolute; auto: what fits the output."""
+    """Loss to minimise: cross_entropy, binary_cross_entropy, squared or absolute. auto: what fits the output."""
     l2: float | None = None
-    """Adds ½·l2·‖W‖² to the loss."""
+    """Add ½·l2·‖W‖² to the loss (default: no such term)."""
     label_smoothing: float | None = None
-    """Share of a label that is spread over all classes: from 0 to below 1."""
+    """Share of each label that is spread over all classes, from 0 to below 1 (default: 0)."""
 
     optimizer: str = "momentum"
-    """sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad, adamw, nadamw, lion, lars,
-    lamb, adafactor, adabelief, radam, yogi, novograd, sign_sgd, adan, ademamix, muon, schedule_free_sgd,
-    schedule_free_adamw or prodigy; or one of your own, as my_package.my_module:NAME."""
+    """Name of the optimizer: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad,
+    adamw, nadamw, lion, lars, lamb, adafactor, adabelief, radam, yogi, novograd, sign_sgd, adan, ademamix,
+    muon, schedule_free_sgd, schedule_free_adamw or prodigy; or one of your own, as my_package.my_module:NAME."""
     learning_rate: float | None = None
-    """α, above 0; each optimizer has a default of its own."""
+    """Learning rate α, above 0 (default: the optimizer's own)."""
     momentum: float | None = None
-    """β, from 0 to below 1; for momentum, nesterov, rmsprop, lars and muon."""
+    """Momentum β, from 0 to below 1, for momentum, nesterov, rmsprop, lars and muon (default: the optimizer's own)."""
     decay: float | None = None
-    """Share of the running mean kept per step, for rmsprop and adadelta."""
+    """Share of the running mean that is kept at each step, for rmsprop and adadelta (default: the optimizer's own)."""
     beta1: float | None = None
-    """Share of the mean gradient kept per step, from 0 to below 1; for adam and those like it."""
+    """Share of the mean gradient kept at each step, for adam and optimizers like it (default: the optimizer's own)."""
     beta2: float | None = None
-    """Share of the mean squared gradient kept per step, from 0 to below 1; for the same."""
+    """The same of the mean squared gradient (default: the optimizer's own)."""
     epsilon: float | None = None
-    """What keeps a divisor from 0, at least 0; for adagrad, rmsprop, adadelta, adam and those like it."""
+    """Number that keeps a divisor from 0, for adagrad, rmsprop, adam and others (default: the optimizer's own)."""
     initial_accumulator: float | None = None
-    """What the sum of squared gradients starts from, at least 0; for adagrad and yogi."""
+    """Start of the sum of squared gradients, for adagrad and yogi (default: the optimizer's own)."""
     hyper: Mapping[str, float] = field(default_factory=dict)
-    """Hyper-parameters that have no option of their own, as rho=0.04."""
+    """Values of hyper-parameters that have no option of their own, such as rho=0.04."""
     weight_decay: float | None = None
-    """Decoupled weight decay, of matrices only."""
+    """Decoupled weight decay, of the weights W alone (default: the optimizer's own, which for most is none)."""
     clip: float | None = None
-    """Largest norm of the gradient (1 for real targets where no learning rate is given)."""
+    """Shorten longer gradients to this norm (default: 1 for real targets without a given learning rate, else never)."""
     schedule: str = "auto"
-    """How the learning rate falls: constant, linear, cosine, exponential or step; auto: cosine to the end of a budget
-    in steps or epochs, constant under seconds and for the schedule-free optimizers."""
+    """How the learning rate falls: constant, linear, cosine, exponential or step. auto: cosine to the end of the
+    budget, but constant where that is in seconds or the optimizer is schedule-free."""
     warmup_steps: float | None = None
-    """Steps in which the learning rate rises to its full value."""
+    """Number of steps in which the learning rate rises to its full value (default: 0)."""
     final_factor: float | None = None
-    """Share of the learning rate that a schedule ends with."""
+    """Share of the learning rate that is left at the end of a schedule (default: 0.01)."""
     stages: float | None = None
-    """Number of plateaus of schedule step."""
+    """Number of levels of schedule step (default: 3)."""
 
     batch_size: Count | Literal["full", "auto"] = "auto"
-    """Examples a step; full is the full gradient, auto 32 or as many as there are."""
+    """Number of examples in each step. full: all of them; auto: 32, or all where there are fewer."""
     sampling: str = "epochs"
-    """epochs: each example once an epoch; replacement: each drawn on its own, as in the slides."""
+    """epochs: each example once in an epoch; replacement: each drawn at random, as in the slides."""
     seed: Seed = 0
-    """Seed of the weights and of the order of the examples."""
+    """Seed that decides the weights at the start and the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in epochs (20 when no budget is given, for real targets at least 200 steps); of several, the first to
-    run out binds."""
+    """Budget in passes over the data (default: 20 where no budget is given, for real targets at least 200 steps)."""
     steps: Steps | None = None
-    """Budget in steps."""
+    """Budget in steps; of several budgets the first to run out ends the run (default: no limit)."""
     seconds: Positive | None = None
-    """Budget in seconds of training."""
+    """Budget in seconds of training (default: no limit)."""
     stop_at: Metric | None = None
-    """Stop when the validation accuracy is at least this (regression: the RMSE at most this)."""
+    """Stop at this validation accuracy, or for a regression at this RMSE (default: when the budget is used)."""
     stop_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
-    """What `stop_at` is about; auto: the accuracy, or the RMSE of a regression."""
+    """What `stop_at` is compared with. auto: the accuracy, or the RMSE of a regression."""
     stop_smoothing: Smoothing = 1.0
-    """What meets `stop_at` at step k: with 1 the evaluation there, with more all since step k/smoothing together."""
+    """With 1, the evaluation at step k meets `stop_at`; with more, all since step k/smoothing together."""
     evaluations: Count = 20
-    """Number of evaluations after the one at step 0."""
+    """Number of evaluations on the way, besides the one at the start."""
     spacing: str = "linear"
-    """Distance between evaluations: linear or log."""
+    """How evaluations are spread over the steps: linear (evenly) or log (more of them early)."""
     evaluate_on: tuple[Literal["train", "validation", "test"], ...] = ("validation",)
-    """Splits to evaluate on the way; all are evaluated at the end."""
+    """Splits that are evaluated on the way; all are evaluated at the end."""
     noise_scale: bool = False
     """Measure the gradient noise scale at every evaluation, over all training examples."""
 
@@ -158,9 +164,9 @@ class Config(Options):
 
 
 def load_data(config: Config) -> Dataset:
-    """Load the data set that `config` names; a ReLU output keeps its targets positive, others are standardised.
+    """Load the data set that `config` names; where its `task` is auto, the output or the loss decides the task.
 
-    The output or the loss says what the task is, where `task` does not.
+    Real targets are standardised, but for a ReLU output only divided by their spread, so that they stay positive.
     """
     asked = dataclasses.asdict(options(config))
     return load(

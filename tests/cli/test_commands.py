@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,40 +16,6 @@ from mlp_jax import bench, cli
 from mlp_jax.machine import environment, files
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(capsys):
-    """Run `mlp-jax` in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(int(stop.value.code or 0), captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def refused(call):
-    """Run a command that must fail as bad input does, and return its one line."""
-
-    def run(*arguments: object) -> str:
-        code, out, err = call(*arguments)
-        assert (code, out) == (2, "")
-        lines = err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("error: ")
-        return lines[0]
-
-    return run
 
 
 def tree(folder: Path) -> dict[Path, bytes]:
@@ -137,23 +102,6 @@ def test_data_commands(call, refused, images):
     assert sum(sum(counts) for counts in shown["class_counts"].values()) == 150
     assert "class_counts" in call("data", "show", images).out
     assert "data show needs the name of a data set" in refused("data", "show")
-
-
-def test_draw(call, refused, tmp_path):
-    run, out = tmp_path / "run", tmp_path / "network.png"
-    assert call("draw", "--inputs", "3", "--hidden", "4", "4", "--outputs", "2", "--out", out).out == f"{out}\n"
-    plain = out.read_bytes()
-    assert plain.startswith(b"\x89PNG")
-    call("train", *QUICK, "--out", run)
-    assert json.loads(call("draw", run, "--out", out, "--json").out) == {"path": str(out)}
-    assert out.read_bytes() != plain
-    assert call("draw", run, "--weights", "--out", tmp_path / "weights.svg").code == 0
-    assert "<svg" in (tmp_path / "weights.svg").read_text()
-    assert "--weights needs a run" in refused("draw", "--weights")
-    assert "leave out the options that describe another" in refused("draw", run, "--hidden", "7")
-    assert "svg" in refused("draw", "--out", tmp_path / "network.gif")
-    assert "unknown activation 'rlu'" in refused("draw", "--activation", "rlu")
-    assert "holds no run" in refused("draw", tmp_path / "none")
 
 
 def test_several_devices_share_one_trial_and_one_device_predicts_from_it(call, tmp_path):

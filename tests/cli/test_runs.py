@@ -1,0 +1,22 @@
+"""The commands about a trained run, and drawings of any network."""
+
+import json
+
+QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
+
+
+def test_draw(call, refused, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "network.png"
+    assert call("draw", "--inputs", "3", "--hidden", "4", "4", "--outputs", "2", "--out", out).out == f"{out}\n"
+    plain = out.read_bytes()
+    assert plain.startswith(b"\x89PNG")
+    call("train", *QUICK, "--out", run)
+    assert json.loads(call("draw", run, "--out", out, "--json").out) == {"path": str(out)}
+    assert out.read_bytes() != plain
+    assert call("draw", run, "--weights", "--out", tmp_path / "weights.svg").code == 0
+    assert "<svg" in (tmp_path / "weights.svg").read_text()
+    assert "--weights needs a run" in refused("draw", "--weights")
+    assert "leave out the options that describe another" in refused("draw", run, "--hidden", "7")
+    assert "svg" in refused("draw", "--out", tmp_path / "network.gif")
+    assert "unknown activation 'rlu'" in refused("draw", "--activation", "rlu")
+    assert "holds no run" in refused("draw", tmp_path / "none")
