@@ -19,6 +19,8 @@ __all__ = [
     "train_many",
 ]  # fmt: skip
 
+__version__ = "0.1.0"  # the one place that names it
+
 _LAZY = {
     **dict.fromkeys(("Network", "forward", "init", "parameter_count", "summary"), "model"),
     **dict.fromkeys(("Cell", "Data", "TrialState", "advance", "complete", "evaluate", "start", "step"), "trial"),
