@@ -24,6 +24,11 @@ class Data(NamedTuple):
     """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row.
 
     `weight` is how much each row counts in a sum, 1 where it is None.
+
+    >>> from mlp_jax.data import load
+    >>> dataset = load("iris")
+    >>> place(Network(inputs=4, outputs=3), dataset, dataset.train).x.shape
+    (108, 4)
     """
 
     x: Num[Array, "n inputs"]

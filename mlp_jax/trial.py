@@ -35,6 +35,10 @@ NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a his
 class Cell:
     """What decides a trial's program: everything shape-like or structural.
 
+    >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3), optimizer="adam", batch_size=16)
+    >>> cell.loss, cell.schedule
+    ('cross_entropy', 'constant')
+
     Raises:
         ValueError: a name is unknown, or the loss does not fit the network's output.
     """
@@ -83,6 +87,10 @@ class TrialState(NamedTuple):
 def complete(cell: Cell, **given: float | None) -> dict[str, float]:
     """Return all hyper-parameters of a trial of `cell`: the table's defaults around `given`; None is not given.
 
+    >>> cell = Cell(network=Network(inputs=4, outputs=3), optimizer="momentum")
+    >>> complete(cell, learning_rate=0.5)
+    {'learning_rate': 0.5, 'momentum': 0.9}
+
     Raises:
         ValueError: as `optimizers.complete`.
     """
@@ -114,7 +122,13 @@ def needed_bytes(cell: Cell, hyper: Mapping[str, object]) -> tuple[int, int]:
 
 
 def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
-    """Return the state before the first step; every optimizer and learning rate starts from the seed's weights."""
+    """Return the state before the first step; every optimizer and learning rate starts from the seed's weights.
+
+    >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3))
+    >>> state = start(cell, complete(cell), jnp.uint32(0))
+    >>> int(state.step), [layer.W.shape for layer in state.params]
+    (0, [(8, 4), (3, 8)])
+    """
     params = model.init(jax.random.key(seed), cell.network)
     opt_state = optimizers.build(cell.optimizer, cell.schedule, hyper).init(params)  # pyright: ignore[reportArgumentType]
     return TrialState(jnp.int32(0), params, opt_state, jnp.zeros(()), jnp.int32(-1))
@@ -145,6 +159,15 @@ def step(
     """Take one iteration: draw a mini-batch, forward, backward, update.
 
     `index` is what `draw` returns for this step, where it was called before: many steps can be drawn at once.
+
+    >>> from mlp_jax import load
+    >>> dataset = load("iris")
+    >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3), batch_size=16)
+    >>> data = rows.place(cell.network, dataset, dataset.train)
+    >>> hyper, seed = complete(cell), jnp.uint32(0)
+    >>> state = start(cell, hyper, seed)
+    >>> int(step(cell, hyper, seed, data, state).step)
+    1
     """
     with jax.named_scope(STEP):
         index = draw(cell, seed, state.step, data.x.shape[0]) if index is None else index
@@ -187,7 +210,17 @@ def steps(
     num_steps: Int[Array, ""],
     axis: str | None = None,
 ) -> TrialState:
-    """Take `num_steps` (traced) iterations, fewer when the trial fails; the function that `advance` compiles."""
+    """Take `num_steps` (traced) iterations, fewer when the trial fails; the function that `advance` compiles.
+
+    >>> from mlp_jax import load
+    >>> dataset = load("iris")
+    >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3), batch_size=16)
+    >>> data = rows.place(cell.network, dataset, dataset.train)
+    >>> hyper, seed = complete(cell), jnp.uint32(0)
+    >>> state = advance(cell, hyper, seed, data, start(cell, hyper, seed), jnp.int32(100))
+    >>> int(state.step)
+    100
+    """
     end = state.step + num_steps
     one = lambda state: step(cell, hyper, seed, data, state, axis)
     return jax.lax.while_loop(lambda state: (state.step < end) & (state.failed < 0), one, state)
@@ -204,7 +237,16 @@ advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 
 @partial(jax.jit, static_argnums=(0, 3))
 def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
-    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped, each counts once."""
+    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped, each counts once.
+
+    >>> from mlp_jax import load
+    >>> dataset = load("iris")
+    >>> cell = Cell(network=Network(inputs=4, outputs=3, init="zeros"))
+    >>> data = rows.place(cell.network, dataset, dataset.test)
+    >>> params = start(cell, complete(cell), jnp.uint32(0)).params
+    >>> int(evaluate(cell, params, data).n)
+    30
+    """
     shift = losses.middle(data.y[:EVALUATION_ROWS]) if losses.is_regression(cell.loss) else 0.0
 
     def of_rows(x, y, mask):

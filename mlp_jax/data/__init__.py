@@ -49,6 +49,10 @@ def load(
 ) -> Dataset:
     """Load a data set.
 
+    >>> dataset = load("iris")
+    >>> dataset.classes, dataset.train.x.shape
+    (('setosa', 'versicolor', 'virginica'), (108, 4))
+
     Args:
         name: a name from `catalogue()`, any name of the tensorflow-datasets catalogue, or the path of file.npz, of
             file.csv (.tsv, .txt, compressed or not) or of a folder with the four IDX files.
@@ -78,7 +82,11 @@ def load(
 
 
 def catalogue() -> list[dict[str, str]]:
-    """List what can be loaded by name: its task and where it comes from; needs no network."""
+    """List what can be loaded by name: its task and where it comes from; needs no network.
+
+    >>> [entry["name"] for entry in catalogue() if entry["source"] == "embedded"]
+    ['digits', 'breast_cancer', 'diabetes', 'iris', 'wine']
+    """
     listed = [{"name": name, "task": known.task, "source": "embedded"} for name, known in embedded.SETS.items()]
     missing = f"not in ${VARIABLE}" if os.environ.get(VARIABLE) else "tensorflow-datasets"
     for name in downloads.FAMILY:
@@ -92,6 +100,9 @@ def prepare(name: str, *, data_dir: Path | str | None = None, **options: Any) ->
 
     That is a file inside scikit-learn for an embedded data set, the file or folder itself for a local one, and a folder
     in the user's cache for one that is downloaded.
+
+    >>> prepare("wine").name
+    'wine_data.csv'
 
     Raises:
         DataError: as `load`, or what was downloaded can't be kept.

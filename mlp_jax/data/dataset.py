@@ -20,6 +20,11 @@ class Split(NamedTuple):
     would merge values (normalised before they are placed on a device), and float32 otherwise; `y` holds class ids
     0…k−1 (int32) for classification and targets (float32) for regression. `weight` is how much the loss of each counts
     in training, 1 on average; None is 1 for all. Metrics count every example once.
+
+    >>> from mlp_jax.data import load
+    >>> test = load("digits").test
+    >>> test.x.shape, test.x.dtype.name, test.y[:3].tolist()
+    ((359, 64), 'uint8', [2, 2, 3])
     """
 
     x: UInt8[np.ndarray, "n inputs"] | Float[np.ndarray, "n inputs"]
@@ -28,7 +33,11 @@ class Split(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What a column of a table is taken for: number, category (a feature of 0 or 1 for each value), or left out."""
+    """What a column of a table is taken for: number, category (a feature of 0 or 1 for each value), or left out.
+
+    >>> Column("colour", "category", ("blue", "red")).width
+    2
+    """
 
     name: str
     kind: Literal["number", "category", "left out"]

@@ -8,7 +8,12 @@ SHOWN = 12  # names of columns in a sentence
 
 
 def describe(dataset: Dataset) -> dict:
-    """Describe a data set in plain values: task, shapes, classes, and how many examples of each class are where."""
+    """Describe a data set in plain values: task, shapes, classes, and how many examples of each class are where.
+
+    >>> from mlp_jax.data import load
+    >>> describe(load("iris"))["class_counts"]["test"]
+    [5, 13, 12]
+    """
     splits = {part: getattr(dataset, part) for part in ("train", "validation", "test")}
     described = {
         "name": dataset.name,
@@ -35,7 +40,12 @@ def describe(dataset: Dataset) -> dict:
 
 
 def sentence(dataset: Dataset) -> str:
-    """Say in one line what a data set was taken for: its features, its task and why, what was left out."""
+    """Say in one line what a data set was taken for: its features, its task and why, what was left out.
+
+    >>> from mlp_jax.data import load
+    >>> sentence(load("digits"))
+    'digits: 1,797 examples; 8 × 8 pixels from 0 to 16; target 10 classes'
+    """
     n = sum(len(split.y) for split in (dataset.train, dataset.validation, dataset.test))
     told = [_features(dataset)] if not dataset.columns else _columns(dataset)
     what = f"{len(dataset.classes)} classes" if dataset.classes else "real numbers"

@@ -38,6 +38,12 @@ __all__ = [
 def build(name: str, schedule: str, hyper: Hyper) -> optax.GradientTransformation:
     """Return the optax chain: clip → direction → weight decay (of matrices) → −learning rate · schedule → rest.
 
+    >>> import jax.numpy as jnp
+    >>> transform = build("sgd", "constant", {"learning_rate": 0.1})
+    >>> updates, _ = transform.update({"W": jnp.ones(2)}, transform.init({"W": jnp.zeros(2)}))
+    >>> updates["W"].tolist()
+    [-0.10000000149011612, -0.10000000149011612]
+
     Args:
         hyper: the names that `complete` returns, with scalars that may be traced.
     """

@@ -34,12 +34,23 @@ class Hyperparameter(NamedTuple):
 
 
 def check_value(name: str, value: Any, row: Hyperparameter) -> float:
-    """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`."""
+    """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`.
+
+    >>> momentum = Hyperparameter(0.9, FRACTION, None, "share kept per step", "Polyak 1964")
+    >>> check_value("momentum", 1.5, momentum)
+    Traceback (most recent call last):
+        ...
+    ValueError: momentum 1.5 is not allowed; give a number from 0 up to but not including 1
+    """
     return checks.value(name, value, Annotated[float, row.domain])
 
 
 def rate(default: float, low: float, high: float, source: str) -> dict[str, Hyperparameter]:
-    """Return the learning rate; the decades from `low` to `high` hold the best one from B = 1 to the full gradient."""
+    """Return the learning rate; the decades from `low` to `high` hold the best one from B = 1 to the full gradient.
+
+    >>> rate(0.1, 1e-3, 10.0, "as sgd's")["learning_rate"].search
+    Range(low=0.001, high=10.0, scale='log')
+    """
     row = Hyperparameter(default, POSITIVE, Range(low, high), "parameter per unit of direction", source)
     return {"learning_rate": row}
 

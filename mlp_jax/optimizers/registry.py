@@ -45,6 +45,12 @@ def register(
 ) -> Optimizer:
     """Put an optimizer of your own into the table, in the place of one that was registered under this name before.
 
+    >>> import optax
+    >>> from mlp_jax.optimizers import rate
+    >>> mine = register("my_sign", lambda h: optax.scale_by_sign(), rate(0.001, 1e-5, 0.1, "my notes"))
+    >>> complete("my_sign")
+    {'learning_rate': 0.001}
+
     Args:
         name: letters, digits, and . _ - between them.
         direction: takes the hyper-parameters by name, as traced values, and returns optax links.
@@ -66,6 +72,9 @@ def register(
 def find(name: str) -> Optimizer:
     """Return the optimizer of this name; `module:NAME` is imported where it is not known yet.
 
+    >>> list(find("momentum").hyperparameters)
+    ['learning_rate', 'momentum']
+
     Raises:
         ValueError: there is none, or it can't be imported.
     """
@@ -84,12 +93,20 @@ def put(rows: Mapping[str, Optimizer]) -> None:
 
 
 def version(name: str) -> str:
-    """Return the hash of the module that an optimizer comes from; empty for those built in."""
+    """Return the hash of the module that an optimizer comes from; empty for those built in.
+
+    >>> version("adam")
+    ''
+    """
     return find(name).version
 
 
 def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
-    """Return every hyper-parameter that `name` takes under `schedule`, optional links included."""
+    """Return every hyper-parameter that `name` takes under `schedule`, optional links included.
+
+    >>> table("adam")["beta2"].default, table("adam")["learning_rate"].search
+    (0.999, Range(low=0.0001, high=0.1, scale='log'))
+    """
     row = find(name)
     if schedule not in SCHEDULES:
         raise ValueError(f"unknown schedule {schedule!r}; choose one of {', '.join(sorted(SCHEDULES))}")
@@ -100,6 +117,9 @@ def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
 
 def complete(name: str, schedule: str = "constant", **given: float | None) -> dict[str, float]:
     """Fill the table's defaults in around `given`; None counts as not given.
+
+    >>> complete("momentum", learning_rate=0.5)
+    {'learning_rate': 0.5, 'momentum': 0.9}
 
     Raises:
         ValueError: the optimizer or schedule is unknown, does not take a hyper-parameter, lacks one, or its value
@@ -122,7 +142,11 @@ def complete(name: str, schedule: str = "constant", **given: float | None) -> di
 
 
 def whole(name: str, schedule: str = "constant") -> tuple[str, ...]:
-    """Return the hyper-parameters of an optimizer whose values are whole numbers."""
+    """Return the hyper-parameters of an optimizer whose values are whole numbers.
+
+    >>> whole("sgd")
+    ('warmup_steps',)
+    """
     return tuple(key for key, row in table(name, schedule).items() if row.domain.whole)
 
 

@@ -50,6 +50,10 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
     study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
     failed, steps, steps_to_target, and for winners the test metrics at its end.
 
+    >>> rows = read_study("runs/mine")
+    >>> sorted(set(rows["phase"])), sorted(set(rows["optimizer"]))
+    (['tuning', 'winners'], ['momentum', 'sgd'])
+
     Raises:
         ValueError: there is no study.
     """
@@ -58,6 +62,10 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
 
 def read_all(directory: Path) -> Read:
     """Return what a study holds, from the first job of each cell to the first that is missing.
+
+    >>> read = read_all(Path("runs/mine"))
+    >>> read.complete, read.cells
+    (6, 6)
 
     Raises:
         ValueError: there is no study.
@@ -109,6 +117,9 @@ def read_facts(directory: Path) -> Facts:
 
 def read_plan(directory: Path) -> Study:
     """Return the Study that a directory holds.
+
+    >>> read_plan(Path("runs/mine")).batch_sizes
+    (8, 32, 'full')
 
     Raises:
         ValueError: it holds none, or one of another protocol version.

@@ -62,6 +62,11 @@ def findings(
 ) -> Findings:
     """Return what the rows of `read_study` say.
 
+    >>> from mlp_jax.study import read_plan, read_study
+    >>> found = findings(read_study("runs/mine"), read_plan(Path("runs/mine")))
+    >>> list(found.scaling), [pair.quantity for pair in found.differences]
+    (['sgd', 'momentum'], ['steps at B = 96', 'examples at B = 8'])
+
     Args:
         definition: of steps to target; by default the study's own. Another one is read from the trials' histories.
 

@@ -41,6 +41,10 @@ class Study:
     its default there. `max_steps` and `max_epochs`, whichever ends first, are the budget to meet the target for the
     first time; what follows from there has four times the steps that this took.
 
+    >>> study = Study(optimizers=("sgd", "adam"), batch_sizes=(8, 64), rounds={"sgd": 3, "adam": 5})
+    >>> study.rounds_of("adam"), study.max_steps_at(64), study.target
+    (5, 40000, 0.95)
+
     Raises:
         ValueError: a value is not allowed.
     """
@@ -203,6 +207,10 @@ def from_dict(fields: Mapping[str, Any]) -> Study:
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
     """Return `study` with values replaced, in its workload and in itself; None leaves one as it is.
+
+    >>> study = changed(Study(), {"dataset": "wine"}, {"optimizers": ("adam",), "target": None})
+    >>> study.workload.dataset, study.optimizers, study.target
+    ('wine', ('adam',), 0.95)
 
     Raises:
         ValueError: a value is not allowed.

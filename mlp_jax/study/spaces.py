@@ -22,6 +22,9 @@ class Space:
 
     Scale `log` spreads ratios evenly, `log_complement` those of 1 − value, as for a momentum near 1.
 
+    >>> Space(low=0.001, high=0.1).at(np.array([0.0, 0.5, 1.0])).round(6).tolist()
+    [0.001, 0.01, 0.1]
+
     Raises:
         ValueError: neither or both kinds are given, low is not below high, or the scale can't hold them.
     """

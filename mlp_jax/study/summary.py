@@ -19,7 +19,13 @@ WITH_INTERVAL = {"steps": "steps_to_target", "learning_rate": "best_learning_rat
 
 
 def to_json(found: Findings) -> dict[str, Any]:
-    """Return the findings as plain values; None stands for a miss or an open end of an interval."""
+    """Return the findings as plain values; None stands for a miss or an open end of an interval.
+
+    >>> from mlp_jax.study import findings, read_plan, read_study
+    >>> said = to_json(findings(read_study("runs/mine"), read_plan(Path("runs/mine"))))
+    >>> sorted(said["steps_to_target"]["sgd"])
+    ['32', '8', '97']
+    """
     critical, exponents = {}, {}
     for name, (fit, perfect, exponent) in found.scaling.items():
         lines = {"s_min": fit.s_min._asdict(), "e_min": fit.e_min._asdict(), "misfit": fit.misfit}
@@ -49,7 +55,13 @@ def held(found: Findings) -> str:
 
 
 def table(found: Findings) -> str:
-    """Return the findings as text: what each optimizer does best at which batch size, B_crit, and real differences."""
+    """Return the findings as text: what each optimizer does best at which batch size, B_crit, and real differences.
+
+    >>> from mlp_jax.study import findings, read_plan, read_study
+    >>> text = table(findings(read_study("runs/mine"), read_plan(Path("runs/mine"))))
+    >>> [line.split()[0] for line in text.splitlines()[:3]]
+    ['optimizer', 'sgd', 'momentum']
+    """
     rows = []
     for name, scaling in found.scaling.items():
         best = best_batch_sizes(found.cells, name)

@@ -7,7 +7,11 @@ from mlp_jax.study.plan import Study, from_dict, to_dict
 
 
 def to_toml(study: Study) -> str:
-    """Return `study` as the text of a study.toml."""
+    """Return `study` as the text of a study.toml.
+
+    >>> print(to_toml(Study(optimizers=("sgd",), batch_sizes=(8, "full"))).splitlines()[0])
+    optimizers = ["sgd"]
+    """
     import tomli_w
 
     plain = {name: value for name, value in to_dict(study).items() if value is not None and name != "versions"}
@@ -20,6 +24,9 @@ def to_toml(study: Study) -> str:
 def from_toml(text: str) -> Study:
     """Undo `to_toml`.
 
+    >>> from_toml('optimizers = ["sgd"]').optimizers
+    ('sgd',)
+
     Raises:
         ValueError: it is not TOML, a key is unknown, or a value is not allowed.
     """
@@ -31,6 +38,10 @@ def from_toml(text: str) -> Study:
 
 def from_file(path: Path) -> Study:
     """Read a study.toml.
+
+    >>> study = from_file(Path("study.toml"))
+    >>> study.optimizers, study.batch_sizes
+    (('sgd', 'momentum'), (8, 32, 'full'))
 
     Raises:
         ValueError: as `from_toml`.

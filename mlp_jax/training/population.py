@@ -49,6 +49,12 @@ def train_many(
 ) -> Trials:
     """Train one trial for each entry of `hyper` and `seeds`, arrays of one length; all else is as `config` says.
 
+    >>> config = Config(dataset="iris", hidden=(16,), epochs=10)
+    >>> trained = train_many(config, {"learning_rate": [0.001, 0.1]}, seeds=[0, 0])
+    >>> table = trained.frame().set_index("learning_rate")
+    >>> bool(table.loc[0.1, "validation_accuracy"] > table.loc[0.001, "validation_accuracy"])
+    True
+
     Args:
         hyper: hyper-parameters of the optimizer, its schedule and the regularisation, by name.
         seeds: of the weights and of the order of the examples; `config.seed` is not used.

@@ -104,6 +104,10 @@ def predict(
 ) -> list[Prediction]:
     """Return what the run in the directory `run` predicts for one test example, or for the examples in a file.
 
+    >>> first = predict("runs/iris", index=0)[0]
+    >>> first.truth in first.probabilities, first.label == max(first.probabilities, key=first.probabilities.get)
+    (True, True)
+
     Args:
         index: number of an example in the test part of the run's data set.
         file: a table with the columns of the run's, by name, in any order; .npy with one example or one a row, in the

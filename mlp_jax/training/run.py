@@ -31,6 +31,10 @@ class Run:
     finite, at step `failed`). `history` has a row per evaluation, with `noise_trace`, `noise_squared_norm` and their
     ratio `noise_scale` where the Config asks for it; `metrics` are those of the end, as `train_loss`, `test_accuracy`,
     …; `steps_to_target` is inf when `stop_at` was never met and None when none was set.
+
+    >>> run = train(Config(dataset="iris", hidden=(16,), steps=50))
+    >>> run.status, run.steps, [row["step"] for row in run.history][:4]
+    ('COMPLETE', 50, [0, 2, 5, 8])
     """
 
     config: Config
@@ -119,6 +123,10 @@ def train(
     clock: Clock | None = None,
 ) -> Run:
     """Train one trial as `config` says and return the Run.
+
+    >>> run = train(Config(dataset="iris", hidden=(16,), epochs=50))
+    >>> run.status, run.steps, run.metrics["test_accuracy"] > 0.8
+    ('COMPLETE', 200, True)
 
     Args:
         dataset: what `config` names, when it is loaded already.

@@ -110,6 +110,14 @@ class Trials:
     `states` are the states on the host of trials that are kept, by their number.
     `seconds` are those of the clock, `compilations` counts the training programs that were compiled, and `interrupted`
     is true where some did not come to their ends.
+
+    >>> from mlp_jax import Config, train_many
+    >>> config = Config(dataset="iris", hidden=(4,), steps=20)
+    >>> trained = train_many(config, {"learning_rate": [0.01, 0.1, 1.0]}, seeds=[0, 0, 0])
+    >>> trained.size, trained.status.tolist()
+    (3, ['COMPLETE', 'COMPLETE', 'COMPLETE'])
+    >>> trained.frame().columns.tolist()[:4]
+    ['trial', 'learning_rate', 'momentum', 'schedule_steps']
     """
 
     def __init__(self, task: "Task", hyper: dict[str, np.ndarray], seeds: np.ndarray) -> None:

@@ -35,6 +35,10 @@ def run(
 ) -> Outcome:
     """Run what is missing of `study` in the directory `out`; several processes may do so at once.
 
+    >>> from mlp_jax.study import from_file
+    >>> run(from_file(Path("study.toml")), "runs/mine")  # all of it is there
+    Outcome(complete=True, made=0)
+
     Args:
         progress: called about once a second with what the cell that is trained now shows.
         interrupted: asked as often; once it is true the run ends.
