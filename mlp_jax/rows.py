@@ -21,9 +21,9 @@ from mlp_jax.model import Network
 
 
 class Data(NamedTuple):
-    """One split on the device: raw rows, labels as the loss wants them, and the constants that normalise a row.
+    """One split on the device: rows as they were read, labels as the loss takes them, constants to normalise rows with.
 
-    `weight` is how much each row counts in a sum, 1 where it is None.
+    `weight` says how much each row counts in a sum; None stands for 1.
 
     >>> from mlp_jax.data import load
     >>> dataset = load("iris")

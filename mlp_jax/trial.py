@@ -33,7 +33,9 @@ NOISE = ("noise_trace", "noise_squared_norm", "noise_scale")  # columns of a his
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What decides a trial's program: everything shape-like or structural.
+    """All that decides which program a trial runs: its network, loss, optimizer, schedule, batch size and sampling.
+
+    Trials of one cell share a compiled program; their hyper-parameters and seeds are values that go into it.
 
     >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3), optimizer="adam", batch_size=16)
     >>> cell.loss, cell.schedule
@@ -61,12 +63,12 @@ class Cell:
 
     @property
     def starting(self) -> "Cell":
-        """The cell as far as `start` depends on it: all batch sizes share one program."""
+        """The part of the cell that `start` depends on, so that all batch sizes share its program."""
         return Cell(network=self.network, loss=self.loss, optimizer=self.optimizer, schedule=self.schedule)
 
     @property
     def evaluating(self) -> "Cell":
-        """The cell as far as `evaluate` and `noise` depend on it: all optimizers and batch sizes share one program."""
+        """The part of the cell that `evaluate` and `noise` depend on: all optimizers and batch sizes share theirs."""
         return Cell(network=self.network, loss=self.loss)
 
 
@@ -85,7 +87,9 @@ class TrialState(NamedTuple):
 
 
 def complete(cell: Cell, **given: float | None) -> dict[str, float]:
-    """Return all hyper-parameters of a trial of `cell`: the table's defaults around `given`; None is not given.
+    """Return all hyper-parameters of a trial of `cell`: those that are given, and the defaults of the others.
+
+    A hyper-parameter that is given as None gets its default.
 
     >>> cell = Cell(network=Network(inputs=4, outputs=3), optimizer="momentum")
     >>> complete(cell, learning_rate=0.5)
@@ -109,9 +113,10 @@ def check_regularizers(given: Mapping[str, float | None]) -> None:
 
 
 def needed_bytes(cell: Cell, hyper: Mapping[str, object]) -> tuple[int, int]:
-    """Estimate what a trial keeps on its device between steps, and what its step or evaluation needs besides.
+    """Estimate how many bytes a trial keeps on its device between steps, and how many more a step or evaluation needs.
 
-    The latter is the gradient and, for each row that is computed at once, every layer's values forward and backward.
+    A step needs room for the gradient and, for each row that is computed at once, the values of every layer forward and
+    backward.
     """
     real = jnp.result_type(float)
     names = {name: jax.ShapeDtypeStruct((), real) for name in hyper}
@@ -122,7 +127,7 @@ def needed_bytes(cell: Cell, hyper: Mapping[str, object]) -> tuple[int, int]:
 
 
 def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
-    """Return the state before the first step; every optimizer and learning rate starts from the seed's weights.
+    """Return the state before the first step; the seed alone decides the weights, whatever the optimizer and its rate.
 
     >>> cell = Cell(network=Network(inputs=4, hidden=(8,), outputs=3))
     >>> state = start(cell, complete(cell), jnp.uint32(0))
@@ -137,9 +142,10 @@ def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
 def draw(
     cell: Cell, seed: UInt32[Array, ""], step: Int[Array, ""], n: int, ahead: bool = False
 ) -> Int[Array, " batch"] | None:
-    """Return which of `n` rows make mini-batch number `step`; None is all of them, for which there is no order.
+    """Return which of `n` rows form the mini-batch of a step, or None where they are all of the rows.
 
-    `ahead` where they are drawn together for many steps, as in `sampling.permute`.
+    Args:
+        ahead: the mini-batches of many steps are drawn together, see `sampling.permute`.
     """
     if cell.batch_size == n and cell.sampling == "epochs":
         return None
@@ -227,7 +233,7 @@ def steps(
 
 
 def found(cell: Cell, state: TrialState) -> Params:
-    """Return the parameters that a trial has found: those that are evaluated, kept and predicted with."""
+    """Return the parameters that are evaluated, saved and predicted with; some optimizers train others beside them."""
     return optimizers.evaluated(cell.optimizer, state.opt_state, state.params)
 
 
@@ -237,7 +243,9 @@ advance = jax.jit(steps, static_argnums=0, donate_argnums=4)
 
 @partial(jax.jit, static_argnums=(0, 3))
 def evaluate(cell: Cell, params: Params, data: Data, axis: str | None = None) -> Sums:
-    """Sum loss and metrics over all of `data`, EVALUATION_ROWS rows at a time; none is dropped, each counts once.
+    """Sum the loss and the metrics over all rows of `data`; `losses.metrics` divides the sums.
+
+    The rows are taken EVALUATION_ROWS at a time; each counts once, also where they do not divide evenly.
 
     >>> from mlp_jax import load
     >>> dataset = load("iris")

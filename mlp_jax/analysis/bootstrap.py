@@ -1,4 +1,4 @@
-"""Bootstrap intervals: what a number would be had other trials been drawn.
+"""Bootstrap intervals: how a number would vary if other trials had been drawn.
 
 Invariant: an interval depends on the data and a seed alone, and what is unknown widens it: a resample without a
 definite value counts as the lowest at the lower end and as the highest at the upper end.

@@ -70,7 +70,7 @@ def find(
 
 
 def find_until(study: Study, out: Path, width: float, most: int, **how: Any) -> tuple[Found, str]:
-    """Add rounds to `study` until B_crit is known within a factor `width`; return what all shows, and what that took.
+    """Add rounds to `study` until each B_crit is known within a factor `width`; return the findings and a sentence.
 
     Args:
         most: rounds of an optimizer at most.

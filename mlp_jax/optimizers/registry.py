@@ -43,7 +43,9 @@ def register(
     evaluated: Callable[[Any, Any], Any] | None = None,
     schedule: str = "cosine",
 ) -> Optimizer:
-    """Put an optimizer of your own into the table, in the place of one that was registered under this name before.
+    """Add an optimizer of your own, which `Config(optimizer=name)` and studies can then use.
+
+    It replaces one that was registered under the same name before.
 
     >>> import optax
     >>> from mlp_jax.optimizers import rate
@@ -102,7 +104,7 @@ def version(name: str) -> str:
 
 
 def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
-    """Return every hyper-parameter that `name` takes under `schedule`, optional links included.
+    """Return every hyper-parameter that an optimizer takes under a schedule, those of optional parts included.
 
     >>> table("adam")["beta2"].default, table("adam")["learning_rate"].search
     (0.999, Range(low=0.0001, high=0.1, scale='log'))
@@ -116,7 +118,9 @@ def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
 
 
 def complete(name: str, schedule: str = "constant", **given: float | None) -> dict[str, float]:
-    """Fill the table's defaults in around `given`; None counts as not given.
+    """Return all hyper-parameters of an optimizer: those that are given, and the defaults of the others.
+
+    A hyper-parameter that is given as None gets its default.
 
     >>> complete("momentum", learning_rate=0.5)
     {'learning_rate': 0.5, 'momentum': 0.9}

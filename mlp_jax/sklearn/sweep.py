@@ -21,7 +21,7 @@ from mlp_jax.sklearn.mlp import MLP
 
 
 class SweepCV(GridSearchCV):
-    """scikit-learn's `GridSearchCV` over an estimator of ours, in one compiled program for each shape of network.
+    """scikit-learn's `GridSearchCV` for the estimators here: one compiled program trains all candidates on all folds.
 
     Attributes and methods are GridSearchCV's. `cv_results_` has the means over seeds; a fit's time is the time of all,
     divided by their number. Fits on the folds are in 32 bits, whatever the type of X. Call

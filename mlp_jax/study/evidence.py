@@ -60,7 +60,7 @@ class Findings(NamedTuple):
 def findings(
     rows: "pandas.DataFrame", study: Study, definition: Definition | None = None, *, resamples: int = RESAMPLES
 ) -> Findings:
-    """Return what the rows of `read_study` say.
+    """Return what a study has found: its cells, critical batch sizes and differences, each with its interval.
 
     >>> from mlp_jax.study import read_plan, read_study
     >>> found = findings(read_study("runs/mine"), read_plan(Path("runs/mine")))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """How a run of a study ended: whether all its parts are there, and how many this process made."""
+    """How a run of a study ended: whether it is complete, and how many parts this process has made."""
 
     complete: bool
     made: int

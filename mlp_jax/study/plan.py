@@ -206,7 +206,7 @@ def from_dict(fields: Mapping[str, Any]) -> Study:
 
 
 def changed(study: Study, workload: Mapping[str, Any], fields: Mapping[str, Any]) -> Study:
-    """Return `study` with values replaced, in its workload and in itself; None leaves one as it is.
+    """Return a study with some values replaced; a value of None leaves the old one.
 
     >>> study = changed(Study(), {"dataset": "wine"}, {"optimizers": ("adam",), "target": None})
     >>> study.workload.dataset, study.optimizers, study.target

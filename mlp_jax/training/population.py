@@ -47,7 +47,9 @@ def train_many(
     callback: Callable[[Evaluation], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Trials:
-    """Train one trial for each entry of `hyper` and `seeds`, arrays of one length; all else is as `config` says.
+    """Train many networks in one program: one trial for each entry of `hyper` and `seeds`, which have the same length.
+
+    All else is as `config` says, for all of them.
 
     >>> config = Config(dataset="iris", hidden=(16,), epochs=10)
     >>> trained = train_many(config, {"learning_rate": [0.001, 0.1]}, seeds=[0, 0])
@@ -57,8 +59,8 @@ def train_many(
 
     Args:
         hyper: hyper-parameters of the optimizer, its schedule and the regularisation, by name.
-        seeds: of the weights and of the order of the examples; `config.seed` is not used.
-        dataset: what `config` names, when it is loaded already.
+        seeds: seeds of the weights and of the order of the examples; `config.seed` is not used.
+        dataset: the data set that `config` names, where it is loaded already.
         placement: map (a device takes its trials one after another), vmap (all at once), a number (so many at once),
             or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere, and on a TPU as many at once
             as its chip's memory holds.
@@ -75,14 +77,15 @@ def train_many(
         keep_params: return the trained parameters, stacked, on the host.
         timed: evaluate each trial on the test part at its end, and train it once more then, with its device to itself
             and without evaluations, so that the seconds of training in its history are its own.
-        lanes: use the programs of a population of so many trials, where that costs nothing (trials in turn).
+        lanes: use the program of a population of this size, where trials run one after another and this costs nothing.
         out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint in `out`, to the very numbers of a population that was not interrupted.
         work: a directory for checkpoints while the training is on its way, which goes on from there; what is in it
             afterwards is the caller's to remove.
-        progress: called about once a second.
-        callback: told each evaluation of each trial once, soon after it was made; see `mlp_jax/training/README.md`.
-        interrupted: asked as often; once it is true the trials that have not ended are INCOMPLETE.
+        progress: a function that is called about once a second.
+        callback: a function that is told each evaluation of each trial once, soon after it was made; see
+            `mlp_jax/training/README.md`.
+        interrupted: a function that is called as often; once it returns true, the trials end as INCOMPLETE.
 
     Raises:
         ValueError: arrays are empty or differ in length, a hyper-parameter is unknown or a value not allowed, `mesh`

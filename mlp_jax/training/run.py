@@ -25,12 +25,13 @@ from mlp_jax.trial import Cell, TrialState
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A trained network and how it came about.
+    """A trained network, and how its training went.
 
-    `status` is COMPLETE (budget used or `stop_at` reached), INCOMPLETE (interrupted) or INFEASIBLE (a loss was not
-    finite, at step `failed`). `history` has a row per evaluation, with `noise_trace`, `noise_squared_norm` and their
-    ratio `noise_scale` where the Config asks for it; `metrics` are those of the end, as `train_loss`, `test_accuracy`,
-    …; `steps_to_target` is inf when `stop_at` was never met and None when none was set.
+    `status` is COMPLETE (the budget was used, or `stop_at` reached), INCOMPLETE (the run was interrupted) or INFEASIBLE
+    (the loss was not finite at step `failed`). `metrics` are those at the end: `train_loss`, `test_accuracy`, ….
+    `history` has a row for each evaluation, with `noise_trace`, `noise_squared_norm` and their ratio `noise_scale`
+    where the Config asks for them. `steps_to_target` is inf where `stop_at` was not reached, None where it was not
+    set.
 
     >>> run = train(Config(dataset="iris", hidden=(16,), steps=50))
     >>> run.status, run.steps, [row["step"] for row in run.history][:4]
@@ -122,21 +123,22 @@ def train(
     interrupted: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
 ) -> Run:
-    """Train one trial as `config` says and return the Run.
+    """Train one network as `config` says.
 
     >>> run = train(Config(dataset="iris", hidden=(16,), epochs=50))
     >>> run.status, run.steps, run.metrics["test_accuracy"] > 0.8
     ('COMPLETE', 200, True)
 
     Args:
-        dataset: what `config` names, when it is loaded already.
-        out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint in `out`, to the very parameters of an uninterrupted run.
+        dataset: the data set that `config` names, where it is loaded already.
+        out: directory for the configuration, the environment, the metrics and the checkpoints; None keeps nothing.
+        resume: go on from the newest checkpoint in `out`, to the very parameters of a run without interruption.
         mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
             default as `meshes.of_one_trial` says.
-        progress: called about four times a second.
-        callback: told each evaluation once, soon after it was made: a logger (see `mlp_jax/training/README.md`).
-        interrupted: asked as often; once it is true the run is saved and returned as INCOMPLETE.
+        progress: a function that is called about four times a second.
+        callback: a function that is told each evaluation once, soon after it was made, such as a logger's (see
+            `mlp_jax/training/README.md`).
+        interrupted: a function that is called as often; once it returns true, the run is saved and returned INCOMPLETE.
 
     Raises:
         ValueError: the configuration does not fit the data, `out` holds another run, `resume` comes without it, or

@@ -24,9 +24,10 @@ WHOLE = ("step", "examples")  # columns of a history that are whole numbers
 
 
 class Status(enum.StrEnum):
-    """How a trial goes: COMPLETE used its budget or met the target, INFEASIBLE had a loss that was not finite.
+    """How a trial ended.
 
-    INCOMPLETE was interrupted, lost the race, or ended at a cutoff.
+    COMPLETE: it used its budget or reached the target. INFEASIBLE: its loss was not finite. INCOMPLETE: it was
+    interrupted, lost the race, or was cut off. RUNNING: it has not ended.
     """
 
     RUNNING = "RUNNING"
@@ -36,9 +37,10 @@ class Status(enum.StrEnum):
 
 
 class Cutoff(NamedTuple):
-    """When trials end that have not met the target: at `steps`, or `factor` times the least steps to target of all.
+    """When trials that have not reached the target are ended.
 
-    The latter counts, with a `factor`, as soon as a trial has met the target, even where it is beyond `steps`.
+    They end at `steps`. With a `factor` they end, as soon as some trial has reached the target, at `factor` times the
+    fewest steps that one took, also where that is later than `steps`.
     """
 
     steps: float = math.inf
@@ -104,12 +106,13 @@ class Evaluation(NamedTuple):
 class Trials:
     """Trials of one cell, trained or on their way: trial i has `hyper[name][i]` and `seeds[i]`.
 
-    `status` is a Status; `failed` is the step at which a loss was not finite (−1 for the others); `steps` are updates;
-    `steps_to_target` is inf for a miss. `metrics` are those of each trial's end, or of its last evaluation before it
-    failed. `points` has, by column, what was found of each trial at each point (NaN where it did not come to it).
-    `states` are the states on the host of trials that are kept, by their number.
-    `seconds` are those of the clock, `compilations` counts the training programs that were compiled, and `interrupted`
-    is true where some did not come to their ends.
+    `status` is a Status; `failed` is the step at which a loss was not finite (−1 for others); `steps` counts updates;
+    `steps_to_target` is inf for a trial that did not reach the target. `metrics` are those at the end of each trial, or
+    of its last evaluation before it failed. `points` has a column for each thing that is evaluated, with a row for each
+    trial and an entry for each evaluation point (NaN where the trial did not get there).
+    `states` holds, by number, the states of those trials that are kept. `seconds` are those of the clock,
+    `compilations` counts the training programs that were compiled, and `interrupted` is true where some trials did not
+    end.
 
     >>> from mlp_jax import Config, train_many
     >>> config = Config(dataset="iris", hidden=(4,), steps=20)
