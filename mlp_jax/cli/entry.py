@@ -247,16 +247,18 @@ def _unboxed(text: str) -> str:
 def _reworded(complaint: str) -> str:
     """Say in few words what the parser says of a value of a wrong kind, and of an option that there is not."""
     if wrong := re.match(
-        r"Error parsing (\S+): no type matching (\S+) could be instantiated from \['(.*?)'\]", complaint
+        r"Error parsing (\S+): no type matching (.+?) could be instantiated from \['(.*?)'\]", complaint
     ):
         option, kinds, given = wrong.groups()
-        return f"{option} {given!r} is not allowed; give {kinds.replace('{None}|', '').replace('|', ' or ')}"
+        return (
+            f"{option} {given!r} is not allowed; give {kinds.replace('{None}|', '').replace('|', ' or ').strip('{}')}"
+        )
     if wrong := re.match(r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]", complaint):
         return f"{wrong[1]} {wrong[2]} is not allowed; give values of its kind"
     unknown = re.match(r"Unrecognized (?:or misplaced )?options: (.*?)(?: Arguments are applied.*)?$", complaint)
     if unknown is None:
         return complaint
-    words = re.sub(r" \(applied to [^)]*\)", "", unknown[1])
+    words = re.sub(r" \(applied to [^)]*\)|,(?= )", "", unknown[1])
     column = ", perhaps --column, which names the column to predict," if "--target" in words.split() else ""
     return f"unknown option {words}; give another{column} or leave it out"
 
