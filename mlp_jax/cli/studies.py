@@ -199,17 +199,15 @@ def study(
         hidden: Widths of the hidden layers (default: 64).
         optimizers: Optimizers to compare; one of your own as my_package.my_module:NAME (default: sgd momentum adagrad
             rmsprop).
-        batch_sizes: Batch sizes to compare; full is the full gradient (default: 1 8 64 512 full, those that the data
-            allow).
+        batch_sizes: Batch sizes; full is the full gradient (default: 1 8 64 512 full, as far as the data go).
         schedule: How the learning rate falls by the end of a trial's budget: linear, cosine, exponential or step
             (default: constant).
-        method: How a cell is tuned. rounds: 10 trials over the search space, then rounds of 6 around the best, each
-            trial with its own seed; halton, sobol or grid: a search of points that share seeds (default: rounds).
+        method: How a cell is tuned. rounds: 10 trials over the search space, then rounds of 6 around the best; halton,
+            sobol or grid: a search of points that share seeds (default: rounds).
         rounds: Number of rounds after the first 10 trials (default: 3).
         points: Number of points of each cell, for a search (default: 8).
         seeds: Number of seeds of each point, for a search (default: 3).
-        fresh_seeds: Number of seeds with which the best point of each cell is run again, for seconds, test results and
-            curves (default: 5).
+        fresh_seeds: Number of seeds with which the best point of each cell is run again (default: 5).
         max_steps: Budget of a trial in steps, within which it must first reach the target (default: 40000).
         max_epochs: The same in passes over the data; the first to run out ends a trial (default: 300).
         target: Validation accuracy to reach (default: 0.95); for a regression the RMSE, which must be given.
@@ -218,10 +216,9 @@ def study(
         noise_scale: Measure the gradient noise scale too, in the runs of each best point.
         until: Add rounds until the upper end of the interval of each critical batch size is at most this many times its
             lower end, such as 1.75; with --rounds at most so many rounds, else 7.
-        selftest: Run no study. Draw 40 studies from real trials that come with the package, and say how often their
-            intervals hold the truth.
+        selftest: Run no study, but draw 40 from real trials and say how often their intervals hold the truth.
         ray: Hand the cells to the Ray cluster at this address, or without one to the cluster that runs here, or else to
-            one that is started here and ends with the study. A cell takes one core, and one GPU where there are any.
+            one that is started for this study. A cell takes one core, and one GPU where there are any.
         out: Directory of the study (default: runs/study- and a hash of what is asked).
         live: Serve the page on this machine alone while the study runs; the address is printed on stderr.
         port: Port of the live page (default: one that is free).
