@@ -7,12 +7,12 @@ that were written; anything else in its place is damage, and is named.
 import hashlib
 import stat
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-import mlp_jax
 from mlp_jax.machine import files
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Damage(UserWarning):
 def made_here() -> dict[str, Any]:
     """Return what decides the numbers of a part that is made in this process, rounding included."""
     return {
-        "mlp_jax": mlp_jax.__version__,
+        "mlp_jax": metadata.version("mlp_jax"),
         "jax": jax.__version__,
         "platform": jax.default_backend(),
         "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
