@@ -17,7 +17,7 @@ from mlp_jax.report import page, seal
 from mlp_jax.report.reading import AS_ASKED, Reading
 
 LOOK = 1.0  # seconds between two looks at the directory
-REST = 4.0  # after a page was made none is for so many times the seconds that it took
+REST = 2.0  # after a page was made none is for so many times the seconds of a core that it took
 PATIENCE = 60.0  # seconds that whoever has completed the study has to write its page
 
 
@@ -33,10 +33,10 @@ def pages(
     """
     seen: list = []
     while not interrupted():
-        began, now = time.monotonic(), _state(directory)
+        began, now = time.process_time(), _state(directory)
         if now != seen:
             yield page.watched(directory, reading)
-        seen, rest = now, REST * (time.monotonic() - began)
+        seen, rest = now, REST * (time.process_time() - began)
         _until(interrupted, max(LOOK, rest))
 
 

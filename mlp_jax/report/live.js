@@ -11,10 +11,11 @@
     if (element.matches(HOLDS)) for (const child of element.children) remember(child);
   };
 
-  const named = (parent) => { // the children by id, else by kind and number
+  const named = (parent) => { // the children by id, headings by their words, others by kind and number
     const counts = {};
     return new Map([...parent.children].map((child) => {
-      const name = child.id || `${child.tagName}.${child.className}`;
+      const kind = /^H\d$/.test(child.tagName) ? child.textContent : child.className;
+      const name = child.id || `${child.tagName}.${kind}`;
       counts[name] = (counts[name] ?? 0) + 1;
       return [`${name} ${counts[name]}`, child];
     }));
@@ -60,13 +61,14 @@
   const put = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const script of all(fresh, "script")) script.remove();
+    const goesOn = fresh.getElementById("live") !== null; // what is put in is not there any more
     const seen = all(document, "figure, p, h2, h3, tr, pre").find((e) => e.getBoundingClientRect().bottom > 0);
     const mark = seen?.closest("figure[id], [id]")?.id, top = seen?.getBoundingClientRect().top;
     renew(document.body, fresh.body);
     const now = seen?.isConnected ? seen : mark && document.getElementById(mark);
     if (now && scrollY > 0) scrollBy({ top: now.getBoundingClientRect().top - top, behavior: "instant" });
     document.title = fresh.title;
-    return fresh.getElementById("live") !== null;
+    return goesOn;
   };
 
   const say = (text) => { const line = document.getElementById("live"); if (line) line.textContent = text; };
@@ -79,17 +81,13 @@
 
   let tag = "", failures = 0;
   const look = async () => {
-    let goes = true;
-    try {
-      const answer = await fetch(location.href, { cache: "no-store", headers: { "If-None-Match": tag } });
-      failures = 0;
-      if (answer.status === 200) {
-        tag = answer.headers.get("ETag");
-        goes = put(await answer.text());
-      }
-    } catch { failures++; }
-    if (failures === TRIES) say(`The server has ended. This is how far the study was at ${new Date().toLocaleTimeString()}.`);
-    else if (goes) setTimeout(look, POLL);
+    const answer = await fetch(location.href, { cache: "no-store", headers: { "If-None-Match": tag } }).catch(() => null);
+    const text = answer?.status === 200 ? await answer.text().catch(() => null) : "";
+    failures = answer && text !== null ? 0 : failures + 1;
+    if (text) tag = answer.headers.get("ETag");
+    const goes = text ? put(text) : failures < TRIES;
+    if (goes) setTimeout(look, POLL);
+    else if (failures) say(`The server has ended. This is how far the study was at ${new Date().toLocaleTimeString()}.`);
   };
 
   for (const script of all(document, "script")) script.remove(); // they have been read
