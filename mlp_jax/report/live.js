@@ -68,6 +68,7 @@
     const now = seen?.isConnected ? seen : mark && document.getElementById(mark);
     if (now && scrollY > 0) scrollBy({ top: now.getBoundingClientRect().top - top, behavior: "instant" });
     document.title = fresh.title;
+    clocks();
     return goesOn;
   };
 
