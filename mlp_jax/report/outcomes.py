@@ -105,7 +105,7 @@ def wrong(images: np.ndarray, which: Sequence[Wrong], levels: int) -> Figure:
     return figure
 
 
-def predicted(truth: Float[np.ndarray, " n"], answer: Float[np.ndarray, " n"]) -> Figure:
+def against_truth(truth: Float[np.ndarray, " n"], answer: Float[np.ndarray, " n"]) -> Figure:
     """Draw predictions against the truth, both in the target's unit, and the line on which they would be equal."""
     every = max(1, math.ceil(len(truth) / POINTS))
     figure, axes = sheet(3.6)

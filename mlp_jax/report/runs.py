@@ -190,7 +190,7 @@ def _of_values(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure]
     ]
     note = f"The {len(rows)} of {len(truth):,} {name} examples that it was furthest from."
     tables = [Table("Where it is furthest off", note, ["example", "truth", "prediction", "difference"], rows)]
-    return said, tables, {"predicted": outcomes.predicted(truth, answer)}
+    return said, tables, {"predicted": outcomes.against_truth(truth, answer)}
 
 
 def _of_network(run: Run) -> dict[str, Figure]:

@@ -64,7 +64,7 @@ def test_many_classes_are_cut_and_many_points_thinned():
     assert np.asarray(figure.axes[0].images[0].get_array()).shape == (outcomes.CLASSES,) * 2
     assert not figure.axes[0].texts
     truth = np.arange(10_001, dtype=float)
-    drawn = outcomes.predicted(truth, truth + 1).axes[0].lines[1]
+    drawn = outcomes.against_truth(truth, truth + 1).axes[0].lines[1]
     assert len(drawn.get_xdata()) <= outcomes.POINTS
     np.testing.assert_allclose(drawn.get_ydata(), np.asarray(drawn.get_xdata()) + 1)
 
