@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import pytest
 
-from mlp_jax import cli
-
 
 class Result(NamedTuple):
     code: int
@@ -16,6 +14,7 @@ class Result(NamedTuple):
 @pytest.fixture
 def call(capsys):
     """Run `mlp-jax` in this process."""
+    from mlp_jax import cli  # not above: jaxtyping checks what is imported after the plugin has started
 
     def run(*arguments: object) -> Result:
         with pytest.raises(SystemExit) as stop:
