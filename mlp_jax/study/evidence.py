@@ -62,6 +62,7 @@ def findings(
 ) -> Findings:
     """Return what a study has found: its cells, critical batch sizes and differences, each with its interval.
 
+    >>> from pathlib import Path
     >>> from mlp_jax.study import read_plan, read_study
     >>> found = findings(read_study("runs/mine"), read_plan(Path("runs/mine")))
     >>> list(found.scaling), [pair.quantity for pair in found.differences]

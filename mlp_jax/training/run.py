@@ -127,7 +127,7 @@ def train(
 
     >>> run = train(Config(dataset="iris", hidden=(16,), epochs=50))
     >>> run.status, run.steps, run.metrics["test_accuracy"] > 0.8
-    ('COMPLETE', 200, True)
+    ('COMPLETE', 169, True)
 
     Args:
         dataset: the data set that `config` names, where it is loaded already.
