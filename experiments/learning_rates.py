@@ -8,7 +8,22 @@ with the same order of the data for the same seed. The first 3 seeds choose each
 least median validation error; the other 6 say what it reaches, and what other rates cost beside it, paired by seed.
 From the least to the most of 6 seeds holds the median with 97 %.
 
-The full form has not been run yet in this way, so there is no number here.
+Measured, validation error in % at the best rate, and how many points more at a factor from it, median [least, most]:
+
+                               sgd           momentum            adagrad            rmsprop
+    best rate                 0.32                0.1               0.32             0.0032
+    error there     5.0 [4.7, 5.3]     4.1 [3.7, 4.4]     4.5 [4.0, 4.7]     3.9 [3.8, 4.5]
+    × 1/100      17.6 [17.3, 18.0]    9.8 [9.3, 10.1]   10.2 [9.7, 11.1]  16.5 [15.2, 17.7]
+    × 1/10          4.9 [4.7, 5.3]     3.4 [3.0, 3.6]     3.1 [2.5, 3.6]     3.8 [3.4, 4.4]
+    × 1/√10         2.5 [2.1, 2.9]     1.3 [0.7, 1.5]     0.7 [0.4, 1.1]     1.4 [1.2, 2.1]
+    × √10           0.4 [0.1, 1.0]     1.7 [0.9, 2.7]  76.3 [37.3, 85.7]    0.2 [−0.2, 1.2]
+    × 10         84.9 [74.2, 85.5]  69.8 [65.6, 75.8]  81.1 [74.1, 86.3]     2.2 [1.0, 4.3]
+
+Below its best rate no optimizer falls off a cliff, and none is forgiving: a tenth of it costs 2.5 to 5.4 points, a
+hundredth 9.3 to 18.0, rmsprop nearly as much as sgd. Above it they differ: ten times the rate costs sgd, momentum and
+adagrad 65 to 86 points, and adagrad 37 to 86 at √10 times already, while rmsprop loses 1.0 to 4.3. So tuned, all
+four lie between 3.7 and 5.3 %, and momentum below sgd: a tenth of the best rate costs more than the choice of the
+optimizer does. 9 minutes on 2 busy cores of a shared AMD EPYC machine.
 """
 
 import sys
@@ -32,7 +47,8 @@ from mlp_jax.cli.progress import live_table
 from mlp_jax.machine import devices
 from mlp_jax.report.canvas import GREY, save
 from mlp_jax.report.looks import LOOKS
-from mlp_jax.report.panels import legend, log_y, name_x, number, sheet
+from mlp_jax.report.panels import legend, log_y, name_x, sheet
+from mlp_jax.study.summary import number
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop")
 BESIDE = {"1/100": -2.0, "1/10": -1.0, "1/√10": -0.5, "√10": 0.5, "10": 1.0}  # decades from the best rate
@@ -143,7 +159,7 @@ def draw(rates: np.ndarray, errors: dict[str, np.ndarray]) -> Figure:
         axes.plot(rates, np.median(each, axis=0), color=colour, marker=marker, markersize=4, linewidth=1.2, label=name)
     axes.axhline(GUESS, color=GREY, linewidth=1, linestyle=":", label="a guess, or not finite", zorder=0)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(number))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     name_x(axes, "learning rate", [axes])
     log_y([axes], "validation error, %")
     return legend(figure, axes.get_legend_handles_labels()[0], 5)
