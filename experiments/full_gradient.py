@@ -7,8 +7,9 @@ against passes over the data, on a convex problem, the softmax classifier, and o
 One full gradient is one pass as one epoch of SGD is; a loss alone, as a line search asks for, counts as one too.
 A method with a fixed rate has that of four which ends lowest with a seed of its own.
 
-Measured, least to most of 3 seeds: training loss after 200 passes, 20 for SGD, and test error in %. On another machine
-the softmax losses agree to 0.001 (the minimum is 0.25925); rounding alone changes the MLP's by up to 8 %:
+Measured while each seed still chose its own rate of the four, least to most of 3 seeds: training loss after 200 passes,
+20 for SGD, and test error in %. On another machine the softmax losses agree to 0.001 (the minimum is 0.25925); rounding
+alone changes the MLP's by up to 8 %:
 
                                 softmax         MLP             test error of both
     SGD, B = 1                  0.268 to 0.271  0.067 to 0.075  7.4 to 7.8   2.9 to 3.3
