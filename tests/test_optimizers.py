@@ -509,3 +509,23 @@ def test_other_values_compile_nothing(name: str, schedule: str) -> None:
     update(hyper, params, state, second)
     assert traces == 1
     assert np.any(first[0].W - params[0].W != second[0].W - first[0].W)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "becomes"),
+    [
+        ("sgd", {"learning_rate": 1e-46}, "0.0; give a positive number"),
+        ("sgd", {"learning_rate": 1e39}, "inf; give a positive number"),
+        ("adam", {"learning_rate": 0.1, "epsilon": 1e-45}, "0.0; give a number of at least 0"),
+        ("momentum", {"learning_rate": 0.1, "momentum": 1 - 1e-12}, "1.0; give a number from 0 up to"),
+    ],
+)
+def test_a_value_that_programs_can_not_hold_is_refused(name: str, values: dict, becomes: str) -> None:
+    with pytest.raises(ValueError, match=f"in the 32 bits that training computes with it is {becomes}"):
+        optimizers.complete(name, **values)
+
+
+def test_what_programs_can_hold_is_taken_as_it_is() -> None:
+    values = {"learning_rate": 1.2e-38, "epsilon": 0.0}
+    assert values.items() <= optimizers.complete("adam", **values).items()
+    assert optimizers.complete("sgd", learning_rate=3.4e38)["learning_rate"] == 3.4e38

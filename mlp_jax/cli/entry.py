@@ -27,10 +27,11 @@ from tyro.extras import subcommand_cli_from_dict
 
 from mlp_jax.cli.manual import laid_out, listed, tidied
 from mlp_jax.cli.pairs import PAIRS
-from mlp_jax.machine import cache, devices
+from mlp_jax.machine import cache, controls, devices
 from mlp_jax.machine.files import finite
 
 Options = TypeVar("Options")
+LONGEST = 2000  # characters of a message
 _raised: list[int] = []  # signals that were raised as KeyboardInterrupt, which whoever imports or compiles may swallow
 
 
@@ -170,13 +171,13 @@ def _open_streams() -> tuple[_Stream, Any]:
 def interrupted(out: Path | None, again: str = "add --resume") -> int:
     """Say on stderr what is kept of what was interrupted and how to go on, and return the exit code."""
     saved = f"saved in {out}; {again} to go on" if out else "nothing is kept without --out"
-    print(f"interrupted: {saved}", file=sys.stderr)
+    print(f"interrupted: {_one_line(saved)}", file=sys.stderr)
     return 130
 
 
 def show(result: dict | str) -> None:
     """Print a result on stdout: text, or one JSON object with null for each number that is not finite."""
-    print(result if isinstance(result, str) else json.dumps(finite(result), allow_nan=False))
+    print(controls.shown(result) if isinstance(result, str) else json.dumps(finite(result), allow_nan=False))
 
 
 def _code(run: Callable[[], int]) -> int:
@@ -192,6 +193,8 @@ def _code(run: Callable[[], int]) -> int:
     except (ValueError, OSError) as error:
         reader_has_seen_enough = error is out.error and isinstance(error, BrokenPipeError)
         code = 0 if reader_has_seen_enough else _complain(error)
+    except OverflowError as error:
+        code = _complain(f"a number is too large to compute with ({_one_line(error)}); give one that is less")
     except MemoryError as error:
         code = _complain(f"not enough memory ({_one_line(error) or 'in all'}); ask for less")
     except (RuntimeError, AssertionError):
@@ -264,4 +267,6 @@ def _reworded(complaint: str) -> str:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """Return a message as one line that can be shown anywhere; the middle of a very long one is left out."""
+    text = controls.shown(" ".join(str(message).split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

@@ -58,8 +58,8 @@ def find(
         outcome = (run or studies.run)(study, out, progress=show, interrupted=interrupted)
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
-    read, path = studies.read_all(out), out / "report.html"
-    found = studies.findings(read.rows, studies.read_plan(out))
+    (histories, read), path = studies.read_histories(out), out / "report.html"
+    found = studies.findings(histories, studies.read_plan(out))
     if write and seal.made_from(path) != seal.state([read.state]):  # that of a process that was killed may be older
         from mlp_jax.report import page
 

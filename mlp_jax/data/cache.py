@@ -1,17 +1,21 @@
 """Arrays kept as .npy in the user's cache directory and memory-mapped when they are wanted again.
 
-Invariant: a cached file is whole, since it is renamed into place; a cache that can't be written costs time, not a run.
+Invariant: what is mapped is what was filed, bit for bit; an entry that is damaged is made anew, and a cache that can't
+be written costs time, not a run.
 """
 
 import contextlib
-import hashlib
 import warnings
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mlp_jax.machine import cache, files
+
+NAMES = "arrays.json"  # says of each array its type, its shape and its checksum, and makes them count
 
 
 def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -21,11 +25,17 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     """
     try:
         directory = _directory(key)
-        with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
+        try:
             return _load(directory)
+        except FileNotFoundError:
+            damage = ""
+        except (ValueError, EOFError, IsADirectoryError) as error:
+            damage = f"the data in {directory} are damaged ({error}): they are made again"
     except OSError as error:
         warnings.warn(f"data is not cached: {error}", stacklevel=2)
         return read()
+    if damage:
+        warnings.warn(damage, stacklevel=2)
     arrays = read()
     try:
         _save(directory, arrays)
@@ -38,24 +48,45 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
 def held(key: str) -> Path | None:
     """Return the folder of the arrays that are filed under `key`, or None when they are not, or not all of them."""
     directory = _directory(key)
-    return directory if (directory / "names").exists() else None
+    return directory if (directory / NAMES).is_file() else None
 
 
 def _directory(key: str) -> Path:
-    return cache.cache_directory("data") / hashlib.sha256(key.encode()).hexdigest()[:24]
+    return cache.cache_directory("data") / sha256(key.encode()).hexdigest()[:24]
 
 
 def _load(directory: Path) -> dict[str, np.ndarray]:
-    names = (directory / "names").read_text().split()
-    return {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+    said = files.parsed_json(directory / NAMES)
+    arrays = {name: _mapped(directory / f"{name}.npy") for name in said}
+    for name, array in arrays.items():
+        if _description(array) != said[name]:
+            raise ValueError(f"{name}.npy is not as it was written")
+    return arrays
+
+
+def _mapped(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise ValueError(f"{path.name} is {'no file' if path.exists() else 'missing'}")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _description(array: np.ndarray) -> dict[str, Any]:
+    """Return what tells an array from any other that damage may leave: its type, its shape, and a checksum."""
+    content = sha256(np.ascontiguousarray(array).data).hexdigest()
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": content}
 
 
 def _save(directory: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write every array, then the list of their names, which makes them count."""
+    """Write every array, then what they are, which makes them count; whatever else has their names goes."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        (directory / "names").unlink()  # of entries without checksums
+    for name in (NAMES, *(f"{name}.npy" for name in arrays)):
+        if not (directory / name).is_file():
+            files.remove(directory / name)
     for name, array in arrays.items():
-        files.replace(directory / f"{name}.npy", lambda path, array=array: _write(path, array))
-    files.replace(directory / "names", lambda path: path.write_text(" ".join(arrays)))
+        files.replace(directory / f"{name}.npy", lambda path, array=array: _write(path, array), follow=False)
+    files.write_json(directory / NAMES, {name: _description(array) for name, array in arrays.items()})
 
 
 def _write(path: Path, array: np.ndarray) -> None:

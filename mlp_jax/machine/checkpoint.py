@@ -24,6 +24,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mlp_jax.machine import controls
+
 KEPT = 2
 CHECKSUM, OF = "sha256", "of"  # what stands in every note
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
@@ -38,7 +40,7 @@ class Checkpoints:
 
     Raises:
         ValueError: this is another process of several.
-        OSError: from `save`, when the disk is full or may not be written to.
+        OSError: the directory's name is no plain text; from `save`, when the disk is full or may not be written to.
         ValueError: from `restore`, when nothing on disk is sound and of the right shapes.
     """
 
@@ -48,6 +50,8 @@ class Checkpoints:
                 f"process {jax.process_index()} of {jax.process_count()} can't keep checkpoints; process 0 can"
             )
         self._directory = directory.absolute()
+        if controls.shown(str(self._directory)).encode() != os.fsencode(self._directory):
+            raise OSError(f"can't keep checkpoints in {self._directory}: its name is no plain text; name another place")
         self._directory.mkdir(parents=True, exist_ok=True)
         alone = ocp.options.MultiprocessingOptions(active_processes={0})
         options = ocp.CheckpointManagerOptions(

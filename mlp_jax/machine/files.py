@@ -24,6 +24,8 @@ except ImportError:  # Windows
 
 LEFTOVER_SECONDS = 86400.0
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor wait for a pipe
+LARGEST, DEEPEST = 2**24, 50  # bytes of a JSON file of ours, and levels in it: more than any has
+TOO_DEEP = "it is nested too deeply"
 CHECKSUM = "checksum"  # the entry of a JSON object that tells its other entries from any others
 
 
@@ -77,17 +79,47 @@ def parsed_json(path: Path) -> dict[str, Any]:
         ValueError: it is no regular file, no JSON, no object, or has changed since it was written; without its name.
         OSError: it can't be read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    there = path.stat()
+    if not stat.S_ISREG(there.st_mode):
         raise ValueError("it is a directory" if path.is_dir() else "it is no regular file")
+    if there.st_size > LARGEST:
+        raise ValueError(f"it has {there.st_size:,} bytes, and {LARGEST:,} are allowed")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole, parse_float=_real, parse_constant=_real)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
     if not isinstance(value, dict):
         raise ValueError("it holds no object")
+    if _deeper(value, DEEPEST):
+        raise ValueError(TOO_DEEP)
     if value.pop(CHECKSUM, None) not in (None, _checksum(value)):
         raise ValueError("it has changed since it was written")
     return value
+
+
+def _whole(digits: str) -> int:
+    """Read a whole number that a float can hold too."""
+    _real(digits)
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    """Read a number that is finite, as all are that are written here."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds a number that is too large, of {len(digits)} characters")
+    return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Tell whether lists and objects lie within each other on more than so many levels."""
+    here = [value]
+    for _ in range(levels):
+        lists = [each.values() if isinstance(each, dict) else each for each in here if isinstance(each, dict | list)]
+        here = [inner for each in lists for inner in each]
+        if not here:
+            return False
+    return any(isinstance(each, dict | list) for each in here)
 
 
 def _checksum(value: dict) -> str:

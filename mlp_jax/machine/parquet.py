@@ -27,7 +27,12 @@ def write(path: Path, columns: Mapping[str, Any]) -> None:
 
     table = pyarrow.table(dict(columns))
     table = table.replace_schema_metadata({CHECKSUM: _checksum(table).encode()})
-    files.replace(path, lambda partial: pyarrow.parquet.write_table(table, partial, write_page_checksum=True), False)
+
+    def fill(partial: Path) -> None:
+        with partial.open("wb") as file:  # a name may hold bytes that are no text
+            pyarrow.parquet.write_table(table, file, write_page_checksum=True)
+
+    files.replace(path, fill, False)
 
 
 def read(path: Path) -> "pyarrow.Table":
@@ -42,7 +47,8 @@ def read(path: Path) -> "pyarrow.Table":
     if not path.is_file():
         raise ValueError("it is no regular file")
     try:
-        table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+        with path.open("rb") as file:
+            table = pyarrow.parquet.read_table(file, page_checksum_verification=True)
         said = (table.schema.metadata or {}).get(CHECKSUM, b"").decode()
         changed = said != _checksum(table)
     except Exception as error:  # pyarrow raises its own kinds for damage of every sort

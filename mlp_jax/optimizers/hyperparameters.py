@@ -7,6 +7,8 @@ the checks and the help follow from them.
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
+import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from mlp_jax import checks
@@ -36,13 +38,24 @@ class Hyperparameter(NamedTuple):
 def check_value(name: str, value: Any, row: Hyperparameter) -> float:
     """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`.
 
+    So must be what programs compute with: they have fewer digits, and 0 for all below their least normal number.
+
     >>> momentum = Hyperparameter(0.9, FRACTION, None, "share kept per step", "Polyak 1964")
     >>> check_value("momentum", 1.5, momentum)
     Traceback (most recent call last):
         ...
     ValueError: momentum 1.5 is not allowed; give a number from 0 up to but not including 1
     """
-    return checks.value(name, value, Annotated[float, row.domain])
+    plain = checks.value(name, value, Annotated[float, row.domain])
+    kind = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
+    with np.errstate(over="ignore", under="ignore"):
+        there = float(kind.dtype.type(plain))
+    if not row.domain.allows(there) or 0 < abs(plain) < kind.smallest_normal:
+        raise ValueError(
+            f"{name} {plain!r} is not allowed: in the {kind.bits} bits that training computes with it is "
+            f"{there if abs(there) >= kind.smallest_normal else 0.0!r}; give {row.domain.words} that they hold"
+        )
+    return plain
 
 
 def rate(default: float, low: float, high: float, source: str) -> dict[str, Hyperparameter]:

@@ -12,6 +12,7 @@ import numpy as np
 from mlp_jax.analysis import family
 from mlp_jax.analysis.family import Pair
 from mlp_jax.analysis.power_law import Exponent
+from mlp_jax.report import leading
 from mlp_jax.report.figures import error
 from mlp_jax.study.evidence import COSTS, Findings, definition_of, noise_scales, score_of, where
 from mlp_jax.study.plan import Study
@@ -71,20 +72,26 @@ def sentences(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[s
     """
     if not np.isfinite(found.cells["steps"]).any():
         return _unreached(study, found, rows) + _noise(found)
+    few = leading.narrowed(found)
+    more = len(found.scaling) - len(few.scaling)
+    others = [f"The other {more} optimizers stand in the tables below."] if more else []
     return [
         _soonest(study, found, rows),
-        _critical(found),
-        _compared(found),
-        _rates(found),
-        *_noise(found),
+        _critical(few),
+        _compared([*few.differences, *(pair for pair in found.differences if pair not in few.differences)]),
+        _rates(few),
+        *_noise(few),
+        *others,
         _holds(found),
     ]
 
 
 def missed(found: Findings) -> str:
-    """Return which cells missed the target, by optimizer."""
+    """Return which cells missed the target, by optimizer; of many optimizers only the first ones."""
     sizes = {name: _missed_sizes(found, name) for name in found.scaling}
-    return "; ".join(f"{name} at B = {', '.join(map(number, own))}" for name, own in sizes.items() if own)
+    said = [f"{name} at B = {', '.join(map(number, own))}" for name, own in sizes.items() if own]
+    more = len(said) - leading.OPTIMIZERS
+    return "; ".join(said[: leading.OPTIMIZERS]) + (f"; and of {more} more optimizers" if more > 0 else "")
 
 
 def _soonest(study: Study, found: Findings, rows: "pandas.DataFrame") -> str:
@@ -158,12 +165,12 @@ def _holds(found: Findings) -> str:
     )
 
 
-def _compared(found: Findings) -> str:
-    if not found.differences:
+def _compared(differences: list[Pair]) -> str:
+    if not differences:
         return "One optimizer has results, so there is nothing to compare it with."
-    quantities = dict.fromkeys(pair.quantity for pair in found.differences)
-    parts = [f"in {what}: {_of([pair for pair in found.differences if pair.quantity == what])}" for what in quantities]
-    text = f"Among {len(found.differences)} comparisons (all pairs; Holm, 95 % for all together), "
+    quantities = dict.fromkeys(pair.quantity for pair in differences)
+    parts = [f"in {what}: {_of([pair for pair in differences if pair.quantity == what])}" for what in quantities]
+    text = f"Among {len(differences)} comparisons (all pairs; Holm, 95 % for all together), "
     return text + ". ".join([parts[0], *(f"{part[:1].upper()}{part[1:]}" for part in parts[1:])]) + "."
 
 

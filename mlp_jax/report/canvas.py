@@ -16,8 +16,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.text import Text
 
 from mlp_jax.checks import choose
+from mlp_jax.machine.controls import shown
 from mlp_jax.machine.files import make_folder, replace
 
 INK, GREY, BLUE, SAND = "#1f2a36", "#66717c", "#e1ebf5", "#fbf1dc"
@@ -106,7 +108,14 @@ def inline(figure: Figure, name: str) -> Markup:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay a figure out once: while it has an engine for that, each writing draws all of it twice."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    """Lay a figure out once: while it has an engine for that, each writing draws all of it twice.
+
+    Its words may be those of others, such as a directory's name, and are shown as they are: `$` begins no formula.
+    """
+    if (engine := figure.get_layout_engine()) is not None:
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+            if (seen := shown(text.get_text())) != text.get_text():
+                text.set_text(seen)
+        engine.execute(figure)
         figure.set_layout_engine(None)  # "none" leaves an engine that lays nothing out

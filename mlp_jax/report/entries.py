@@ -6,7 +6,7 @@ Invariant: what is damaged is said beside what is there; what is no study or rec
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mlp_jax.bench import record, timings
 from mlp_jax.machine import files
@@ -16,10 +16,7 @@ from mlp_jax.report.predicted import Device
 from mlp_jax.report.reading import Reading
 from mlp_jax.study import contents, parts, plan, progress
 from mlp_jax.study.evidence import Findings, definition_of, findings, redefined
-from mlp_jax.study.protocol import last_rows
-
-if TYPE_CHECKING:
-    import pandas
+from mlp_jax.study.histories import Histories
 
 
 class Entry(NamedTuple):
@@ -28,7 +25,7 @@ class Entry(NamedTuple):
     label: str
     directory: Path
     study: plan.Study
-    rows: "pandas.DataFrame"
+    histories: Histories
     found: Findings | None
     parts: "Parts"
     progress: progress.Progress
@@ -59,7 +56,7 @@ def read(directory: Path, reading: Reading) -> Entry:
     study = contents.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        there = contents.read_all(directory)
+        histories, there = contents.read_histories(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     damaged = [str(each.message) for each in caught if issubclass(each.category, parts.Damage)]
@@ -67,20 +64,14 @@ def read(directory: Path, reading: Reading) -> Entry:
         environment = files.read_json(directory, "environment.json", "study")
     except ValueError as error:
         environment, damaged = {}, [*damaged, str(error)]
-    rows, found = there.rows, None
-    if "winners" in phases(rows):
-        definition = reading.of(study, rows)
-        rows = rows if definition == definition_of(study, rows) else redefined(rows, study, definition)
-        found = findings(rows, study, definition)
-    counts, ends = Parts(there.complete, there.cells), last_rows(there.rows) if len(there.rows) else there.rows
-    far = progress.of(directory, study, there.ways, ends)
+    far, found = progress.of(directory, study, there.ways, histories.trials), None
+    if not histories.winners.empty:
+        definition = reading.of(study, histories.trials)
+        if definition != definition_of(study, histories.trials):
+            histories = redefined(histories, study, definition)
+        found = findings(histories, study, definition)
     made = (environment, damaged, there.made_by, there.state)
-    return Entry(directory.name, directory, study, rows, found, counts, far, *made)
-
-
-def phases(rows: "pandas.DataFrame") -> set[str]:
-    """Return the phases that have rows."""
-    return set() if rows.empty else set(rows["phase"])
+    return Entry(directory.name, directory, study, histories, found, Parts(there.complete, there.cells), far, *made)
 
 
 def labelled(entries: list[Entry]) -> list[Entry]:
@@ -115,5 +106,5 @@ def devices(entries: list[Entry], timed: list, prices: Sequence[float]) -> list[
     label, found = entries[0].label, entries[0].found
     if found is None:
         raise ValueError(f"{entries[0].directory} has no winner yet, so nothing can be predicted; let it run on")
-    of_study = (label, entries[0].study, found, entries[0].rows, entries[0].environment)
+    of_study = (label, entries[0].study, found, entries[0].histories.trials, entries[0].environment)
     return predicted.devices(*of_study, timed, prices)

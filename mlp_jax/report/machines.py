@@ -47,11 +47,17 @@ def read(paths: Sequence[Path]) -> list[Machine]:
     """Read the records of `mlp-jax bench`.
 
     Raises:
-        ValueError: one is none of ours, or of another version.
+        ValueError: one is none of ours, or of another version, or damaged.
     """
     found = [bench.read(path) for path in paths]
     names = labels([(path, path.stem, record["environment"]) for path, record in zip(paths, found)])
-    return [Machine(*each) for each in zip(names, paths, found)]
+    machines = [Machine(*each) for each in zip(names, paths, found)]
+    for machine in machines:
+        try:
+            _ = summary(machine), sentences([machine]), tables([machine])  # all that will be said of it
+        except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
+            raise ValueError(f"{machine.path} is damaged ({error!r}); measure again with mlp-jax bench") from error
+    return machines
 
 
 def labels(sources: Sequence[tuple[Path, str, dict[str, Any]]]) -> list[str]:

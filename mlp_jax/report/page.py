@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from mlp_jax.machine import files
-from mlp_jax.report import answer, canvas, figures, joined, listings, machines, noise, predicted, responses, seal
-from mlp_jax.report.entries import Entry, devices, labelled, phases, read, records
+from mlp_jax.report import (
+    answer,
+    canvas,
+    figures,
+    joined,
+    leading,
+    listings,
+    machines,
+    noise,
+    predicted,
+    responses,
+    seal,
+)
+from mlp_jax.report.entries import Entry, devices, labelled, read, records
 from mlp_jax.report.machines import Machine
 from mlp_jax.report.predicted import Device
 from mlp_jax.report.progress import boxes, failures
@@ -25,6 +37,7 @@ from mlp_jax.study.summary import to_json
 if TYPE_CHECKING:
     import pandas
 
+LONGEST = 500  # characters of what is said of a machine
 CAPTIONS = {  # figure: title, what it shows
     "steps": ("Steps to target", "Where each cell is tuned best, with 95 % intervals."),
     "examples": ("Examples to target", "Steps × batch size. Level where scaling is perfect, rising beyond B_crit."),
@@ -134,9 +147,8 @@ def _predicted(on: list[Device], out: Path | None) -> list[dict[str, Any]]:
     """What stands first where a study is predicted for devices that it did not run on."""
     if not on:
         return []
-    shown = [
-        _shown("seconds", figures.seconds({f"{each.label}, {each.how}": each.found for each in on}), "devices-", out)
-    ]
+    found = {f"{each.label}, {each.how}": leading.narrowed(each.found) for each in on}
+    shown = [_shown("seconds", figures.seconds(found), "devices-", out)]
     title, said = "Seconds to target, device by device", predicted.sentences(on)
     return [{"title": title, "sentences": said, "figures": shown, "tables": predicted.tables(on)}]
 
@@ -181,9 +193,10 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path | None) -> 
     """What stands above the studies: several of them side by side, and machines."""
     blocks, found = [], {entry.label: entry.found for entry in entries if entry.found}
     if len(found) > 1:
-        spent = {entry.label: joined.spent(entry.rows) for entry in entries if entry.parts.complete}
+        spent = {entry.label: joined.spent(entry.histories.trials) for entry in entries if entry.parts.complete}
         said = joined.sentences(found, spent, asks_same=not _asked(entries))
-        shown = [_shown("seconds", figures.seconds(found), "joined-", out)]
+        narrow = {label: leading.narrowed(each) for label, each in found.items()}
+        shown = [_shown("seconds", figures.seconds(narrow), "joined-", out)]
         blocks.append({"title": "Seconds to target, study by study", "sentences": said, "figures": shown})
         blocks[-1]["tables"] = [] if _asked(entries) else joined.tables(found)
     if measured:
@@ -195,7 +208,7 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path | None) -> 
 
 def _section(entry: Entry, prefix: str, out: Path | None) -> dict[str, Any]:
     """Everything that the template says about one study."""
-    study, found, rows = entry.study, entry.found, entry.rows
+    study, found, rows = entry.study, entry.found, entry.histories.trials
     section = {"label": entry.label, "prefix": prefix, "study": study, "parts": entry.parts, "damaged": entry.damaged}
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
     section |= {"max_steps": answer.max_steps(study), "rounds": answer.rounds(study)}
@@ -204,32 +217,36 @@ def _section(entry: Entry, prefix: str, out: Path | None) -> dict[str, Any]:
     section["figures"] = [_shown(name, figure, prefix, out) for name, figure in _figures(entry)]
     section |= {"progress": None if entry.parts.complete else boxes(entry.progress)}
     section |= {"failures": failures(rows)}
-    section |= {"answer": [], "missed": "", "tables": [], "defined": "", "otherwise": ""}
+    section |= {"shown": "", "answer": [], "missed": "", "tables": [], "defined": "", "otherwise": ""}
     if found:
         section["answer"], section["missed"] = answer.sentences(study, found, rows), answer.missed(found)
-        section["tables"] = listings.tables(study, found)
+        section |= {"tables": listings.tables(study, found), "shown": leading.said(found)}
         section |= {"defined": answer.defined(found), "otherwise": answer.otherwise(study, found, rows)}
     return section
 
 
 def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
-    found, rows = entry.found, entry.rows
+    trials, winners = entry.histories.trials, entry.histories.winners
+    found = entry.found and leading.narrowed(entry.found)
     if found:
+        trials, winners = (leading.of(rows, list(found.scaling)) for rows in (trials, winners))
         yield "steps", figures.steps(found)
         yield "examples", figures.examples(found)
         yield "seconds", figures.seconds({entry.label: found})
-    if fits := responses.fits(entry.study, rows, found):
-        yield "responses", responses.valleys(fits, rows)
+    if fits := responses.fits(entry.study, trials, found):
+        yield "responses", responses.valleys(leading.of_sizes(fits), trials)
     if found:
         if responses.lines(found):
-            yield "definitions", responses.definitions(entry.study, rows, found)
+            yield "definitions", responses.definitions(entry.study, entry.histories, found)
         yield "learning_rates", figures.learning_rates(entry.study, found)
-    if "tuning" in phases(rows):
-        yield "statuses", figures.statuses(rows)
+    if not trials.empty:
+        tried = leading.of(trials, leading.sizes(trials["batch_size"].tolist()), "batch_size")
+        yield "statuses", figures.statuses(tried)
     if found:
-        yield "curves", figures.curves(entry.study, rows, found.definition.target)
+        shown = leading.of(winners, leading.sizes(winners["batch_size"].tolist()), "batch_size")
+        yield "curves", figures.curves(entry.study, shown, found.definition.target)
         if noise.measured(found):
-            yield "noise_scale", noise.noise_scale(found, rows)
+            yield "noise_scale", noise.noise_scale(found, winners)
         if any(math.isfinite(pair.ratio.value) for pair in found.differences):
             yield "differences", figures.differences(found)
 
@@ -245,4 +262,6 @@ def _shown(name: str, figure: Figure, prefix: str, out: Path | None) -> dict[str
 def _environment(entries: list[Entry], measured: Sequence[Machine | Device]) -> list[tuple[str, list[str]]]:
     every = [each.environment for each in (*entries, *measured)]
     names = dict.fromkeys(name for environment in every for name in environment)
-    return [(name.replace("_", " "), [str(environment.get(name, "–")) for environment in every]) for name in names]
+    return [
+        (name.replace("_", " "), [str(environment.get(name, "–"))[:LONGEST] for environment in every]) for name in names
+    ]

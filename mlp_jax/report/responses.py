@@ -17,9 +17,10 @@ from mlp_jax.analysis.crossing import Definition
 from mlp_jax.report.canvas import GREY, INK
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
-from mlp_jax.study import bottoms, protocol
+from mlp_jax.study import bottoms
 from mlp_jax.study.bottoms import Valley
-from mlp_jax.study.evidence import Findings, criticals, definition_of, ordered, score_of, where
+from mlp_jax.study.evidence import Findings, criticals, definition_of, histories_of, ordered, score_of, where
+from mlp_jax.study.histories import Histories, last_rows
 from mlp_jax.study.plan import Study
 from mlp_jax.study.summary import number as words
 
@@ -39,7 +40,7 @@ def fits(study: Study, rows: "pandas.DataFrame", found: Findings | None = None) 
     cells = tuned[["optimizer", "batch_size"]].drop_duplicates().itertuples(index=False) if len(tuned) else ()
     for name, size in cells:
         if (name, size) not in valleys:
-            ends = protocol.last_rows(where(tuned, optimizer=name, batch_size=size))
+            ends = last_rows(where(tuned, optimizer=name, batch_size=size))
             valleys[name, size] = bottoms.of(study, study.spaces[name], ends)
     return {cell: fit for cell, fit in valleys.items() if isinstance(fit, Valley) and fit.name == "learning_rate"}
 
@@ -52,7 +53,7 @@ def lines(found: Findings) -> bool:
 def valleys(fits: Mapping[tuple[str, int], Valley], rows: "pandas.DataFrame") -> Figure:
     """Draw steps to target against the learning rate, a panel for each batch size, with the curves that were fitted."""
     names, sizes = ordered(name for name, _ in fits), sorted({size for _, size in fits})
-    ends = protocol.last_rows(where(rows, phase="tuning"))
+    ends = last_rows(where(rows, phase="tuning"))
     ends = ends.loc[ends["optimizer"].isin(names) & ends["batch_size"].isin(sizes)]
     least = {size: min(valley.fit.steps for (_, of), valley in fits.items() if of == size) for size in sizes}
     fewest = {size: steps if math.isfinite(steps) else 1.0 for size, steps in least.items()}
@@ -78,16 +79,17 @@ def valleys(fits: Mapping[tuple[str, int], Valley], rows: "pandas.DataFrame") ->
     return legend(figure, [*shown, curve, cross], 3)
 
 
-def definitions(study: Study, rows: "pandas.DataFrame", found: Findings) -> Figure:
+def definitions(study: Study, rows: "pandas.DataFrame | Histories", found: Findings) -> Figure:
     """Draw B_crit against the level of the target, a line for each way of reading it, read from the same trials."""
-    own, names = definition_of(study, rows), ordered(found.scaling)
+    histories = histories_of(rows, study)
+    own, names = definition_of(study, histories.trials), ordered(found.scaling)
     figure, panels = grid(names)
     handles = []
     for (smoothing, every), (dash, marker) in zip(_readings(own), STYLES):
         as_asked = (smoothing, every) == (own.smoothing, 1)
         readable = [at for at in _levels(own) if at != own.target or as_asked or smoothing < own.smoothing]
         asked = [own._replace(target=at, smoothing=smoothing, every=every) for at in readable]
-        read = criticals(rows, study, dict.fromkeys(asked, RESAMPLES if as_asked else 0))
+        read = criticals(histories, study, dict.fromkeys(asked, RESAMPLES if as_asked else 0), names)
         look = {"linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1}
         for axes, name in zip(panels, names):
             value, low, high = np.array([fits[name].b_crit for fits in read], float).reshape(-1, 3).T
@@ -98,7 +100,7 @@ def definitions(study: Study, rows: "pandas.DataFrame", found: Findings) -> Figu
                 axes.vlines(np.array(readable)[closed], low[closed], high[closed], **bars)
         handles.append(Line2D([], [], color=INK, label=_reading(smoothing, study.evaluations // every), **look))
     for axes in panels:
-        name_x(axes, f"target ({score_of(study, rows).replace('_', ' ').replace('rmse', 'RMSE')})", panels)
+        name_x(axes, f"target ({score_of(study, histories.trials).replace('_', ' ').replace('rmse', 'RMSE')})", panels)
     drawn = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines]).astype(float)
     shown = drawn[np.isfinite(drawn) & (drawn > 0)]
     panels[0].set_ylim(*((shown.min() / 2, shown.max() * 2) if shown.size else (1, 100)))

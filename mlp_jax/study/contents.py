@@ -3,12 +3,16 @@
 Invariant: what counts are the parts that the study's protocol names, from its first job on; nothing is changed.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+from mlp_jax import checks
 from mlp_jax.machine import files
 from mlp_jax.study import cells, parts, protocol
 from mlp_jax.study.cells import Facts, StudyCell
+from mlp_jax.study.evidence import kept
+from mlp_jax.study.histories import Histories, last_rows
 from mlp_jax.study.plan import Study, check_protocol, digest, from_dict, to_dict
 from mlp_jax.study.protocol import Job
 
@@ -28,13 +32,13 @@ class Way(NamedTuple):
 
 
 class Read(NamedTuple):
-    """All rows of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
+    """All parts of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
 
-    `made_by` says what made its parts, each kind once: `parts.made_here`. `state` is a hash of all that was read, and
-    `ways` says of each cell how far it is.
+    `parts` are their rows, or what was kept of each. `made_by` says what made them, each kind once: `parts.made_here`.
+    `state` is a hash of all that was read, and `ways` says of each cell how far it is.
     """
 
-    rows: "pandas.DataFrame"
+    parts: list[Any]
     complete: int
     cells: int
     made_by: list[dict[str, Any]]
@@ -57,42 +61,64 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
     Raises:
         ValueError: there is no study.
     """
-    return read_all(Path(directory)).rows
+    import pandas
+
+    there = read_all(Path(directory)).parts
+    return pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
 
 
-def read_all(directory: Path) -> Read:
+def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda rows: rows) -> Read:
     """Return what a study holds, from the first job of each cell to the first that is missing.
 
     >>> read = read_all(Path("runs/mine"))
     >>> read.complete, read.cells
     (6, 6)
 
+    Args:
+        keep: what is kept of the rows of a part; all of them by default.
+
     Raises:
         ValueError: there is no study.
     """
-    import pandas
-
-    study, found = read_plan(directory), {}
+    study = read_plan(directory)
     if not (directory / "data.json").exists():
-        return Read(pandas.DataFrame(), 0, 0, [], digest(to_dict(study)), [])
+        return Read([], 0, 0, [], digest(to_dict(study)), [])
+    ends: dict[Path, pandas.DataFrame | None] = {}
+    kept, made_by, sums = [], [], {}
 
     def read(job: Job) -> "pandas.DataFrame | None":
         path = part_of(directory, job)
-        if path not in found:
-            found[path] = parts.read(path)
-        return found[path]
+        if path not in ends:
+            rows = parts.read(path)
+            ends[path] = None if rows is None else last_rows(rows)
+            if rows is not None:
+                kept.append(keep(rows))
+                made_by.append(rows.attrs[parts.MADE_BY])
+                sums[path.name] = rows.attrs[parts.ROWS]
+        return ends[path]
 
     data, ways = read_facts(directory), []
     for cell in cells.of(study, data):
         *made, last = protocol.jobs(study, cell, data.score, read)
         ways.append(Way(cell, made, last) if read(last) is None else Way(cell, [*made, last], None))
     complete = sum(way.next is None for way in ways)
-    there = [part for part in found.values() if part is not None]
-    rows = pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
-    made_by = [part.attrs[parts.MADE_BY] for part in there]
     kinds = [each for n, each in enumerate(made_by) if each not in made_by[:n]]
-    sums = {path.name: part.attrs[parts.ROWS] for path, part in found.items() if part is not None}
-    return Read(rows, complete, len(ways), kinds, digest([to_dict(study), data, sums]), ways)
+    return Read(kept, complete, len(ways), kinds, digest([to_dict(study), data, sums]), ways)
+
+
+def read_histories(directory: Path) -> tuple[Histories, Read]:
+    """Return how the trials of a study went, and what else it holds; of its rows no more is kept than findings need.
+
+    >>> histories, read = read_histories(Path("runs/mine"))
+    >>> len(histories.trials) == read_study("runs/mine")["trial"].nunique()
+    True
+
+    Raises:
+        ValueError: there is no study.
+    """
+    study = read_plan(directory)
+    read = read_all(directory, lambda rows: kept(rows, study))
+    return Histories(read.parts), read
 
 
 def part_of(directory: Path, job: Job) -> Path:
@@ -108,8 +134,9 @@ def read_facts(directory: Path) -> Facts:
     """
     fields = files.read_json(directory, "data.json", "study")
     try:
-        return Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
-    except (KeyError, TypeError, ValueError) as error:
+        facts = Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
+        return facts._replace(examples=checks.value("examples", facts.examples, Annotated[int, checks.whole(1, 63)]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{directory / 'data.json'} does not describe a study's data; name another directory"
         ) from error

@@ -5,7 +5,7 @@ the luck of the tuning and of the seeds; what is missing or was missed is said, 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from mlp_jax.analysis.power_law import Exponent
 from mlp_jax.optimizers import OPTIMIZERS
 from mlp_jax.study import best as bests
 from mlp_jax.study.best import Best
-from mlp_jax.study.histories import Histories, where
+from mlp_jax.study.histories import Histories, Piece, piece, where
 from mlp_jax.study.plan import Study
 from mlp_jax.training.config import less_is_better
 from mlp_jax.training.trials import Status
@@ -58,7 +58,11 @@ class Findings(NamedTuple):
 
 
 def findings(
-    rows: "pandas.DataFrame", study: Study, definition: Definition | None = None, *, resamples: int = RESAMPLES
+    rows: "pandas.DataFrame | Histories",
+    study: Study,
+    definition: Definition | None = None,
+    *,
+    resamples: int = RESAMPLES,
 ) -> Findings:
     """Return what a study has found: its cells, critical batch sizes and differences, each with its interval.
 
@@ -69,14 +73,16 @@ def findings(
     (['sgd', 'momentum'], ['steps at B = 96', 'examples at B = 8'])
 
     Args:
+        rows: those of `read_study`, or what `read_histories` kept of them.
         definition: of steps to target; by default the study's own. Another one is read from the trials' histories.
 
     Raises:
         ValueError: no winner has been run yet, or the histories can't tell what the definition asks.
     """
-    if rows.empty or "winners" not in set(rows["phase"]):
+    histories = histories_of(rows, study)
+    if histories.winners.empty:
         raise ValueError("the study has no winner yet; let it run on")
-    own, histories = definition_of(study, rows), Histories(rows, score_of(study, rows))
+    own = definition_of(study, histories.trials)
     trials = histories.trials if definition in (None, own) else _read(histories, own, definition)
     best = bests.of(trials, study, resamples)
     crossed = trials if own.smoothing == 1 else histories.read((definition or own)._replace(smoothing=1.0))
@@ -84,18 +90,33 @@ def findings(
     names = list(dict.fromkeys(name for name, _ in best))
     scaling = {name: _scaling({size: each for (of, size), each in best.items() if of == name}) for name in names}
     winners = _winners(trials)
-    cells = _cells(trials, winners, best, crossings, _noise_scales(rows))
+    cells = _cells(trials, winners, best, crossings, _noise_scales(histories.winners))
     return Findings(winners, cells, best, scaling, _differences(best), definition or own)
 
 
-def criticals(rows: "pandas.DataFrame", study: Study, asked: Mapping[Definition, int]) -> list[dict[str, Fit]]:
+def histories_of(rows: "pandas.DataFrame | Histories", study: Study) -> Histories:
+    """Return the histories of rows of `read_study`."""
+    return rows if isinstance(rows, Histories) else Histories([kept(rows, study)] if len(rows) else [])
+
+
+def kept(rows: "pandas.DataFrame", study: Study) -> Piece:
+    """Return what findings keep of rows that hold whole trials, such as a part."""
+    return piece(rows, score_of(study, rows))
+
+
+def criticals(
+    rows: "pandas.DataFrame | Histories", study: Study, asked: Mapping[Definition, int], optimizers: Sequence[str] = ()
+) -> list[dict[str, Fit]]:
     """Return the line of each optimizer by each definition of steps to target; `asked` has the resamples for each.
 
-    Without resamples all intervals are open.
+    Without resamples all intervals are open. Only `optimizers` are read, where they are given.
     """
-    own, histories, found = definition_of(study, rows), Histories(rows, score_of(study, rows)), []
+    histories, found = histories_of(rows, study), []
+    own = definition_of(study, histories.trials)
     for definition, resamples in asked.items():
         trials = _read(histories, own, definition)
+        if optimizers:
+            trials = trials.loc[trials["optimizer"].isin(optimizers)]
         of: dict[str, dict[int, Best]] = {}
         for (name, size), best in bests.of(trials, study, resamples).items():
             of.setdefault(name, {})[size] = best
@@ -114,15 +135,10 @@ def definition_of(study: Study, rows: "pandas.DataFrame") -> Definition:
     return Definition(study.target, less_is_better(score_of(study, rows)), study.smoothing)
 
 
-def redefined(rows: "pandas.DataFrame", study: Study, definition: Definition) -> "pandas.DataFrame":
-    """Return the rows with steps to target by another definition, read from the histories.
-
-    Raises:
-        ValueError: trials ended before they could meet the target, as it is not easier than the study's own.
-    """
-    histories = Histories(rows, score_of(study, rows))
-    read = _read(histories, definition_of(study, rows), definition)
-    return rows.assign(steps_to_target=read["steps_to_target"].to_numpy()[histories.number])
+def redefined(rows: "pandas.DataFrame | Histories", study: Study, definition: Definition) -> Histories:
+    """Return the histories with steps to target by another definition; raise a ValueError as `findings` does."""
+    histories = histories_of(rows, study)
+    return histories.with_trials(_read(histories, definition_of(study, histories.trials), definition))
 
 
 def _read(histories: Histories, own: Definition, definition: Definition) -> "pandas.DataFrame":
@@ -210,12 +226,12 @@ def _cells(
     return pandas.DataFrame(made)
 
 
-def _noise_scales(rows: "pandas.DataFrame") -> dict[tuple[str, int], Estimate]:
+def _noise_scales(winners: "pandas.DataFrame") -> dict[tuple[str, int], Estimate]:
     """Return the noise scale of each cell's runs, each part of them weighed by its progress, with its interval."""
-    if "noise_trace" not in rows:
+    if "noise_trace" not in winners:
         return {}
     averages: dict[tuple[str, int], list[float]] = {}
-    measured = where(rows.loc[rows["noise_trace"].notna()], phase="winners")
+    measured = winners.loc[winners["noise_trace"].notna()]
     for key, own in measured.groupby(["optimizer", "batch_size", "trial"], sort=False):
         name, size, _ = key  # pyright: ignore[reportGeneralTypeIssues]
         step, trace, square = (own[column].to_numpy(float) for column in ("step", "noise_trace", "noise_squared_norm"))

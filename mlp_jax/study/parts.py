@@ -44,7 +44,12 @@ def write(path: Path, rows: "pandas.DataFrame") -> None:
     """
     rows = rows.copy(deep=False)
     rows.attrs = {PART: _name(path), ROWS: _checksum(rows), MADE_BY: rows.attrs.get(MADE_BY, {})}
-    files.replace(path, lambda partial: rows.to_parquet(partial, index=False, write_page_checksum=True), follow=False)
+
+    def fill(partial: Path) -> None:
+        with partial.open("wb") as file:
+            rows.to_parquet(file, index=False, write_page_checksum=True)
+
+    files.replace(path, fill, follow=False)
 
 
 def read(path: Path) -> "pandas.DataFrame | None":
@@ -62,7 +67,8 @@ def load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None, "is damaged (no regular file)"
-        rows = pandas.read_parquet(path, page_checksum_verification=True)
+        with path.open("rb") as file:  # a name may hold bytes that are no text
+            rows = pandas.read_parquet(file, page_checksum_verification=True, use_threads=False)
     except FileNotFoundError:
         return None, ""
     except Exception as error:  # pyarrow raises its own kinds for damage of every sort

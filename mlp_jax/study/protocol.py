@@ -16,6 +16,7 @@ from mlp_jax.analysis import response, targets
 from mlp_jax.study import bottoms, spaces
 from mlp_jax.study.bottoms import Bottom, Valley
 from mlp_jax.study.cells import SPARE, StudyCell
+from mlp_jax.study.histories import last_rows
 from mlp_jax.study.plan import ROUNDS, Study, digest
 from mlp_jax.training.config import less_is_better
 from mlp_jax.training.trials import Cutoff
@@ -71,11 +72,6 @@ def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]
             return
         found.append(last_rows(rows))
     yield from _winners(study, cell, score, found, read)
-
-
-def last_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
-    """Return the last row of each trial, which says how it ended."""
-    return rows.sort_values("step", kind="stable").groupby("trial", sort=False).tail(1).sort_index(kind="stable")
 
 
 def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:

@@ -3,6 +3,7 @@
 Invariant: the points are a function of the spaces, their number, the method and the seed alone.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Space:
         if not self.low < self.high:
             raise ValueError(f"low {self.low!r} is not below high {self.high!r}; swap them, or give choices")
         allowed = {"linear": True, "log": self.low > 0, "log_complement": self.high < 1}[self.scale]
-        if not allowed or not np.isfinite([self.low, self.high]).all():
+        if not allowed or not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ValueError(f"a {self.scale} scale can't go from {self.low!r} to {self.high!r}")
 
     @property

@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from mlp_jax.machine import environment, files
+from mlp_jax.machine.locks import PASSING, Lock
 from mlp_jax.study import cells, contents, parts, protocol
 from mlp_jax.study.cells import Facts, StudyCell
 from mlp_jax.study.growth import grown
+from mlp_jax.study.histories import last_rows
 from mlp_jax.study.plan import Study, to_dict
 from mlp_jax.study.protocol import Job
 
 if TYPE_CHECKING:
     import pandas
-
-PASSING = (".partial", ".lock")  # what a process that was killed may leave
 
 
 class Store:
@@ -43,7 +43,7 @@ class Store:
         self, directory: Path, study: Study, data: Facts, describe: Callable[[], dict[str, Any]] = environment.describe
     ) -> None:
         self.directory, self.study, self.data = directory, study, data
-        self._claims: dict[Path, _Lock] = {}
+        self._claims: dict[Path, Lock] = {}
         self._ends: dict[Path, pandas.DataFrame] = {}  # of the parts that were read, how each trial ended
         self._following: dict[str, Job] = {}
         if directory.exists():
@@ -54,7 +54,7 @@ class Store:
             all((directory / name).exists() for name in contents.NAMES) and contents.read_plan(directory) == self.study
         )
         if lock.exists() or not whole:
-            with contextlib.closing(_Lock(lock)):
+            with contextlib.closing(Lock(lock)):
                 self.study = _joined(directory, study, data)  # another process may have been quicker
                 self._name(describe)
         for phase in contents.PHASES:
@@ -68,7 +68,8 @@ class Store:
         process, however that ends. Whenever `at_once` claims are held, or nothing can be claimed now, None is yielded:
         wait a little, then ask again.
         """
-        left = list(cells.of(self.study, self.data))
+        every = list(cells.of(self.study, self.data))
+        left = every.copy()
         while left and not interrupted():
             job = None
             if len(self._claims) < at_once:
@@ -79,7 +80,9 @@ class Store:
                     elif self._path(following) not in self._claims and self._claim(self._path(following)):
                         job = following
                         break
-            if left:
+            if not left and not all(path.exists() for path in self._ends):  # someone has removed what was there
+                left = every.copy()
+            elif left:
                 yield job
 
     def following(self, cell: StudyCell) -> Job | None:
@@ -105,7 +108,7 @@ class Store:
                 return None
             if path.with_suffix(".lock").exists():  # left by a process that was killed: to claim the part removes it
                 self._claim(path)
-            self._ends[path] = protocol.last_rows(rows)
+            self._ends[path] = last_rows(rows)
         return self._ends[path]
 
     def read(self, job: Job) -> "pandas.DataFrame | None":
@@ -141,7 +144,7 @@ class Store:
     def _claim(self, path: Path) -> bool:
         """Claim a part unless another process does; then look again, for it may have been made in the meantime."""
         try:
-            self._claims[path] = _Lock(path.with_suffix(".lock"), wait=False)
+            self._claims[path] = Lock(path.with_suffix(".lock"), wait=False)
         except Timeout:
             return False
         rows, damage = parts.load(path)
@@ -168,32 +171,6 @@ class Store:
             path = self.directory / name
             if not path.exists() or (name == "study.json" and contents.read_plan(self.directory) != self.study):
                 files.write_json(path, value())
-
-
-class _Lock:
-    """A lock file that this process holds until it closes it; the system lets go of it when the process ends.
-
-    Raises:
-        Timeout: another process holds it, and there is no `wait`.
-        OSError: it can't be made.
-    """
-
-    def __init__(self, path: Path, wait: bool = True) -> None:
-        self.path, self.lock = path, FileLock(path, thread_local=False)
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            files.remove(path)  # no lock of ours: to open it would follow a link, or wait for a pipe
-        try:
-            self.lock.acquire(blocking=wait)
-        except Timeout:
-            raise
-        except OSError as error:
-            raise OSError(f"can't write {path}: {error.strerror or error}; name another place") from error
-
-    def close(self) -> None:
-        """Remove the file, then let go: a process that opened it before sees that it has gone, and holds nothing."""
-        with contextlib.suppress(OSError):  # Windows removes it with the lock
-            self.path.unlink()
-        self.lock.release()
 
 
 def _joined(directory: Path, study: Study, data: Facts) -> Study:

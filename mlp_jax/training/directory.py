@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from filelock import Timeout
 
 from mlp_jax import trial
 from mlp_jax.machine import environment, parquet
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite, make_folder, read_json, write_json
+from mlp_jax.machine.locks import PASSING, Lock
 from mlp_jax.training import config as configs
 from mlp_jax.training import prediction
 from mlp_jax.training.trials import Status, Trials
@@ -43,6 +45,7 @@ class Directory:
     def __init__(self, directory: Path, trials: Trials, resume: bool, transient: bool = False) -> None:
         self.path, self.transient = directory, transient
         self._checkpoints: Checkpoints | None = None
+        self._lock: Lock | None = None  # what is transient has one by its job
         if directory.exists():
             try:
                 self._check(trials, resume)
@@ -51,7 +54,23 @@ class Directory:
                     raise
                 shutil.rmtree(directory)
         if not transient:
+            self._claim(trials, resume)
+
+    def _claim(self, trials: Trials, resume: bool) -> None:
+        """Keep other processes from training here until `close`, and say what is trained."""
+        make_folder(self.path)
+        try:
+            self._lock = Lock(self.path / "training.lock", wait=False)
+        except Timeout as error:
+            raise ValueError(
+                f"--out {self.path} is where another process trains now; wait until it ends, or name another directory"
+            ) from error
+        try:
+            self._check(trials, resume)  # that process may have been quicker
             self._write_config(trials)
+        except BaseException:
+            self.close()
+            raise
 
     def open(self, trials: Trials, clock: Clock) -> None:
         """Describe the training, and bring `trials` and `clock` to where the newest checkpoint left them."""
@@ -77,9 +96,12 @@ class Directory:
             self.save(trials, clock)
 
     def close(self) -> None:
-        """Wait for what is still being written."""
+        """Wait for what is still being written, and let others train here."""
         if self._checkpoints is not None:
             self._checkpoints.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _opened(self, trials: Trials, clock: Clock) -> "Checkpoints":
         """Return the checkpoints; the first time, import the library that writes them, and describe the training."""
@@ -133,7 +155,7 @@ class Directory:
     def _check(self, trials: Trials, resume: bool) -> None:
         if not self.path.is_dir():
             raise ValueError(f"--out {self.path} is a file; name a new directory")
-        if not any(entry for entry in self.path.iterdir() if not entry.name.endswith(".partial")):
+        if not any(entry for entry in self.path.iterdir() if entry.suffix not in PASSING):
             return
         before = read_json(self.path, "config.json")
         after = json.loads(json.dumps(configs.to_dict(trials.config)))

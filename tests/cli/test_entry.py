@@ -49,6 +49,27 @@ def test_a_stderr_that_can_not_be_written_changes_nothing(to):
     assert shell(f'{sys.executable} -c "{code}" {to}')[:2] == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a\u202eb \x1b[2J"), "error: a\\u202eb \\u001b[2J"),
+        (OverflowError("int too large"), "error: a number is too large to compute with (int too large); give one that"),
+        (ValueError("begin" + "x" * 10**7 + "end"), "error: beginxxx"),
+    ],
+)
+def test_what_is_odd_in_a_message_is_shown_as_a_code_and_a_long_one_is_cut(capsys, error, said):
+    def run() -> int:
+        raise error
+
+    assert entry._code(run) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(said)
+    assert line.count("\n") == 1
+    assert len(line) < 2100
+    entry.show("c\u2066d\tb")
+    assert capsys.readouterr().out == "c\\u2066d\tb\n"
+
+
 def test_a_pipe_that_breaks_elsewhere_is_an_error(capsys):
     def run() -> int:
         raise BrokenPipeError(32, "Broken pipe")

@@ -40,6 +40,11 @@ def test_newest_comes_back_bit_for_bit(checkpoints, tmp_path):
     assert len([entry for entry in (tmp_path / "checkpoints").iterdir() if entry.name.isdigit()]) == KEPT
 
 
+def test_a_name_that_is_no_text_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(OSError, match="can't keep checkpoints in .*: its name is no plain text; name another place"):
+        Checkpoints(tmp_path / b"\xff".decode(errors="surrogateescape"))
+
+
 def test_a_step_that_is_there_is_left_alone(checkpoints):
     checkpoints.save(1, TREE, {"note": "first"})
     checkpoints.save(1, TREE | {"W": TREE["W"] + 1}, {"note": "second"})

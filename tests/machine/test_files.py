@@ -100,7 +100,12 @@ def test_any_changed_byte_of_json_is_noticed_or_harmless(tmp_path):
     [
         (lambda path: path.write_text("[" * 100_000), "nested too deeply"),
         (lambda path: path.write_text('{"a": ' * 100_000), "nested too deeply"),
-        (lambda path: path.write_text(f'{{"a": {"9" * 5000}}}'), "integer"),
+        (lambda path: path.write_text('{"a": ' + "[" * 60 + "]" * 60 + "}"), "nested too deeply"),
+        (lambda path: path.write_text(f'{{"a": {"9" * 400}}}'), "too large, of 400 characters"),
+        (lambda path: path.write_text(f'{{"a": {"9" * 5000}}}'), "too large, of 5000 characters"),
+        (lambda path: path.write_text('{"a": 1e999}'), "too large"),
+        (lambda path: path.write_text('{"a": -Infinity}'), "too large"),
+        (lambda path: path.write_text('{"a": "' + "x" * 30_000_000 + '"}'), "30,000,009 bytes, and 16,777,216 are"),
         (lambda path: path.write_bytes(b'{"a": "\xff"}'), "utf-8"),
         (lambda path: path.write_text("[1]"), "no object"),
         (os.mkfifo, "no regular file"),

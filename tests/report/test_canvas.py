@@ -110,7 +110,15 @@ def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(
         canvas.save(figure, tmp_path / f"a{suffix}")
     canvas.inline(figure, "a")
     assert done.count("layout") == 1
-    assert done.count("draw") == 1 + 3
+    assert done.count("draw") == 3
+
+
+def test_words_of_others_are_no_formula_and_can_be_drawn() -> None:
+    figure = laid_out()
+    name = b"$\\frac$ \xff".decode(errors="surrogateescape")
+    figure.axes[0].set_title(name)
+    assert "svg" in canvas.inline(figure, "a")
+    assert figure.axes[0].get_title() == "$\\frac$ \\udcff"
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

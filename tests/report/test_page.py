@@ -94,7 +94,7 @@ def test_tables_have_a_row_per_cell_optimizer_and_pair(finished: Path) -> None:
 def test_the_answer_and_what_was_asked_are_in_the_page(finished: Path) -> None:
     entry, text = page.read(finished.parent.parent / "a", page.AS_ASKED), read(finished).text
     assert entry.found is not None
-    said = answer.sentences(entry.study, entry.found, entry.rows)
+    said = answer.sentences(entry.study, entry.found, entry.histories.trials)
     assert all(sentence.replace("\u00a0", " ") in text for sentence in said)
     for row in entry.found.cells.to_dict("records"):
         assert f"{number(row['steps'])} [{number(row['steps_low'])}, {number(row['steps_high'])}]" in text
@@ -224,7 +224,7 @@ def test_rows_and_findings_are_read_alike(finished: Path, reading: Reading, smoo
     entry = page.read(finished.parent.parent / "a", reading)
     assert entry.found is not None
     assert entry.found.definition == (reading.target or 0.9, False, smoothing, 1)
-    won = entry.rows.query("phase == 'winners'").groupby("trial")[["steps_to_target", "steps"]].max()
+    won = entry.histories.trials.query("phase == 'winners'").set_index("trial")[["steps_to_target", "steps"]]
     assert sorted(won["steps_to_target"]) == sorted(entry.found.winners["steps_to_target"])
     met = won["steps_to_target"] < np.inf
     assert (won.loc[met, "steps_to_target"] < won.loc[met, "steps"]).all(), "sooner than where the trials ended"

@@ -22,6 +22,7 @@ from mlp_jax.study.evidence import (
     criticals,
     definition_of,
     findings,
+    histories_of,
     noise_scales,
     ordered,
     redefined,
@@ -115,10 +116,13 @@ def test_a_study_is_read_by_its_own_definition_unless_told_otherwise():
 )
 def test_another_definition_is_read_from_the_histories(asked):
     read = redefined(ROWS, STUDY, asked)
-    assert read.drop(columns="steps_to_target").equals(ROWS.drop(columns="steps_to_target"))
-    for name, own in read.sort_values("step").groupby("trial"):
+    assert read.trials.drop(columns="steps_to_target").equals(
+        histories_of(ROWS, STUDY).trials.drop(columns="steps_to_target")
+    )
+    steps = dict(zip(read.trials["trial"], read.trials["steps_to_target"]))
+    for name, own in ROWS.sort_values("step").groupby("trial"):
         step, score = own["step"].to_numpy(float), own["validation_accuracy"].to_numpy(float)
-        assert set(own["steps_to_target"]) == {crossing.steps_to_target(step, score, asked)}, name
+        assert steps[name] == crossing.steps_to_target(step, score, asked), name
     found = findings(ROWS, STUDY, asked)
     assert found.definition == asked
     assert (found.cells["steps"] < FOUND_BY_HAND.cells["steps"]).all()

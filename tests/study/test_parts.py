@@ -101,3 +101,12 @@ def test_anything_else_in_its_place_is_damage(path, put, said):
     put(path)
     with pytest.warns(UserWarning, match=rf"cell-0-0123456789abcdef.parquet is damaged \(.*{said}.*\): it is left out"):
         assert parts.read(path) is None
+
+
+def test_a_folder_may_have_a_name_that_is_no_text(tmp_path):
+    path = tmp_path / b"\xff".decode(errors="surrogateescape") / "tuning" / "cell-0-0123456789abcdef.parquet"
+    path.parent.mkdir(parents=True)
+    parts.write(path, ROWS)
+    found = parts.read(path)
+    assert found is not None
+    assert_frame_equal(found, ROWS)

@@ -142,3 +142,8 @@ def test_points_of_a_whole_number_are_whole_and_within_the_space(method):
 def test_points_that_are_not_allowed(count, method, message):
     with pytest.raises(ValueError, match=message):
         spaces.points(TWO, count, method)
+
+
+@pytest.mark.parametrize("end", [10**300, 10**39])
+def test_ends_may_be_large_whole_numbers(end):
+    assert Space(low=1, high=end, scale="log").ends == (1, end)

@@ -18,9 +18,11 @@ import pandas
 import pytest
 from pandas.testing import assert_frame_equal
 
+from mlp_jax.machine import locks
 from mlp_jax.machine.files import parsed_json, write_json
 from mlp_jax.study import cells, contents, parts, plan, protocol, store
 from mlp_jax.study.cells import Facts
+from mlp_jax.study.histories import last_rows
 from mlp_jax.study.plan import Study
 from mlp_jax.study.protocol import Job
 from mlp_jax.study.store import Store
@@ -95,7 +97,7 @@ def test_a_study_killed_while_it_was_opened_is_opened_again(tmp_path, entries):
             (tmp_path / "killed/tuning").mkdir()
         else:
             (tmp_path / "killed" / name).write_bytes(
-                b"" if Path(name).suffix in store.PASSING else (whole / name).read_bytes()
+                b"" if Path(name).suffix in locks.PASSING else (whole / name).read_bytes()
             )
     opened(tmp_path / "killed").write(A._replace(phase="winners"), ROWS)
     assert set(files(tmp_path / "killed")) == {*NAMES, f"winners/{A.name}.parquet"}
@@ -272,7 +274,7 @@ def claim(made: Store) -> list[Job]:
 
 def winner_of(job: Job) -> Job:
     """The job that follows the tuning of a cell."""
-    there = {job.name: protocol.last_rows(rows_of(job))}
+    there = {job.name: last_rows(rows_of(job))}
     return list(protocol.jobs(STUDY, job.cell, DATA.score, lambda job: there.get(job.name)))[-1]
 
 
@@ -299,6 +301,18 @@ def test_claimed_jobs_come_until_none_is_missing_the_first_cell_first(tmp_path):
         made.write(job, rows_of(job))
     assert seen == [(size, phase) for size in (32, 16, 8) for phase in ("tuning", "winners")]
     assert list(made.claimed()) == []
+    assert contents.read_all(tmp_path)[1:3] == (3, 3)
+
+
+def test_parts_that_someone_removes_meanwhile_are_made_again(tmp_path):
+    made, removed = opened(tmp_path), 0
+    for number, job in enumerate(made.claimed()):
+        assert job is not None
+        made.write(job, rows_of(job))
+        if number in (1, 2, 4, 5):
+            contents.part_of(tmp_path, A).unlink(missing_ok=True)
+            removed += 1
+    assert removed == 4
     assert contents.read_all(tmp_path)[1:3] == (3, 3)
 
 
@@ -420,7 +434,10 @@ def test_data_that_changed_are_refused(tmp_path):
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("text", ["{}", '{"fingerprint": "x", "examples": "many", "score": "y"}', "3", "{"])
+FACTS = '{"fingerprint": "x", "examples": %s, "score": "y"}'
+
+
+@pytest.mark.parametrize("text", ["{}", *(FACTS % count for count in ('"many"', "1e308", "0", "-1")), "3", "{"])
 def test_damaged_facts_are_named(tmp_path, text):
     opened(tmp_path)
     (tmp_path / "data.json").write_text(text)

@@ -35,6 +35,16 @@ def test_what_an_interrupted_write_left_does_not_block_the_directory(tmp_path):
     assert (tmp_path / "config.json").exists()
 
 
+def test_one_process_alone_trains_in_a_directory(tmp_path):
+    first = RunDirectory(tmp_path, trials(), resume=False)
+    for kind in (RunDirectory, Directory):
+        with pytest.raises(ValueError, match="is where another process trains now; wait until"):
+            kind(tmp_path, trials(), resume=True)
+    first.close()
+    RunDirectory(tmp_path, trials(), resume=True).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def write_table(path, changed: bool) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))
