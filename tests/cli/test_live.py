@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from chromium import BROWSER, browser
+from study_by_hand import study, walk
 
 from mlp_jax import cli
+from mlp_jax.study import contents, parts
 
 STUDY = (
     "study", "--dataset", "iris", "--hidden", "4", "--optimizers", "sgd", "adagrad", "--batch-sizes", "4", "16", "64",
@@ -67,34 +69,45 @@ def test_what_can_not_be_followed_is_refused(arguments, said, capsys, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+def go_on(directory: Path, complete: int | None = None) -> None:
+    """Make more of a study, as another process does."""
+    plan, facts = contents.read_plan(directory), contents.read_facts(directory)
+    keep = lambda job, rows: parts.write(contents.part_of(directory, job), rows)
+    walk(plan, keep, lambda job: parts.read(contents.part_of(directory, job)), facts=facts, complete=complete)
+
+
 @pytest.mark.slow
 @NEEDS_A_BROWSER
 def test_a_page_renews_itself_while_the_study_runs_and_ends_as_the_finished_one(tmp_path: Path) -> None:
-    out = tmp_path / "study"
-    process = start(*STUDY, "--out", out, "--live")
+    out = study(tmp_path / "study", complete=1, jobs=2)
+    process = start("report", out, "--live")
     url = address(process)
     with browser(tmp_path) as page:
         page.open(url, 360, 780)
-        page.wait("document.querySelectorAll('.boxes .complete').length > 0")
-        page.value("window.mark = 1; document.querySelectorAll('details')[0].open = true; scrollTo(0, 400)")
+        page.wait("document.querySelectorAll('.boxes .complete').length === 1")
         first = page.value(LOOK)
         assert first["wide"] == 0
         assert first["live"]
-        more = f"document.querySelectorAll('.boxes .complete').length > {first['done']}"
-        page.wait(f"{more} || !document.querySelector('.boxes')")
-        page.wait("document.getElementById('live') === null")
+        page.value("window.mark = 1; [...document.querySelectorAll('details')].at(-1).open = false; scrollTo(0, 700)")
+        page.value("document.querySelectorAll('table.sortable th button')[1].click()")
+        page.value("document.querySelectorAll('table.sortable th button')[2].focus()")
+        go_on(out, complete=4)
+        page.wait("document.querySelectorAll('.boxes .complete').length === 4")
+        go_on(out)
+        page.wait("document.getElementById('live') === null", 200)
         last = page.value(LOOK)
         assert process.wait(60) == 0
         assert len(last["figures"]) > len(first["figures"])
         assert all(last["figures"])
         assert page.value("window.mark") == 1, "it was never loaded anew"
-        assert page.value("document.querySelectorAll('details')[0].open")
-        assert abs(page.value("scrollY") - 400) < 600
+        assert page.value("document.querySelector('th[aria-sort]').textContent") == "B"
+        assert page.value("document.activeElement.textContent") == "best learning rate"
+        assert not page.value("[...document.querySelectorAll('details')].at(-1).open")
+        assert page.value("scrollY") > 0, "it was not taken to the top"
         assert set(page.requests) == {url}
         assert page.said == []
-        shown = page.value("document.body.innerText")
         page.open((out / "report.html").as_uri(), 360, 780)
-        assert page.value("document.body.innerText") == shown, "the finished page is the file"
+        assert page.value(LOOK) == last, "the finished page is the file"
     assert is_gone(url)
 
 
