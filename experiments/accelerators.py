@@ -13,7 +13,6 @@ The full form has not been run yet in this way, so there is no number here.
 """
 
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -152,7 +151,7 @@ def run(environment: dict[str, str], *arguments: str) -> None:
         code, told = None, False
         while code is None:
             if interrupted() and not told:
-                child.send_signal(signal.SIGINT)
+                child.terminate()  # which is not ignored where it was started in the background
                 told = True
             sys.stderr.write("")  # the child speaks there
             try:
