@@ -167,14 +167,16 @@ def sums(
     """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all; weights in its place count too.
 
     `shift` is a number near the mean of the targets, as from `middle`: float32 has no digits for their variance
-    besides the square of a mean that is far from 0.
+    besides the square of a mean that is far from 0. What is not finite in `z` makes the sums NaN, also where the
+    output's function hides it, as a ReLU does −∞.
     """
     kind = jnp.int32 if mask is None or mask.dtype == bool else mask.dtype
     count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask), dtype=kind)
-    total = jnp.sum(_counted(each(network, loss, z, y), mask))
+    of_each = jnp.where(jnp.isfinite(z).all(axis=1), each(network, loss, z, y), jnp.nan)
+    total = jnp.sum(_counted(of_each, mask))
     if is_regression(loss):
         y = jnp.reshape(y, z.shape).astype(z.dtype)
-        residual = jax.vmap(partial(model.output, network))(z) - y
+        residual = jnp.where(jnp.isfinite(z), jax.vmap(partial(model.output, network))(z), jnp.nan) - y
         over = lambda values: jnp.sum(_counted(values, mask))
         parts = (over(jnp.abs(residual)), over(residual**2), over(y - shift), over((y - shift) ** 2))
         return RegressionSums(count * z.shape[1], total, *parts)

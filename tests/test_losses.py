@@ -343,6 +343,17 @@ def test_an_empty_part_has_no_metrics() -> None:
         assert all(np.isnan(value) for value in metrics.values())
 
 
+@pytest.mark.parametrize("output", ["sigmoid", "tanh", "relu"])
+def test_an_infinite_output_has_no_metrics_where_the_output_s_function_hides_it(output: str) -> None:
+    network, loss = Network(inputs=1, outputs=1, output=output), losses.FITTING[output][0]
+    z = jnp.full((4, 1), -jnp.inf)
+    y = jnp.asarray(losses.labels(network, np.zeros(4, np.int32)) if output != "relu" else np.zeros(4, np.float32))
+    if output == "relu":
+        np.testing.assert_array_equal(losses.each(network, loss, z, y), 0)  # as if it were right
+    metrics = losses.metrics(losses.sums(network, loss, z, y))
+    assert all(np.isnan(value) for value in metrics.values())
+
+
 def test_r2_of_a_constant_target_is_not_defined() -> None:
     network = Network(inputs=1, outputs=1, output="identity")
     y = jnp.full(4, 2.0)

@@ -24,6 +24,8 @@ from mlp_jax.trial import Cell
 if TYPE_CHECKING:
     import pandas
 
+BEGUN = "begun"  # in model.json: the budget that the training had before it was given a larger one
+
 
 class Prediction(NamedTuple):
     """One answer: a class with the probabilities of all classes, or a value in the target's unit.
@@ -63,10 +65,13 @@ def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
 def identity(run: Path) -> str:
     """Return what tells the training in a directory from any other: a hash of what config.json and model.json say.
 
+    A budget that has grown since is taken as it was when the training began.
+
     Raises:
         ValueError: one of them is missing or damaged.
     """
-    said = [files.read_json(run, name) for name in ("config.json", "model.json")]
+    config, model = (files.read_json(run, name) for name in ("config.json", "model.json"))
+    said = [config | model.pop(BEGUN, {}), model]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -74,7 +79,7 @@ def read(run: Path) -> Trained:
     """Read the trained network in the directory `run`.
 
     Raises:
-        ValueError: there is no run, or nothing was saved in it yet.
+        ValueError: there is no run, nothing was saved in it yet, or its training failed.
     """
     from mlp_jax.machine.checkpoint import Checkpoints
 
@@ -91,6 +96,11 @@ def read(run: Path) -> Trained:
         state, _ = checkpoints.restore(lambda _: jax.eval_shape(lambda: trial.start(cell, hyper, jnp.uint32(0))))
     finally:
         checkpoints.close()
+    if state.failed >= 0:
+        raise ValueError(
+            f"{run} holds no trained network: its loss was not finite at step {int(state.failed):,}; "
+            "train another run with a smaller learning rate"
+        )
     return Trained(network, trial.found(cell, state), data)
 
 
@@ -116,7 +126,7 @@ def predict(
         data_dir: where the data set is now.
 
     Raises:
-        ValueError: not exactly one of index and file; no run; an index or a file that does not fit.
+        ValueError: not exactly one of index and file; no run, or one that failed; an index or a file that does not fit.
     """
     if (index is None) == (file is None):
         raise ValueError("predict needs either an index or a file; give one of --index and --file")
@@ -157,6 +167,8 @@ def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
 
 
 def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | str | None) -> Prediction:
+    if not np.isfinite(z).all():
+        raise ValueError(f"{source} makes an output that is not finite; give values like those of the training")
     names = trained.data["classes"]
     if not names:
         f = np.asarray(model.output(trained.network, jnp.asarray(z)))

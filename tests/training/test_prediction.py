@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mlp_jax.machine.files import parsed_json, write_json
-from mlp_jax.training import prediction, run
+from mlp_jax.training import export, prediction, run
 from mlp_jax.training.config import Config, load_data
 from mlp_jax.training.prediction import predict
 
@@ -111,6 +111,18 @@ def test_what_can_not_be_predicted_from(digits, tmp_path):
         predict(tmp_path, index=0)
     with pytest.raises(ValueError, match="is not a directory"):
         predict(tmp_path / "x.txt", index=0)
+
+
+def test_a_network_that_is_not_finite_predicts_nothing(digits, tmp_path):
+    failed = tmp_path / "failed"
+    run.train(Config(epochs=1.0, optimizer="sgd", learning_rate=1e30, evaluations=1), out=failed)
+    for ask in (lambda: predict(failed, index=0), lambda: export.write(failed, tmp_path / "net.npz")):
+        with pytest.raises(ValueError, match="failed holds no trained network: its loss was not finite at step 1;"):
+            ask()
+    assert not (tmp_path / "net.npz").exists()
+    np.save(tmp_path / "huge.npy", np.full(64, 3e38))
+    with pytest.raises(ValueError, match=r"huge\.npy makes an output that is not finite"):
+        predict(digits[0], file=tmp_path / "huge.npy")
 
 
 def test_damaged_memory_is_named(digits, tmp_path):

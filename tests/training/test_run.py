@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import rows, trial
+from mlp_jax.data import Dataset
 from mlp_jax.machine import files, programs
 from mlp_jax.training import budget, config, engine, loop, meshes, run, timetable
 from mlp_jax.training.config import Config
@@ -151,6 +152,17 @@ def test_divergence_is_a_status():
     text = json.dumps(result.summary(), allow_nan=False)
     assert json.loads(text)["status"] == "INFEASIBLE"
     assert "smaller learning rate" in result.table()
+
+
+def test_a_diverged_run_meets_no_target_whatever_the_largest_class():
+    rng = np.random.default_rng(0)
+    rare = rng.random(400) > 0.97  # nan > 0 is never true: a broken network says the large class of all
+    data = Dataset.of(rng.normal(size=(400, 5)), np.where(rare, "rare", "large"), stratify=True)
+    result = train(dataset=data.name, optimizer="sgd", learning_rate=1e30, stop_at=0.9, seed=3)
+    assert result.history[0]["validation_accuracy"] < 0.9
+    assert (result.status, result.steps_to_target) == ("INFEASIBLE", math.inf)
+    assert all(math.isnan(row["validation_accuracy"]) for row in result.history[1:])
+    assert math.isnan(result.metrics["test_accuracy"])
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.03)])
