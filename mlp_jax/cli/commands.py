@@ -45,7 +45,7 @@ def train(
 
     Args:
         out: Directory for the configuration, the metrics and the checkpoints (default: keep nothing).
-        resume: Go on with the run in --out from its newest checkpoint.
+        resume: Go on with the run in --out from its newest checkpoint; with --schedule constant to a larger budget too.
         mesh: The number 1, and the number of devices that share the rows of each mini-batch: all of them, or 1
             (default: all for large mini-batches).
         log: Write curves and hyper-parameters to tensorboard/ in --out too, as training goes on.

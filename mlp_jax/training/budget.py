@@ -9,6 +9,8 @@ import numpy as np
 
 from mlp_jax.training.config import Config
 
+ENDS = ("epochs", "steps", "seconds")
+FIELDS = (*ENDS, "evaluations", "spacing")  # of a Config: those that say when training ends and where it is evaluated
 DEFAULT_EPOCHS = 20.0
 LEAST_STEPS = 200  # of a budget that nobody gave, for real targets
 
@@ -30,6 +32,23 @@ def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass
         )
     least = LEAST_STEPS if none_given and task == "regression" else 0
     return max(least, min(limits)) if limits else None
+
+
+def check_growth(where: str, before: Config, after: Config, schedule: str, n: int, batch_size: int, task: str) -> None:
+    """Raise a ValueError where a run can't go on with the budget of `after`: it is smaller, or decides the rates.
+
+    Args:
+        where: names the run in the message.
+    """
+    if schedule != "constant":
+        raise ValueError(
+            f"{where} holds a run whose schedule {schedule!r} ends with its budget, so it can't go on with another; "
+            "give the same budget, or train another run with --schedule constant"
+        )
+    had, has = (total_steps(config, n, batch_size, task) for config in (before, after))
+    if any((b or math.inf) < (a or math.inf) for a, b in ((had, has), (before.seconds, after.seconds))):
+        there = f"{had:,} steps" if had else f"{before.seconds:g} seconds"
+        raise ValueError(f"{where} holds a run with a budget of {there}, which can only grow; give at least as much")
 
 
 def evaluation_points(config: Config, total: int | None) -> np.ndarray:

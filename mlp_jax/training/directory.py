@@ -19,8 +19,8 @@ from mlp_jax.machine import environment, parquet
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.machine.files import finite, make_folder, read_json, write_json
 from mlp_jax.machine.locks import PASSING, Lock
+from mlp_jax.training import budget, prediction
 from mlp_jax.training import config as configs
-from mlp_jax.training import prediction
 from mlp_jax.training.trials import Status, Trials
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Directory:
             other trials, other data, or the same without `resume`.
         OSError: it can't be written.
     """
+
+    _may_grow = False
 
     def __init__(self, directory: Path, trials: Trials, resume: bool, transient: bool = False) -> None:
         self.path, self.transient = directory, transient
@@ -67,6 +69,7 @@ class Directory:
             ) from error
         try:
             self._check(trials, resume)  # that process may have been quicker
+            self._keep_budget(trials)
             self._write_config(trials)
         except BaseException:
             self.close()
@@ -117,6 +120,14 @@ class Directory:
             self._checkpoints = Checkpoints(self.path / "checkpoints", prediction.identity(self.path))
         return self._checkpoints
 
+    def _keep_budget(self, trials: Trials) -> None:
+        """Note in model.json what budget a run began with that is given a larger one now."""
+        if (self.path / "model.json").exists():
+            had, model = (read_json(self.path, name) for name in ("config.json", "model.json"))
+            had = {name: had[name] for name in budget.FIELDS}
+            if had != {name: getattr(trials.config, name) for name in budget.FIELDS}:
+                write_json(self.path / "model.json", {prediction.BEGUN: had} | model)
+
     def _write_config(self, trials: Trials) -> None:
         make_folder(self.path)
         write_json(self.path / "config.json", configs.to_dict(trials.config))
@@ -125,7 +136,9 @@ class Directory:
         if not self.transient:
             self._write_metrics(trials.history)
         rows = sorted(trials.states)
-        tree = {"known": _known(trials)} | ({"states": _stack([trials.states[row] for row in rows])} if rows else {})
+        states = [trials.states[row] for row in rows]
+        stacked = {"states": jax.tree.map(lambda *leaves: np.stack(leaves), *states)} if rows else {}
+        tree = {"known": _known(trials)} | stacked
         checkpoints.save((checkpoints.latest or 0) + 1, tree, {"rows": rows, "seconds": seconds})
 
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
@@ -159,42 +172,33 @@ class Directory:
             return
         before = read_json(self.path, "config.json")
         after = json.loads(json.dumps(configs.to_dict(trials.config)))
-        if before != after:
-            names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-            name = names[0]
+        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        grown = self._may_grow and set(names) <= {*budget.FIELDS} and bool({*names} & {*budget.ENDS})
+        if names and not (grown and resume):
+            advice = "name another directory" + ", or add --resume to go on with a larger budget" * grown
             raise ValueError(
-                f"--out {self.path} holds a run of another configuration ({name} {before.get(name)!r} there, "
-                f"{after.get(name)!r} here); name another directory"
+                f"--out {self.path} holds a run of another configuration ({names[0]} {before.get(names[0])!r} there, "
+                f"{after.get(names[0])!r} here); {advice}"
             )
         if not resume:
             raise ValueError(f"--out {self.path} holds this run already; add --resume to go on with it")
-        if (self.path / "model.json").exists():
-            self._check_model(read_json(self.path, "model.json"), json.loads(json.dumps(finite(_model(trials)))))
-
-    def _check_model(self, before: dict, after: dict) -> None:
-        """Raise a ValueError where other trials or other data were trained here."""
-        same = lambda name: name not in before or before[name] == after[name]
-        if not same("fingerprint"):
-            raise ValueError(
-                f"--out {self.path} holds a run on other data: those of {after['name']!r} have changed since; "
-                "name another directory, or bring the data back"
-            )
-        version = lambda model: model.get("cell", {}).get("version", "")
-        if version(before) != version(after):
-            raise ValueError(
-                f"--out {self.path} holds a run with another version of its optimizer {after['cell']['optimizer']!r}; "
-                "name another directory, or bring its module back"
-            )
-        if not (same("hyper") and same("seeds")):
-            raise ValueError(f"--out {self.path} holds other trials than these; name another directory")
+        if grown:
+            of_data = (len(trials.task.dataset.train.y), trials.cell.batch_size, trials.task.dataset.task)
+            both = (configs.from_dict(before), trials.config)
+            budget.check_growth(f"--out {self.path}", *both, trials.cell.schedule, *of_data)
+        model = read_json(self.path, "model.json") if (self.path / "model.json").exists() else {}
+        prediction.check_same(self.path, model, json.loads(json.dumps(finite(_model(trials)))))
 
 
 class RunDirectory(Directory):
-    """The directory of one trial: its checkpoints hold the state of that trial, and its history as a note."""
+    """The directory of one trial, whose budget may grow: checkpoints hold its state, and its history as a note."""
+
+    _may_grow = True
 
     def note(self, trials: Trials) -> None:
         """Keep what was found so far."""
-        self._write_metrics(_columns(trials.rows_of(0)))
+        rows = trials.rows_of(0)
+        self._write_metrics({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
 
     def end(self, trials: Trials, clock: Clock) -> None:
         """Keep the trial, unless it was interrupted before it had a state."""
@@ -211,6 +215,8 @@ class RunDirectory(Directory):
         like = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
         state, note = checkpoints.restore(lambda _: like)
         history = note["history"]
+        unit = "training_seconds" if trials.task.total is None else "step"
+        trials.make_room(tuple(float(row[unit]) for row in history))
         for number, row in enumerate(history):
             trials.note(np.array([0]), number, row)
         trials.started[0], trials.states[0] = True, state
@@ -220,7 +226,9 @@ class RunDirectory(Directory):
         met = last["step"] if _met(trials, last) else None
         steps_to_target = note.get("steps_to_target", met)
         trials.steps_to_target[0] = np.inf if steps_to_target is None else steps_to_target
-        trials.status[0] = note.get("status") or _status(trials, last)
+        status = note.get("status") or _status(trials, last)
+        goes_on = status == Status.COMPLETE and trials.steps_to_target[0] == np.inf and _has_budget(trials, last)
+        trials.status[0] = Status.RUNNING if goes_on else status
         return note["seconds"]
 
 
@@ -230,6 +238,12 @@ def _status(trials: Trials, last: dict) -> Status:
         return Status.INFEASIBLE
     ended = trials.task.total is not None and last["step"] >= trials.task.total
     return Status.COMPLETE if ended or _met(trials, last) else Status.RUNNING
+
+
+def _has_budget(trials: Trials, last: dict) -> bool:
+    """Tell whether a trial may go on, which had a smaller budget before."""
+    total, seconds = trials.task.total, trials.config.seconds
+    return (total is None or last["step"] < total) and (seconds is None or last["training_seconds"] < seconds)
 
 
 def _met(trials: Trials, last: dict) -> bool:
@@ -262,11 +276,3 @@ def _metrics(trials: Trials) -> dict[str, np.ndarray]:
 
 def _first(trials: Trials) -> dict[str, float]:
     return {name: float(column[0]) for name, column in trials.hyper.items()}
-
-
-def _stack(states: list) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-
-
-def _columns(rows: list[dict]) -> dict[str, list]:
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}

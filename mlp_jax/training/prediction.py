@@ -75,6 +75,24 @@ def identity(run: Path) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def check_same(run: Path, before: dict, after: dict) -> None:
+    """Raise a ValueError where `before`, what model.json holds, is of other trials or other data than `after`."""
+    same = lambda name: name not in before or before[name] == after[name]
+    if not same("fingerprint"):
+        raise ValueError(
+            f"--out {run} holds a run on other data: those of {after['name']!r} have changed since; "
+            "name another directory, or bring the data back"
+        )
+    version = lambda model: model.get("cell", {}).get("version", "")
+    if version(before) != version(after):
+        raise ValueError(
+            f"--out {run} holds a run with another version of its optimizer {after['cell']['optimizer']!r}; "
+            "name another directory, or bring its module back"
+        )
+    if not (same("hyper") and same("seeds")):
+        raise ValueError(f"--out {run} holds other trials than these; name another directory")
+
+
 def read(run: Path) -> Trained:
     """Read the trained network in the directory `run`.
 

@@ -132,7 +132,9 @@ def train(
     Args:
         dataset: the data set that `config` names, where it is loaded already.
         out: directory for the configuration, the environment, the metrics and the checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint in `out`, to the very parameters of a run without interruption.
+        resume: go on from the newest checkpoint in `out`, to the very parameters of a run without interruption. With a
+            constant schedule the budget may be larger than it was: parameters and final metrics are then, bit for bit,
+            those of a run that had it from the start, and so is the history where both are evaluated at the same steps.
         mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
             default as `meshes.of_one_trial` says.
         progress: a function that is called about four times a second.
@@ -158,7 +160,7 @@ def train(
     try:
         if directory is not None:
             directory.open(trials, clock)
-        loop = Loop(asked, trials, over, Options(apart=True, ends=asked.splits), clock, directory)
+        loop = Loop(trials.task, trials, over, Options(apart=True, ends=asked.splits), clock, directory)
         loop.run(progress, interrupted, callback)
     finally:
         if directory is not None:

@@ -1,6 +1,7 @@
 """What a Config means on its data: the cell, the budget in steps, where to evaluate, what the target is.
 
-Invariant: a task is a function of the Config and the Dataset alone.
+Invariant: a task is a function of the Config and the Dataset alone, and where training goes on, of where it was
+evaluated before.
 """
 
 import warnings
@@ -24,12 +25,16 @@ DEFAULT_BATCH_SIZE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A Config, resolved on its data; `total` is the budget in steps, None where seconds alone bind."""
+    """A Config, resolved on its data; `total` is the budget in steps, None where seconds alone bind.
+
+    `before` is where a run that goes on was evaluated, in the unit of the points; it may have had a smaller budget.
+    """
 
     config: Config
     dataset: Dataset
     cell: Cell
     total: int | None
+    before: tuple[float, ...] = ()
 
     @property
     def monitor(self) -> str:
@@ -55,7 +60,8 @@ class Task:
     @cached_property
     def points(self) -> np.ndarray:
         """Where to evaluate, ascending: in steps, or in seconds of training where seconds alone bind."""
-        return budget.evaluation_points(self.config, self.total)
+        points = budget.evaluation_points(self.config, self.total)
+        return np.append(self.before, points[points > self.before[-1]]) if self.before else points
 
     @property
     def room(self) -> int:

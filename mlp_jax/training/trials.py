@@ -3,6 +3,7 @@
 Invariant: what is known of a trial that has ended no longer changes.
 """
 
+import dataclasses
 import enum
 import math
 from collections.abc import Mapping
@@ -124,7 +125,7 @@ class Trials:
     """
 
     def __init__(self, task: "Task", hyper: dict[str, np.ndarray], seeds: np.ndarray) -> None:
-        count, room = len(seeds), task.room
+        count = len(seeds)
         self.task, self.hyper, self.seeds = task, hyper, seeds
         self.status = np.full(count, Status.RUNNING.value, dtype="<U10")
         self.started = np.zeros(count, bool)
@@ -132,7 +133,8 @@ class Trials:
         self.failed = np.full(count, -1, np.int64)
         self.steps_to_target = np.full(count, np.inf)
         self.next_point = np.zeros(count, np.int64)
-        self.points = {name: np.full((count, room), np.nan) for name in task.columns}
+        self.points: dict[str, np.ndarray] = {}
+        self.make_room()
         self.metrics: dict[str, np.ndarray] = {}
         self.states: dict[int, TrialState] = {}
         self.seconds: dict[str, float] = {}
@@ -161,6 +163,11 @@ class Trials:
             return None
         each = [trial.found(self.cell, self.states[row]) for row in range(self.size)]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+
+    def make_room(self, before: tuple[float, ...] = ()) -> None:
+        """Forget what was found, and make room for it at the points `before` and all later ones of the task."""
+        self.task = dataclasses.replace(self.task, before=before) if before else self.task
+        self.points = {name: np.full((self.size, self.task.room), np.nan) for name in self.task.columns}
 
     def note(self, rows: np.ndarray, number: int, found: Mapping[str, Any]) -> None:
         """Keep what was found of the trials `rows` at the point `number`; it is their last evaluation so far."""
