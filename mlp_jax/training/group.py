@@ -5,7 +5,6 @@ between two looks (saving, showing progress, being interrupted) changes no numbe
 """
 
 import math
-import statistics
 from collections.abc import Iterable, Iterator, Set
 from functools import partial
 
@@ -22,7 +21,7 @@ from mlp_jax.training.timetable import Timetable
 from mlp_jax.training.trials import LAST, NEVER, Cutoff, Status, Trials
 from mlp_jax.trial import Data, TrialState
 
-EMPTY_CALLS = 6  # that take no step, the first of which brings what they need
+EMPTY_CALLS = 6  # that take no step; the shortest says what a call takes by itself
 TIMED_SECONDS = 0.01  # that timed steps take at least
 
 
@@ -89,17 +88,18 @@ class Group:
         """Return the seconds of each of so many steps, without evaluations and without what a call takes by itself.
 
         The steps are taken in so many calls. Where they are soon over, the trials go on behind them, for a hundredth of
-        a second in all, unless a loss is not finite.
+        a second in all. A trial that fails at once is given the time of its call.
         """
-        table, none, seconds = self.timetable, np.zeros(self.task.room, bool), 0.0
+        table, none, seconds, took = self.timetable, np.zeros(self.task.room, bool), 0.0, 0.0
         take = lambda more: self._advance(self.occupied, table.step + more, 0, none, "training")
-        call = statistics.median([take(0) for _ in range(EMPTY_CALLS)][1:])
+        call = min(take(0) for _ in range(EMPTY_CALLS))
         at_once, taken, failed = math.ceil(max(1, steps) / calls), np.array(0), np.array(False)
         while not failed.any() and (table.step < steps or seconds < TIMED_SECONDS):
-            seconds += max(0.0, take(at_once) - call)
+            took = take(at_once)
+            seconds += max(0.0, took - call)
             at_once *= 1 if table.step < steps else 2
             taken, failed = jax.device_get((self.lanes.state.step, self.lanes.state.failed >= 0))
-        return seconds / taken.max()
+        return (seconds or took) / taken.max()
 
     def put_away(self, ended: bool = False) -> None:
         """Bring the states of the trials that go on, of those that are kept, and, with `ended`, of all to the host."""
