@@ -58,6 +58,8 @@ def read_examples(path: Path, memory: dict[str, Any], options: Options, invert: 
     Raises:
         DataError: the file is of another kind, or does not fit.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give the path of a file")
     if path.suffix.lower() in IMAGES:
         return Examples(_image(path, memory, invert)[None], [str(path)])
     if is_table(path):

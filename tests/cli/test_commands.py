@@ -104,6 +104,7 @@ def test_data_commands(call, refused, images):
     assert "data show needs the name of a data set" in refused("data", "show")
 
 
+@pytest.mark.slow
 def test_several_devices_share_one_trial_and_one_device_predicts_from_it(call, tmp_path):
     run = tmp_path / "run"
     one = json.loads(call("train", *QUICK, "--json").out)
@@ -113,6 +114,7 @@ def test_several_devices_share_one_trial_and_one_device_predicts_from_it(call, t
     assert (alone.returncode, alone.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_folder_of_images_trains(call, images):
     result = json.loads(call("train", "--dataset", images, "--hidden", "8", "--epochs", "60", "--json").out)
     assert result["test_accuracy"] > 0.9
@@ -182,6 +184,8 @@ def test_damaged_files_are_one_line_and_stay_as_they_were(refused, images):
         ("a,b,y\n" + "1,2,p\n3,4,q\n" * 9 + "5,six,p\n", "'six'"),
         ("a,b\n1,2\n", "no column 'y'"),
         ("", "empty"),
+        ("a,b,y\n" + ",,p\n,,q\n" * 9, "no column beside 'y' (a is left out: it is empty; b is left out"),
+        ("a,b,y\n" + "1,2,p\n" * 9, "column 'y' has one value only (p); give a target with at least two"),
     ],
 )
 def test_csv_faults(refused, tmp_path, text, message):
@@ -189,6 +193,34 @@ def test_csv_faults(refused, tmp_path, text, message):
     assert message in refused("train", "--dataset", tmp_path / "table.csv", "--column", "y", "--epochs", "1")
 
 
+def test_data_that_can_not_be_are_one_line(refused, tmp_path):
+    for name, message in (("folder.csv", "holds no IDX files"), ("folder.npz", "is a folder, not a file")):
+        (tmp_path / name).mkdir()
+        assert f"{name} {message}; " in refused("train", "--dataset", tmp_path / name)
+    np.savez(tmp_path / "lengths.npz", x=np.zeros((5, 2)), y=np.arange(4))
+    assert "x has shape (5, 2) and y (4,)" in refused("train", "--dataset", tmp_path / "lengths.npz")
+    np.savez(tmp_path / "infinite.npz", x=np.full((5, 2), np.inf), y=np.arange(5) % 2)
+    assert "x holds values that are not finite" in refused("train", "--dataset", tmp_path / "infinite.npz")
+
+
+@pytest.mark.filterwarnings("default:.*not seen in training")
+def test_what_is_not_there_at_prediction_is_one_line(call, refused, tmp_path):
+    rows = [f"{number % 7},{'Rome' if number % 2 else 'Oslo'},{'yes' if number % 2 else 'no'}" for number in range(60)]
+    (tmp_path / "t.csv").write_text("a,town,y\n" + "\n".join(rows) + "\n")
+    table = tmp_path / "table"
+    assert call("train", "--dataset", tmp_path / "t.csv", "--column", "y", *QUICK, "--out", table).code == 0
+    (tmp_path / "lacks.csv").write_text("town\nRome\n")
+    message = "lacks.csv has no column 'a', which the run needs; it has town"
+    assert message in refused("predict", table, "--file", tmp_path / "lacks.csv")
+    (tmp_path / "unseen.csv").write_text("town,a\nBern,1\nRome,1\n")
+    unseen = call("predict", table, "--file", tmp_path / "unseen.csv")
+    assert "not seen in training, and taken for none of the categories: town Bern" in unseen.err
+    assert (unseen.code, len(unseen.out.splitlines())) == (0, 2)
+    (tmp_path / "folder.csv").mkdir()
+    assert "folder.csv is a folder; " in refused("predict", table, "--file", tmp_path / "folder.csv")
+
+
+@pytest.mark.slow
 def test_the_first_line_of_a_run_says_what_the_data_are_taken_for(tmp_path, call):
     np.savez(tmp_path / "d.npz", x=np.arange(60.0).reshape(20, 3), y=np.repeat([-1, 1], 10))
     arguments = ["train", "--dataset", str(tmp_path / "d.npz"), "--epochs", "1", "--batch-size", "4"]
@@ -199,6 +231,7 @@ def test_the_first_line_of_a_run_says_what_the_data_are_taken_for(tmp_path, call
     assert "test_rmse" in told
 
 
+@pytest.mark.slow
 def test_negative_targets_under_relu_warn(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "d.npz", x=x, y=x @ [1.0, 2.0, -1.0])
@@ -274,6 +307,7 @@ STUDY = ("--dataset", "iris", "--hidden", "8", "--optimizers", "sgd", "momentum"
          "--rounds", "1", "--max-steps", "200", "--target", "0.8")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_study_and_report(call, refused, tmp_path):
     out = tmp_path / "study"
     code, text, _ = call("study", *STUDY, "--out", out, "--json")
@@ -350,6 +384,7 @@ def test_a_quick_bench_of_this_machine(tmp_path):
     assert record["precisions"]["highest"]["product_error"] < 1e-6
 
 
+@pytest.mark.slow
 def test_a_damaged_or_a_foreign_study_is_one_line(call, refused, tmp_path):
     out = tmp_path / "study"
     assert call("study", *STUDY, "--out", out).code == 0
@@ -373,6 +408,7 @@ def test_a_damaged_or_a_foreign_study_is_one_line(call, refused, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_report_replaces_nothing_but_pages(refused, call, tmp_path):
     out = tmp_path / "study"
     assert call("study", *STUDY, "--out", out).code == 0
