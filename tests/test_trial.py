@@ -226,6 +226,7 @@ def test_evaluate_compiles_once_for_all_parameters(monkeypatch: pytest.MonkeyPat
     assert len({float(sums.loss) for sums in results}) == 3
 
 
+@pytest.mark.slow
 def test_every_optimizer_and_learning_rate_starts_alike_and_sees_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [Cell(network=NETWORK, optimizer=name, batch_size=4) for name in optimizers.BUILT_IN]
     expected = model.init(jax.random.key(SEED), NETWORK)

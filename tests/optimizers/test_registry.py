@@ -46,6 +46,7 @@ def test_an_optimizer_of_ones_own_follows_its_equation(own_module) -> None:
     np.testing.assert_allclose(added, steps(hyper, sequence), rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_swept_like_a_built_in_one(own_module) -> None:
     own_module("mine.own", MODULE)
     config = Config(dataset="iris", hidden=(4,), optimizer=OWN, hyper={"rho": 0.2, "gamma": 0.0}, steps=20, clip=1.0)
@@ -57,6 +58,7 @@ def test_it_is_trained_and_swept_like_a_built_in_one(own_module) -> None:
     assert own.metrics["test_loss"] != plain.metrics["test_loss"]
 
 
+@pytest.mark.slow
 def test_a_module_that_changes_makes_another_version_and_another_program(own_module, tmp_path: Path) -> None:
     own_module("mine.own", MODULE)
     config = Config(dataset="iris", hidden=(4,), optimizer=OWN, steps=5)
@@ -74,6 +76,7 @@ def test_a_module_that_changes_makes_another_version_and_another_program(own_mod
     assert train(config, out=tmp_path / "run0", resume=True).metrics["train_loss"] == losses[0]
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_knows_the_loss_and_evaluates_other_parameters() -> None:
     """Polyak's step asks for the loss; twice the parameters are what is evaluated and kept."""
     optimizers.register(

@@ -187,6 +187,7 @@ def test_the_family_is_all_pairs_at_the_ends_of_the_batch_sizes():
         assert pair.verdict == family.SECOND_LESS
 
 
+@pytest.mark.slow
 def test_optimizers_that_need_the_same_are_told_apart_in_few_studies():
     apart = 0
     for seed in range(8):

@@ -52,15 +52,15 @@ def seventeen() -> list[run.Run]:
 @pytest.mark.parametrize(
     ("number_of_devices", "how", "count", "at_once"),
     [
-        (1, "map", 1, None),
+        pytest.param(1, "map", 1, None, marks=pytest.mark.slow),
         (1, "vmap", 5, None),
-        (2, "map", 5, None),
+        pytest.param(2, "map", 5, None, marks=pytest.mark.slow),
         (2, 2, 17, None),
-        (2, "map", 17, 4),
-        (3, "map", 17, None),
-        (3, "vmap", 17, 7),
+        pytest.param(2, "map", 17, 4, marks=pytest.mark.slow),
+        pytest.param(3, "map", 17, None, marks=pytest.mark.slow),
+        pytest.param(3, "vmap", 17, 7, marks=pytest.mark.slow),
         (8, "map", 17, None),
-        (8, "vmap", 17, None),
+        pytest.param(8, "vmap", 17, None, marks=pytest.mark.slow),
     ],
 )
 def test_each_trial_equals_the_same_trial_alone(on_devices, seventeen, number_of_devices, how, count, at_once):
@@ -70,6 +70,7 @@ def test_each_trial_equals_the_same_trial_alone(on_devices, seventeen, number_of
 
 
 @pytest.mark.parametrize("how", ["map", "vmap"])
+@pytest.mark.slow
 def test_each_trial_equals_the_same_trial_alone_in_float64(on_devices, how):
     on_devices(3)
     with jax.enable_x64(True):
@@ -83,10 +84,10 @@ PRIME = dataclasses.replace(IRIS, batch_size=29, l2=0.01, label_smoothing=0.1)
 @pytest.mark.parametrize(
     ("shape", "how", "changes"),
     [
-        ((4, 2), "map", {}),
-        ((2, 4), "vmap", {"sampling": "replacement"}),
-        ((2, 4), 2, {"batch_size": 3}),  # one device of four has no row
-        ((1, 8), "map", {"batch_size": "full", "epochs": 12.0}),
+        pytest.param((4, 2), "map", {}, marks=pytest.mark.slow),
+        pytest.param((2, 4), "vmap", {"sampling": "replacement"}, marks=pytest.mark.slow),
+        pytest.param((2, 4), 2, {"batch_size": 3}, marks=pytest.mark.slow),  # one device of four has no row
+        pytest.param((1, 8), "map", {"batch_size": "full", "epochs": 12.0}, marks=pytest.mark.slow),
         ((1, 8), "vmap", {}),
     ],
 )
@@ -99,6 +100,7 @@ def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
     assert_equal_to_trials_alone(found, runs, 1e-10)
 
 
+@pytest.mark.slow
 def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
     shapes, program = [], engine.Engine
     note = lambda cell, mesh, *rest: shapes.append(tuple(mesh.shape.values())) or program(cell, mesh, *rest)
@@ -235,6 +237,7 @@ def test_the_noise_scale_of_each_trial_is_that_of_the_trial_alone():
             assert found.history[name][own] == pytest.approx([entry[name] for entry in one.history], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_population_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     whole = train(count=6, trials_at_once=4, keep_params=True)
@@ -263,6 +266,7 @@ def test_the_directory_of_other_trials_is_left_alone(tmp_path):
         train(count=2, resume=True)
 
 
+@pytest.mark.slow
 def test_trials_that_are_timed_go_through_the_program_of_the_population(on_devices):
     on_devices(2)
     config = dataclasses.replace(IRIS, hidden=(10,))

@@ -103,6 +103,7 @@ def test_pace_of_glances_changes_no_number(monkeypatch):
     assert_same_bits(whole.state, train().state)
 
 
+@pytest.mark.slow
 def test_devices_that_share_the_rows_give_the_run_of_one_device(monkeypatch):
     config = dataclasses.replace(QUICK, batch_size=61, l2=0.01, noise_scale=True)
     one, meshes_used = run.train(config), []
@@ -115,6 +116,7 @@ def test_devices_that_share_the_rows_give_the_run_of_one_device(monkeypatch):
         assert ours["noise_trace"] == pytest.approx(theirs["noise_trace"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_on_several_devices_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     config = dataclasses.replace(QUICK, batch_size=61)
@@ -291,6 +293,7 @@ def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     assert [row[name] for name in trial.NOISE] == pytest.approx([trace, squared_norm, trace / squared_norm], rel=2e-4)
 
 
+@pytest.mark.slow
 def test_the_noise_scale_is_measured_by_one_program_of_its_own():
     cell = train(noise_scale=True, batch_size=8, hidden=(17,)).cell.evaluating
     assert train(noise_scale=True, batch_size="full", hidden=(17,), optimizer="adam", l2=0.1).cell.evaluating == cell
