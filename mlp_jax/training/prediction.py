@@ -180,7 +180,8 @@ def table(predictions: list[Prediction]) -> "pandas.DataFrame":
 
 def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
     center, scale = (np.asarray(trained.data[name]) for name in ("center", "scale"))
-    seen = jnp.asarray((x.astype(np.float64) - center) * scale, jnp.result_type(float))
+    with np.errstate(over="ignore"):  # an output that is not finite is refused by its row
+        seen = jnp.asarray((x.astype(np.float64) - center) * scale, jnp.result_type(float))
     return np.asarray(jax.vmap(lambda x: model.forward(trained.network, trained.params, x))(seen))
 
 

@@ -62,6 +62,7 @@ def test_without_a_change_there_is_no_page_and_a_study_is_waited_for(tmp_path):
     assert len(list(following.pages(tmp_path / "a", interrupted=interrupted))) == 1
 
 
+@pytest.mark.slow
 def test_a_complete_study_gets_its_page_from_whoever_follows_it_unless_it_has_one(tmp_path, monkeypatch):
     directory, shown = study(tmp_path / "a"), []
     out = directory / "report.html"

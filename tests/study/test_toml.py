@@ -14,7 +14,9 @@ from mlp_jax.training.config import Config
 
 SPACES = {
     "learning_rate": st.fixed_dictionaries({"low": st.floats(1e-6, 1e-3), "high": st.floats(0.01, 10)}),
-    "momentum": st.fixed_dictionaries({"choices": st.lists(st.floats(0, 0.999), min_size=1, max_size=3).map(tuple)}),
+    "momentum": st.fixed_dictionaries(
+        {"choices": st.lists(st.just(0.0) | st.floats(1e-6, 0.999), min_size=1, max_size=3).map(tuple)}
+    ),
     "decay": st.just({"low": 0.5, "high": 0.999, "scale": "log_complement"}),
 }
 

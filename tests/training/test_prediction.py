@@ -113,16 +113,21 @@ def test_what_can_not_be_predicted_from(digits, tmp_path):
         predict(tmp_path / "x.txt", index=0)
 
 
-def test_a_network_that_is_not_finite_predicts_nothing(digits, tmp_path):
+def test_a_network_that_is_not_finite_predicts_nothing(tmp_path):
     failed = tmp_path / "failed"
     run.train(Config(epochs=1.0, optimizer="sgd", learning_rate=1e30, evaluations=1), out=failed)
     for ask in (lambda: predict(failed, index=0), lambda: export.write(failed, tmp_path / "net.npz")):
         with pytest.raises(ValueError, match="failed holds no trained network: its loss was not finite at step 1;"):
             ask()
     assert not (tmp_path / "net.npz").exists()
-    np.save(tmp_path / "huge.npy", np.full(64, 3e38))
+
+
+def test_an_example_beyond_what_can_be_scaled_is_refused(tmp_path):
+    np.savez(tmp_path / "small.npz", x=1e-3 * np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
+    run.train(Config(dataset=str(tmp_path / "small.npz"), epochs=1.0, evaluations=1), out=tmp_path / "run")
+    np.save(tmp_path / "huge.npy", np.full((1, 2), 3e38))
     with pytest.raises(ValueError, match=r"huge\.npy makes an output that is not finite"):
-        predict(digits[0], file=tmp_path / "huge.npy")
+        predict(tmp_path / "run", file=tmp_path / "huge.npy")
 
 
 def test_damaged_memory_is_named(digits, tmp_path):
