@@ -39,6 +39,7 @@ def test_json_is_one_object_with_every_contender():
     assert {"jax", "torch", "scikit-learn", "cores", "date"} <= set(record["environment"])
 
 
+@pytest.mark.slow
 def test_a_missing_contender_is_none_and_a_note(script, monkeypatch, capsys):
     def missing(*_):
         raise ImportError("No module named 'torch'")

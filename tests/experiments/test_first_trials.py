@@ -22,6 +22,7 @@ def quick(load_script, capsys, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_softmax_classifier_with_mini_batches_and_one_random_example(quick):
     out = quick("softmax_mnist")
     rows = re.findall(r"^(train|test) +(mini-batches of 64|one random example) +[\d,]+ +[\d.]+ \[([\d.]+), ", out, re.M)

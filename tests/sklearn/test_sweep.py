@@ -111,6 +111,7 @@ def test_a_fit_that_diverges_has_the_error_score():
         SweepCV(model, grid, cv=3, error_score="raise").fit(IRIS, SPECIES)
 
 
+@pytest.mark.slow
 def test_weights_reach_the_fits():
     weight = np.where(SPECIES == 2, 1e-6, 1.0)
     model = MLPClassifier(**SMALL | {"max_iter": 30})

@@ -47,6 +47,7 @@ def table(directory: Path) -> pandas.DataFrame:
     return rows.sort_values(["trial", "step"], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_it_is_studied_beside_sgd_resumed_and_reported(own_module, tmp_path, monkeypatch) -> None:
     own_module("mine.own", MODULE)
     study, out = tiny(), tmp_path / "study"

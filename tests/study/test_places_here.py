@@ -123,6 +123,7 @@ def test_an_interrupt_ends_the_wait(tmp_path, monkeypatch, order, dataset):
     assert outcome == (False, 2), "the other cell is tuned and its winner has run"
 
 
+@pytest.mark.slow
 def test_a_mesh_reaches_tuning_and_the_winners_that_go_through_the_same_program(tmp_path, monkeypatch):
     study, seen = dataclasses.replace(SMALL, batch_sizes=(16,)), []
     train = population.train_many

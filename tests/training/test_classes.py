@@ -10,7 +10,14 @@ from mlp_jax import Config, Dataset, train
 from mlp_jax.training import classes, prediction
 
 
-@pytest.mark.parametrize(("k", "output"), [(3, "softmax"), (2, "sigmoid"), (2, "tanh")])
+@pytest.mark.parametrize(
+    ("k", "output"),
+    [
+        pytest.param(3, "softmax", marks=pytest.mark.slow),
+        pytest.param(2, "sigmoid", marks=pytest.mark.slow),
+        (2, "tanh"),
+    ],
+)
 def test_a_runs_results_are_those_of_scikit_learn(tmp_path, k, output):
     draw = np.random.default_rng(0)
     y = draw.integers(0, k, 200)
