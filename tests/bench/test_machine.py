@@ -28,6 +28,7 @@ def measured(tiny: Effort) -> tuple[dict, list[str]]:
         return bench.measure(tiny, said.append), said
 
 
+@pytest.mark.slow
 def test_the_record_is_whole_and_survives_the_disk(measured, tmp_path):
     found, said = measured
     path = tmp_path / "made" / "record.json"

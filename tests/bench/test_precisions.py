@@ -21,6 +21,7 @@ def measured(tiny) -> dict[str, dict]:
         return precisions.measured(devices.mesh((1, 1), jax.local_devices()[:1]), tiny, lambda _: None)
 
 
+@pytest.mark.slow
 def test_precisions_state_how_exact_they_are(measured, tiny):
     assert set(measured) == set(precisions.PRECISIONS)
     assert measured["highest"]["product_error"] < 1e-6

@@ -31,6 +31,7 @@ def path(measured, tmp_path):
     return tmp_path / "times.json"
 
 
+@pytest.mark.slow
 def test_each_cell_is_timed_alone_and_with_others(measured, path):
     assert [(row["optimizer"], row["batch_size"]) for row in measured["cells"]] == CELLS
     found = timings.of(timings.read(path))

@@ -106,6 +106,7 @@ def test_a_fleet_shares_the_trials_and_ends(small):
         assert process.exitcode == 0
 
 
+@pytest.mark.slow
 def test_the_record_of_one_batch_size(small):
     record = small.measure(work(small, 9), (8,), small.RIVALS, small.Effort(1, 0.001), False)
     row = record["batch"]["8"]

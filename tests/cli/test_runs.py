@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
 
+@pytest.mark.slow
 def test_draw(call, refused, tmp_path):
     run, out = tmp_path / "run", tmp_path / "network.png"
     assert call("draw", "--inputs", "3", "--hidden", "4", "4", "--outputs", "2", "--out", out).out == f"{out}\n"

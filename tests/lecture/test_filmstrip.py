@@ -31,6 +31,7 @@ def test_nodes_edges_and_what_was_freed_have_their_colours():
     assert len({scalar.VALUE, scalar.NODE, scalar.EDGE, scalar.RELEASED}) == 4
 
 
+@pytest.mark.slow
 def test_film_has_a_picture_for_each_stage(tmp_path):
     filmstrip.save_film(TRACE, tmp_path / "a" / "film.gif")
     with Image.open(tmp_path / "a" / "film.gif") as film:

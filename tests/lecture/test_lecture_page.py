@@ -15,6 +15,7 @@ def shown():
     return [(lesson, lessons.run(lesson, Knobs())) for lesson in map(lessons.find, ASKED)]
 
 
+@pytest.mark.slow
 def test_html_is_one_file_that_needs_nothing_else(shown, tmp_path):
     text = page.write(shown, tmp_path / "lecture.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["lecture.html"]
@@ -27,6 +28,7 @@ def test_html_is_one_file_that_needs_nothing_else(shown, tmp_path):
     assert "222.9" in text
 
 
+@pytest.mark.slow
 def test_markdown_has_its_figures_beside_it(shown, tmp_path):
     text = page.write(shown, tmp_path / "lecture.md").read_text()
     named = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)

@@ -258,6 +258,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page.write([first, second], base / "page.html")
 
 
+@pytest.mark.slow
 def test_studies_are_joined_by_device_with_what_does_not_compare(both: Path) -> None:
     seen = read(both)
     assert seen.figures == [

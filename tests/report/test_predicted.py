@@ -117,6 +117,7 @@ def files(tmp_path, monkeypatch) -> list[Path]:
     return [study(tmp_path / "study"), tmp_path / "first.json", tmp_path / "second.json"]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_device(files, tmp_path):
     text = page.write(files, tmp_path / "page.html", prices=(0.1, 2.0, 3.0)).read_text(encoding="utf-8")
     assert "Seconds to target, device by device" in text

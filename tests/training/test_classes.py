@@ -45,6 +45,7 @@ def test_precision_and_recall():
     np.testing.assert_allclose(list(found["recall"].values()), metrics.recall_score(truth, label, average=None))
 
 
+@pytest.mark.slow
 def test_real_targets_have_no_classes():
     x = np.random.default_rng(0).normal(size=(40, 2))
     run = train(Config(steps=2, hidden=(4,)), dataset=Dataset.of(x, x[:, 0]))

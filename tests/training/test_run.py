@@ -167,7 +167,7 @@ def test_a_diverged_run_meets_no_target_whatever_the_largest_class():
     assert math.isnan(result.metrics["test_accuracy"])
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.03)])
+@pytest.mark.parametrize(("optimizer", "rate"), [pytest.param("sgd", 0.1, marks=pytest.mark.slow), ("adam", 0.03)])
 def test_full_batch_and_every_kind_of_task(optimizer, rate):
     for name, metric in (("iris", "accuracy"), ("breast_cancer", "accuracy"), ("diabetes", "r2")):
         result = train(dataset=name, batch_size="full", epochs=60.0, optimizer=optimizer, learning_rate=rate)
