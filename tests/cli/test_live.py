@@ -1,5 +1,6 @@
 """The live page as a person meets it: an address on stderr, a page that renews itself, nothing left at the end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,8 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from chromium import BROWSER, browser
 from study_by_hand import study, walk
@@ -29,9 +32,23 @@ LOOK = """({
 })"""
 
 
-def start(*arguments: object) -> subprocess.Popen:
+@contextlib.contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen]:
+    """Run the command line beside the test, and leave nothing of it."""
     command = [sys.executable, "-m", "mlp_jax", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until a condition holds; fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def address(process: subprocess.Popen) -> str:
@@ -80,9 +97,8 @@ def go_on(directory: Path, complete: int | None = None) -> None:
 @NEEDS_A_BROWSER
 def test_a_page_renews_itself_while_the_study_runs_and_ends_as_the_finished_one(tmp_path: Path) -> None:
     out = study(tmp_path / "study", complete=1, jobs=2)
-    process = start("report", out, "--live")
-    url = address(process)
-    with browser(tmp_path) as page:
+    with started("report", out, "--live") as process, browser(tmp_path) as page:
+        url = address(process)
         page.open(url, 360, 780)
         page.wait("document.querySelectorAll('.boxes .complete').length === 1")
         first = page.value(LOOK)
@@ -113,50 +129,44 @@ def test_a_page_renews_itself_while_the_study_runs_and_ends_as_the_finished_one(
 
 @pytest.mark.slow
 def test_the_server_ends_with_a_study_that_is_interrupted(tmp_path: Path) -> None:
-    process = start(*STUDY, "--out", tmp_path / "study", "--live")
-    url = address(process)
-    while not (tmp_path / "study" / "tuning").exists():
-        time.sleep(0.1)
-    assert not is_gone(url)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
-    assert is_gone(url)
-    assert not _makers(tmp_path)
+    with started(*STUDY, "--out", tmp_path / "study", "--live") as process:
+        url = address(process)
+        until((tmp_path / "study" / "tuning").exists)
+        assert not is_gone(url)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert is_gone(url)
+        until(lambda: not _makers(tmp_path), 5)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX systems do")
 def test_nothing_is_left_of_a_study_that_is_killed(tmp_path: Path) -> None:
-    process = start(*STUDY, "--out", tmp_path / "study", "--live")
-    url = address(process)
-    while not _makers(tmp_path):
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    assert is_gone(url)
-    end = time.monotonic() + 30
-    while _makers(tmp_path):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    with started(*STUDY, "--out", tmp_path / "study", "--live") as process:
+        url = address(process)
+        until(lambda: _makers(tmp_path))
+        process.kill()
+        process.wait()
+        assert is_gone(url)
+        until(lambda: not _makers(tmp_path), 30)
 
 
 @pytest.mark.slow
 def test_a_study_that_another_process_runs_is_followed_to_its_end(tmp_path: Path) -> None:
     out = tmp_path / "study"
-    process = start(*STUDY, "--out", out)
-    while not (out / "data.json").exists():
-        time.sleep(0.1)
-    follower = start("report", out, "--live")
-    url = address(follower)
-    assert not is_gone(url)
-    assert process.wait(120) == 0
-    assert follower.wait(60) == 0
-    assert follower.stdout is not None
-    assert follower.stdout.read() == f"{out / 'report.html'}\n"
-    assert is_gone(url)
+    with started(*STUDY, "--out", out) as process:
+        until((out / "data.json").exists)
+        with started("report", out, "--live") as follower:
+            url = address(follower)
+            assert not is_gone(url)
+            assert process.wait(120) == 0
+            assert follower.wait(60) == 0
+            assert follower.stdout is not None
+            assert follower.stdout.read() == f"{out / 'report.html'}\n"
+            assert is_gone(url)
 
 
 def _makers(folder: Path) -> list[str]:
     """The processes that make pages about a study in a folder."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if "mlp_jax.report.following" in line and str(folder) in line]
+    lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if "mlp_jax.report.following" in line and str(folder) in line]
