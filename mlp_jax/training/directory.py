@@ -201,7 +201,9 @@ class RunDirectory(Directory):
         self._write_metrics({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
 
     def end(self, trials: Trials, clock: Clock) -> None:
-        """Keep the trial, unless it was interrupted before it had a state."""
+        """Keep the trial, unless it was interrupted before it had a state; of one that had ended, what was found."""
+        if trials.rows_of(0):
+            self.note(trials)
         if trials.states:
             super().end(trials, clock)
 

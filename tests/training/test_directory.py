@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from mlp_jax.machine import parquet
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.training import loop, population, run, task, timetable
 from mlp_jax.training.config import Config
@@ -156,3 +157,13 @@ def test_a_directory_that_is_there_for_a_time_alone_is_made_late_and_replaces_wh
     other = trials(dataclasses.replace(IRIS, hidden=(5,)), count=3)
     Directory(work, other, resume=True, transient=True).open(other, Clock())
     assert not work.exists()
+
+
+def test_a_run_that_had_ended_gets_its_metrics_back(tmp_path):
+    config = Config(dataset="iris", hidden=(4,), steps=20, evaluations=4)
+    run.train(config, out=tmp_path / "run")
+    path = tmp_path / "run" / "metrics.parquet"
+    before = parquet.read(path)
+    path.write_bytes(b"harmed")
+    run.train(config, out=tmp_path / "run", resume=True)
+    assert str(parquet.read(path).to_pydict()) == str(before.to_pydict())  # NaN equals nothing
