@@ -11,6 +11,8 @@ Measured on 2 cores of a shared AMD EPYC machine: steps to target agree (median 
 interval contradicts; but seconds are off by a median of 14 % with two devices, 21 % with one and 29 % without wide
 vectors (90th percentile 22, 30 and 60 %): a step is shorter in the records, which run for 0.2 s at once, than in the
 studies, whose winners meet the target in 2 to 32 ms. Studies whose trials are longer were not checked.
+
+That was before what a call takes by itself was taken off the time of a step (`Group.time`); it was not measured since.
 """
 
 import argparse
