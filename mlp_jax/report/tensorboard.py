@@ -3,6 +3,9 @@
 Invariant: a trial has a run of its own in the directory, and what was written of it is never written again.
 """
 
+# pyright: reportMissingImports=false
+# the extra is not installed wherever types are checked
+
 import os
 import shutil
 import time
