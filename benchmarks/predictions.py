@@ -1,18 +1,19 @@
 """Check predicted seconds to target: a study on one setting of this machine, its times on others, and studies there.
 
-    python benchmarks/predictions.py            # three settings, nine cells, 3.5 minutes
+    python benchmarks/predictions.py            # three settings, nine cells, 3 minutes
     python benchmarks/predictions.py --quick    # two settings, two cells: shows only that it runs
 
 Each setting runs `mlp-jax study` and `mlp-jax bench --study` in processes of its own. Predicted are the steps of the
 first setting's study times the step of each setting's record; measured is what that setting's own study says. The
 record holds every cell's error, and where intervals contradict what was predicted of two optimizers' order.
 
-Measured on 2 cores of a shared AMD EPYC machine: steps to target agree (median error 0), rankings are the same and no
-interval contradicts; but seconds are off by a median of 14 % with two devices, 21 % with one and 29 % without wide
-vectors (90th percentile 22, 30 and 60 %): a step is shorter in the records, which run for 0.2 s at once, than in the
-studies, whose winners meet the target in 2 to 32 ms. Studies whose trials are longer were not checked.
+Measured on 2 cores of a shared AMD EPYC machine, jax 0.10.2: steps to target agree (median error 0), rankings are the
+same and no interval contradicts. Seconds are off by a median of 3 % with two devices, 2 % with one and 5 % without wide
+vectors (90th percentile 11, 4 and 8 %). In a run beside a little other work the medians were 1, 2 and 6 %, but the 90th
+percentiles 35, 5 and 26 %: steps at B = 512 use both cores and suffer from whatever else does.
 
-That was before what a call takes by itself was taken off the time of a step (`Group.time`); it was not measured since.
+Before a trial was timed while no other thread compiles, cells were measured at up to 2.8 times their time, and the
+medians were 6, 19 and 16 %. Studies whose trials take longer than 2 to 30 ms were not checked.
 """
 
 import argparse

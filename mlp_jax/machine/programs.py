@@ -1,11 +1,13 @@
 """Compiled programs: a function is compiled once for each kind of its arguments, and every call is awaited and timed.
 
 Invariant: a program is found again only for arguments of the same shapes, types and places, and under the same
-precision of the products. The whole process keeps at most CAPACITY shared programs, the ones last asked for.
+precision of the products. The whole process keeps at most CAPACITY shared programs, the ones last asked for. No other
+thread compiles while one measures `undisturbed`.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -45,17 +47,56 @@ class Program:
         """
         kind = _kind(arguments)
         lock = self._locks.setdefault(kind, threading.Lock())
-        with clock("compilation"):
-            lock.acquire()
+        with _work.compiling(clock):
+            with clock("compilation"):
+                lock.acquire()
+            try:
+                if kind not in self.compiled:
+                    with clock("tracing"):
+                        lowered = self._jitted.trace(*self._static, *arguments).lower()
+                    with clock("compilation"):
+                        self.compiled[kind] = lowered.compile(_options(arguments))
+                return self.compiled[kind]
+            finally:
+                lock.release()
+
+
+class _Work:
+    """What the threads of this process do: any number compile at once, or one measures and may compile too."""
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._compiling, self._measuring = 0, 0  # how many threads, and which one
+
+    @contextmanager
+    def compiling(self, clock: Clock) -> Iterator[None]:
+        """Wait until no other thread measures; then none begins to before the block ends."""
+        with clock("compilation"), self._change:
+            self._change.wait_for(lambda: self._measuring in (0, threading.get_ident()))
+            self._compiling += 1
         try:
-            if kind not in self.compiled:
-                with clock("tracing"):
-                    lowered = self._jitted.trace(*self._static, *arguments).lower()
-                with clock("compilation"):
-                    self.compiled[kind] = lowered.compile(_options(arguments))
-            return self.compiled[kind]
+            yield
         finally:
-            lock.release()
+            with self._change:
+                self._compiling -= 1
+                self._change.notify_all()
+
+    @contextmanager
+    def undisturbed(self, clock: Clock) -> Iterator[None]:
+        """Wait until no thread compiles or measures, and hold off those that want to until the block ends."""
+        with clock("compilation"), self._change:
+            self._change.wait_for(lambda: not (self._compiling or self._measuring))
+            self._measuring = threading.get_ident()
+        try:
+            yield
+        finally:
+            with self._change:
+                self._measuring = 0
+                self._change.notify_all()
+
+
+_work = _Work()
+undisturbed = _work.undisturbed  # a compiler takes the cores that a measurement needs
 
 
 _shared: dict[tuple, Program] = {}  # the one that was last asked for is last

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from mlp_jax.machine import programs
 from mlp_jax.machine.clocks import Clock
 from mlp_jax.rows import place
 from mlp_jax.training import placement
@@ -30,8 +31,9 @@ class Options(NamedTuple):
     """How trials are trained; none of it changes a number, but racing, a cutoff, and an evaluation share below 1.
 
     `apart`: steps and evaluations are calls of their own, each with its own time. `timed`: each trial is trained once
-    more in the end, alone and without evaluations, for its seconds. `lanes`: how many the programs have at least.
-    `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at a trial's end.
+    more in the end, alone and without evaluations, for its seconds, while no other thread compiles. `lanes`: how many
+    the programs have at least. `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at
+    a trial's end.
     """
 
     placement: str | int = "auto"
@@ -116,7 +118,8 @@ class Loop:
             if self._asked_to_stop(interrupted):
                 return
             calls = math.ceil(max(np.nanmax(seconds), 1e-3) / CALL_SECONDS)
-            each = self._group(np.array([row]), anew=True).time(steps, calls)
+            with programs.undisturbed(self.clock):
+                each = self._group(np.array([row]), anew=True).time(steps, calls)
             self.trials.points["training_seconds"][row] = each * self.trials.points["step"][row]
 
     def _unmeasured(self) -> list[int]:

@@ -132,3 +132,42 @@ def test_the_options_of_a_cpu_are_for_a_cpu(platform, options, monkeypatch):
     device = type("Device", (), {"platform": platform})()
     monkeypatch.setattr(programs, "_devices", lambda leaf: frozenset([device]))
     assert programs._options((jnp.ones(2),)) == options
+
+
+def test_no_other_thread_compiles_while_one_measures(product):
+    """A compilation that has begun is waited for, one that is asked for is held off, and the measurer's own runs."""
+    begun, go_on, order = threading.Event(), threading.Event(), []
+
+    def trace(x):
+        begun.set()
+        assert go_on.wait(30)
+        order.append("first compiled")
+        return 2 * x
+
+    def compile_second() -> None:
+        Program(jax.jit(lambda x: order.append("second compiled") or 3 * x)).compile(Clock(), jnp.ones(4))
+
+    first = threading.Thread(target=Program(jax.jit(trace)).compile, args=(Clock(), jnp.ones(3)))
+    second, clock = threading.Thread(target=compile_second), Clock()
+    first.start()
+    assert begun.wait(30)
+    threading.Timer(0.2, go_on.set).start()
+    with programs.undisturbed(clock):
+        order.append("measured")
+        second.start()
+        call(product, jnp.ones((2, 3)))
+        second.join(0.2)
+        order.append("measured to the end")
+    second.join(30)
+    first.join(30)
+    assert order == ["first compiled", "measured", "measured to the end", "second compiled"]
+    assert clock["compilation"] >= 0.1, "what it waited for counts"
+
+
+def test_a_measurement_that_fails_holds_nobody_off(product):
+    with pytest.raises(ZeroDivisionError), programs.undisturbed(Clock()):
+        1 / 0  # noqa: B018
+    thread = threading.Thread(target=call, args=(product, jnp.ones((2, 3))))
+    thread.start()
+    thread.join(30)
+    assert len(product.compiled) == 1
