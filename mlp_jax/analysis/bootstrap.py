@@ -1,7 +1,7 @@
 """Bootstrap intervals: how a number would vary if other trials had been drawn.
 
-Invariant: an interval depends on the data and a seed alone, and what is unknown widens it: a resample without a
-definite value counts as the lowest at the lower end and as the highest at the upper end.
+Invariant: an interval depends on the data and a seed alone, and unknown values widen it: a resample without a value
+counts as the lowest at the lower end and as the highest at the upper end.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,8 +50,8 @@ def percentiles(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of the central `level` of the samples, both of them samples themselves (Efron 1979).
 
-    A NaN, which stands for an unknown value, counts as `bounds[0]` for the lower end and `bounds[1]` for the upper.
-    Without samples all is unknown.
+    A NaN stands for an unknown value: it counts as `bounds[0]` for the lower end and as `bounds[1]` for the upper.
+    Without samples the ends are `bounds`.
 
     Raises:
         ValueError: `level` is not between 0 and 1.
@@ -68,12 +68,12 @@ def percentiles(
 
 
 def joined(samples: Sequence[Float[np.ndarray, " resamples"]], seed: int = 0) -> Float[np.ndarray, "resamples n"]:
-    """Return the samples of independent numbers side by side, each column in an order of its own.
+    """Return the samples of independent numbers as columns of one array, each shuffled by itself.
 
-    Resamples of different cells that were drawn with the same seed would otherwise go together.
+    Without shuffling, cells that were resampled with the same seed would be correlated.
 
     Raises:
-        ValueError: there are none, or their lengths differ.
+        ValueError: there are no samples, or their lengths differ.
     """
     lengths = {column.size for column in samples}
     if len(lengths) != 1:
@@ -90,13 +90,13 @@ def interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """Return `statistic` of the trials with its percentile interval; misses are inf.
+    """Return `statistic` of the trials with its percentile interval; a trial that missed has the value inf.
 
     The interval of a median of n trials lies between the least and the greatest and so covers at most 1 − 2·2⁻ⁿ:
     94 % for 5 trials, 75 % for 3.
 
     Raises:
-        ValueError: a value is NaN, there are none, or `level` or `resamples` is not allowed.
+        ValueError: a value is NaN, there are no values, or `level` or `resamples` is not allowed.
     """
     if not values.size or np.isnan(values).any():
         raise ValueError("values are missing or NaN; give at least 1, and inf for a trial that missed")
@@ -106,7 +106,7 @@ def interval(
 
 
 def differences(first: Real[np.ndarray, " pairs"], second: Real[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"]:
-    """Return first − second of each pair; ±inf where one missed, and 0 where both did: neither is ahead.
+    """Return first − second of each pair: ±inf if one of the two missed, 0 if both did, since neither is ahead.
 
     Raises:
         ValueError: the arrays differ in length.
@@ -127,7 +127,7 @@ def paired(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """Return `statistic` of first − second, pair by pair (the same seed), with its interval; whole pairs are drawn.
+    """Return `statistic` of first − second over pairs (of one seed) with its interval; resamples draw whole pairs.
 
     Raises:
         ValueError: as `differences` and `interval`.

@@ -12,16 +12,16 @@ from jaxtyping import Float, Real
 from mlp_jax.analysis import bootstrap, valley
 
 UNKNOWNS = 6  # of a full quadratic in two coordinates
-LEAST = 24  # trials for the quadratic to narrow what it is fitted to
-KEPT = float(np.log(2.0))  # it takes in what it puts at most this much above its bottom
-BASE = 0.1  # share of the trials below the first base: the least alone would be luck
+LEAST = 24  # trials that must remain when the quadratic is fitted again to those near its bottom
+KEPT = float(np.log(2.0))  # the next quadratic is fitted to trials at most this much above the bottom of the last
+BASE = 0.1  # the first base is this quantile of the trials that met the target: the least alone may be luck
 
 
 class Bowl(NamedTuple):
     """The bottom: its steps, its place, and both in each resample; inf and NaN where there is none.
 
-    `trials` is how many the quadratic was fitted to. It is 0 where fewer than 12 met the target within 4 times the
-    base, and then `steps` are the best trial's and each sample is the best of its trials.
+    `trials` is the number of trials that the quadratic was fitted to. It is 0 if fewer than 12 trials met the target
+    within 4 times the base: then the best trial gives `steps` and `place`, and so it does in each resample.
     """
 
     steps: float
@@ -34,7 +34,7 @@ class Bowl(NamedTuple):
 def momentum_places(
     rate: Real[np.ndarray, " trials"], momentum: Real[np.ndarray, " trials"]
 ) -> Float[np.ndarray, "trials 2"]:
-    """Return log₁₀(η/(1 − β)) and log₁₀(1 − β), in which the valley of a momentum lies along the axes."""
+    """Return log₁₀(η/(1 − β)) and log₁₀(1 − β): the coordinates in which momentum's valley lies along an axis."""
     return np.stack([np.log10(rate / (1 - momentum)), np.log10(1 - momentum)], axis=1)
 
 
@@ -47,7 +47,7 @@ def momentum_values(place: Float[np.ndarray, "points 2"]) -> tuple[np.ndarray, n
 def fit(
     place: Float[np.ndarray, "trials 2"], steps: Real[np.ndarray, " trials"], *, resamples: int = 300, seed: int = 0
 ) -> Bowl:
-    """Find the bottom of a robust quadratic of log steps over both coordinates, as `response.fit` does over one.
+    """Fit a robust quadratic of log steps over both coordinates and find its bottom; `response.fit` is for one.
 
     Raises:
         ValueError: there is no trial, or a number of steps is not positive.
@@ -67,7 +67,7 @@ def fit(
 
 
 def _bottom(place: np.ndarray, height: np.ndarray) -> tuple[float, np.ndarray, int]:
-    """Return height and place of one bottom and the number of trials that its quadratic was fitted to."""
+    """Return the height and the place of the bottom, and the number of trials that the quadratic was fitted to."""
     known = np.sort(height[np.isfinite(height)])
     if not known.size:
         return np.inf, np.full(2, np.nan), 0
@@ -104,7 +104,7 @@ def _powers(place: np.ndarray) -> np.ndarray:
 
 
 def _huber(place: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Return the six coefficients by least squares with Huber's weights; curvatures are held as in `valley.huber`."""
+    """Return the six coefficients by least squares with Huber's weights; curvature is added as in `valley.huber`."""
     middle = place.mean(axis=0)
     powers, weight = _powers(place - middle), np.ones_like(height)
     held, toward = (
@@ -133,9 +133,9 @@ def _huber(place: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 
 def _lowest(place: np.ndarray, height: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Fit the trials that are kept; return height and place of the bottom, and the height foretold for every trial.
+    """Fit the trials that are kept; return the bottom's height and place, and the quadratic's height at every trial.
 
-    The bottom is the quadratic's if it lies among the trials kept, otherwise at the one of these that it puts lowest.
+    The bottom is that of the quadratic if it lies among the trials kept, otherwise the lowest of the heights at these.
     """
     coefficients, among = _huber(place[kept], height[kept]), place[kept]
     _, bx, by, xx, yy, xy = coefficients

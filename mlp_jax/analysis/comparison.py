@@ -15,11 +15,11 @@ NO_DIFFERENCE = "no difference found"
 FIRST_LESS = "the first is less"
 SECOND_LESS = "the second is less"
 TOO_FEW = "too few pairs to tell: 5 are needed"
-LEAST_PAIRS = 5  # all of five equal pairs agree in sign once in 16, of four once in 8
+LEAST_PAIRS = 5  # between equals, all 5 pairs have one sign in 1 of 16 cases, all 4 in 1 of 8
 
 
 class Difference(NamedTuple):
-    """The median of first − second with its interval, the number of pairs, and what may be said of it."""
+    """The median of first − second with its interval, the number of pairs, and a verdict in words."""
 
     estimate: Estimate
     pairs: int
@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The best of k points for k = 1 … N: expected, its interval, and the median, which fewer misses make infinite."""
+    """The best of k points for k = 1 … N: its expectation with an interval, and its median, which is less often inf."""
 
     k: Int[np.ndarray, " N"]
     expected: Float[np.ndarray, " N"]
@@ -44,10 +44,10 @@ def difference(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Difference:
-    """Compare two optimizers by pairs, trials of the same seed; there is no difference if the interval contains 0.
+    """Compare two optimizers by pairs of trials with the same seed; an interval that contains 0 shows no difference.
 
-    Give logarithms to compare by ratio. Among many comparisons some find a difference by chance, about 1 − `level` of
-    those between equals: raise `level` by their number.
+    Give logarithms to compare by ratio. A share of about 1 − `level` of all comparisons between equals finds a
+    difference by chance, so raise `level` if you make many.
 
     Raises:
         ValueError: as `bootstrap.paired`.
@@ -64,9 +64,9 @@ def difference(
 
 
 def best_of_k(values: Real[np.ndarray, " N"], *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Curve:
-    """Return what the best of k of the N points promises: result against tuning budget (Dodge et al. 2019).
+    """Return the expected best of k of the N points for each k: result against tuning budget (Dodge et al. 2019).
 
-    k points drawn without replacement have the j-th best as their best with probability C(N−j, k−1)/C(N, k). With m
+    Of k points drawn without replacement, the best is the j-th best of all with probability C(N−j, k−1)/C(N, k). With m
     misses the expectation is inf up to k = m. The interval draws the N points with replacement; near k = N it is too
     narrow, since no resample holds a point better than the best.
 
@@ -74,7 +74,7 @@ def best_of_k(values: Real[np.ndarray, " N"], *, level: float = 0.95, resamples:
         values: the result of each point, inf for one that failed.
 
     Raises:
-        ValueError: a value is NaN or −inf, there are none, or `level` or `resamples` is not allowed.
+        ValueError: a value is NaN or −inf, there are no values, or `level` or `resamples` is not allowed.
     """
     if not values.size or not np.all(values > -np.inf):
         raise ValueError("values are missing, NaN or −inf; give at least 1, and inf for a point that failed")
@@ -94,7 +94,7 @@ def best_probabilities(points: int) -> Float[np.ndarray, "points points"]:
 
 
 def ratios(times: Real[np.ndarray, "optimizers workloads"]) -> Float[np.ndarray, "optimizers workloads"]:
-    """Return r = t/min t over the optimizers of each workload; inf for a miss, also where all miss.
+    """Return each time divided by the workload's least time; inf for a miss, also where all optimizers miss.
 
     Raises:
         ValueError: a time is negative or NaN, or there are no optimizers or workloads.
@@ -116,7 +116,7 @@ def profile(
 
 
 def score(ratios: Float[np.ndarray, "optimizers workloads"], r_max: float = 4.0) -> Float[np.ndarray, " optimizers"]:
-    """Return 1/(r_max − 1)·∫₁^r_max ρ(τ) dτ (Dahl et al. 2023): 1 for the fastest everywhere, 0 for none in time.
+    """Return 1/(r_max − 1)·∫₁^r_max ρ(τ) dτ (Dahl et al. 2023): 1 if always the fastest, 0 if never within r_max.
 
     ρ is a sum of steps, so the integral is the mean of r_max − r over the workloads with r ≤ r_max.
 
@@ -129,7 +129,7 @@ def score(ratios: Float[np.ndarray, "optimizers workloads"], r_max: float = 4.0)
 
 
 def _expected(values: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Return Σ_j P(j-th best) · j-th best for each k along the last axis; inf while all k may be misses."""
+    """Return Σ_j P(j-th best) · j-th best for each k, along the last axis; inf if all k points may be misses."""
     ordered = np.sort(values.astype(float), axis=-1)
     misses = np.isinf(ordered).sum(axis=-1, keepdims=True)
     expected = np.where(np.isinf(ordered), 0.0, ordered) @ probability.T

@@ -1,7 +1,7 @@
 """Steps to target against batch size: S = S_min + E_min/B, the critical batch size, the range of perfect scaling.
 
-Invariant: a batch size at which the target is not reached has no place on the line and is named in the result; what the
-data do not settle has an interval that is open to 0 or to inf, never an exception.
+Invariant: a batch size at which the target is not reached is left out of the line and named in the result; what the
+data do not settle has an interval that ends at 0 or inf, never an exception.
 """
 
 from typing import NamedTuple
@@ -18,16 +18,16 @@ NO_SCALING = "no scaling seen: smaller batch sizes are needed for a lower end"
 TOO_FEW_SIZES = "too few batch sizes reached the target: a line needs 3"
 MISFIT = "no critical batch size: the line misses the steps by {:.0f} %, and {:.0f} % is allowed"
 LARGEST_MISFIT = 0.15
-FLOOR = 0.1  # of B_crit on either side, at least: the bottom of a parabola is not quite that of the valley
+FLOOR = 0.1  # the ends are at least so far from B_crit, in shares of it: a parabola is not quite the valley
 LEAST = 3  # batch sizes for a line that can be checked
-PASSES = 10  # of the weights; the third already changes little
+PASSES = 10  # times that the weights are computed anew; the third already changes little
 
 
 class Fit(NamedTuple):
     """S = S_min + E_min/B and B_crit = E_min/S_min; all NaN with intervals from 0 to inf where there is no line.
 
-    `misfit` is the root mean square of S/(S_min + E_min/B) − 1 over the batch sizes: what the line leaves unexplained,
-    which the intervals do not contain. `missed` lists the batch sizes at which the target was not reached.
+    `misfit` is the root mean square of S/(S_min + E_min/B) − 1 over the batch sizes: how far the steps are from the
+    line. The intervals do not include it. `missed` lists the batch sizes at which the target was not reached.
     """
 
     s_min: Estimate
@@ -38,7 +38,7 @@ class Fit(NamedTuple):
     verdict: str
 
     def steps(self, batch_size: Real[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Return S_min + E_min/B; times B it is the number of examples."""
+        """Return S_min + E_min/B; multiplied by B it is the number of examples."""
         return self.s_min.value + self.e_min.value / batch_size.astype(float)
 
 
@@ -59,16 +59,16 @@ def fit_samples(
 ) -> Fit:
     """Fit S = S_min + E_min/B to the least steps at each batch size, as `response.fit` finds them, and to each sample.
 
-    The intervals are percentiles over the samples, so they hold what the samples hold. That of B_crit has its ends at
-    least 10 % from the value. There is no B_crit where the misfit is above `allowed`.
+    The intervals are percentiles over the samples. The ends of that of B_crit are at least 10 % away from the value.
+    There is no B_crit if the misfit is above `allowed`.
 
     Args:
         sizes: the batch sizes, each once.
-        steps: the steps at each, inf where the target was not reached.
-        samples: a row per resample, joined over the batch sizes at random (`bootstrap.joined`).
+        steps: the least steps at each batch size, inf where the target was not reached.
+        samples: one row for each resample and one column for each batch size (`bootstrap.joined`).
 
     Raises:
-        ValueError: there are no sizes, one is there twice, or a number is not positive.
+        ValueError: there are no sizes, one is given twice, or a number is not positive.
     """
     _refuse(sizes, steps)
     if np.unique(sizes).size != sizes.size or samples.shape[1:] != sizes.shape:
@@ -96,8 +96,8 @@ def coefficients(
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
     """Return S_min and E_min, both at least 0, of each row of `steps`; NaN where fewer than 3 of a row are finite.
 
-    Errors go with S, over orders of magnitude, so these are least squares weighted by 1/S²:
-    minimal Σ (S − S_min − E_min/B)²/Ŝ², Ŝ from the pass before.
+    The errors of S are proportional to S, which spans orders of magnitude, so the squares are weighted by 1/S²: the
+    result minimises Σ (S − S_min − E_min/B)²/Ŝ², where Ŝ is the line of the pass before.
     """
     x, finite = 1 / batch_size.astype(float), np.isfinite(steps)
     observed = np.where(finite, steps, 1.0)
@@ -112,7 +112,7 @@ def coefficients(
 def line(
     x: Float[np.ndarray, " n"], y: Float[np.ndarray, "*m n"], weights: Float[np.ndarray, "*m n"]
 ) -> tuple[Float[np.ndarray, "*m"], Float[np.ndarray, "*m"]]:
-    """Return a, b ≥ 0 with minimal Σ weights·(y − a − b·x)² for each row of positive `y`; x is positive."""
+    """Return the a, b ≥ 0 that minimise Σ weights·(y − a − b·x)², for each row of `y`; x and y are positive."""
     total = lambda values: np.sum(weights * values, axis=-1)
     w, wx, wxx, wy, wxy = total(1.0), total(x), total(x * x), total(y), total(x * y)
     with np.errstate(invalid="ignore", divide="ignore"):  # rows of fewer than two points: the caller refuses them
@@ -126,9 +126,10 @@ def line(
 def perfect_scaling(
     batch_size: Real[np.ndarray, " trials"], steps: Real[np.ndarray, " trials"], *, tolerance: float = 0.5
 ) -> Range:
-    """Return the batch sizes where S ∝ 1/B: those next to each other whose median S·B is at most 1 + tolerance fewest.
+    """Return the range of batch sizes where S ∝ 1/B: the median S·B is at most 1 + tolerance times the least one.
 
-    On the line E = E_min(1 + B/B_crit) the range ends at about tolerance · B_crit. A batch size that is missed ends it.
+    The range has no gaps: a batch size at which the target was missed ends it. On the line E = E_min(1 + B/B_crit) it
+    ends at about tolerance · B_crit.
 
     Raises:
         ValueError: a batch size or a number of steps is not positive, or `tolerance` is negative.
@@ -147,7 +148,7 @@ def perfect_scaling(
 
 
 def _by_size(batch_size: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the different batch sizes in order, and the steps of each one's trials."""
+    """Return the different batch sizes in order, and for each the steps of its trials."""
     _refuse(batch_size, steps)
     sizes = np.unique(batch_size)
     return sizes.astype(float), [steps[batch_size == size] for size in sizes]

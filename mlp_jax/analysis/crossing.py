@@ -1,7 +1,7 @@
 """Steps to target of trials, read from their histories by a definition that can be chosen.
 
-Invariant: with the definition that a trial was stopped by, this is the number that stopped it; trials do not touch each
-other.
+Invariant: with the definition by which a trial was stopped, the result is the step that stopped it; trials do not
+affect each other.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class Definition(NamedTuple):
     """When a trial has met its target: at its first look k whose window meets it.
 
     The window of the look at step k holds all looks after step k/smoothing, up to k, and at least the last five; with a
-    smoothing of 1 it holds look k alone (first crossing). `every` takes every so-manieth look only, counted from the
-    first.
+    smoothing of 1 it holds look k alone (first crossing). With `every` = m only every m-th look is read, from the first
+    on.
     """
 
     target: float
@@ -31,12 +31,13 @@ def steps_to_target(
 ) -> float:
     """Return the step at which a trial met its target; inf for a miss.
 
-    A first crossing falls with every look more at a noisy score; the mean over a window does not (within 6 % from 240
-    looks on, as measured on digits). NaN in `score` is a look that found nothing finite, and ends the trial.
+    The more often a noisy score is looked at, the earlier is its first crossing; with a window it hardly changes
+    (within 6 % from 240 looks on, as measured on digits). NaN in `score` means that nothing finite was found; it ends
+    the trial.
 
     Args:
-        step: where the trial was looked at, ascending.
-        score: what was found there, such as the accuracy; of a root mean square give the mean square.
+        step: the steps at which the trial was evaluated, ascending.
+        score: what was found there, such as the accuracy; for a root mean square give the mean square.
     """
     return float(steps_to_targets(step, score[None], definition)[0])
 
@@ -44,7 +45,7 @@ def steps_to_target(
 def steps_to_targets(
     step: Real[np.ndarray, " looks"], scores: Float[np.ndarray, "trials looks"], definition: Definition
 ) -> Float[np.ndarray, " trials"]:
-    """Return the steps to target of trials that were looked at at the same steps; see `steps_to_target`.
+    """Return the steps to target of trials that were evaluated at the same steps; see `steps_to_target`.
 
     NaN fills the row of a trial that ended before the others.
     """
@@ -63,7 +64,7 @@ def steps_to_targets(
 
 
 def windows(step: Float[np.ndarray, " looks"], smoothing: float) -> np.ndarray:
-    """Return for each look the number of the first one in its window.
+    """Return for each look the index of the first look in its window.
 
     Raises:
         ValueError: `smoothing` is below 1.

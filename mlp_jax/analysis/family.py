@@ -24,11 +24,11 @@ NORMAL = NormalDist()
 
 
 class Pair(NamedTuple):
-    """Two optimizers compared in one quantity: the ratio first/second, and what may be said of it.
+    """Two optimizers compared in one quantity: the ratio first/second, and a verdict in words.
 
-    The interval of `ratio` holds together with those of all other pairs of the family (Bonferroni). `p` is adjusted
-    after Holm. A ratio of at least `least_ratio`, or at most its reciprocal, would have been seen with probability
-    `power` (of `compare`). Where one of the two was not reached, the ratio is NaN, from 0 to inf.
+    The interval of `ratio` is simultaneous with those of all other pairs of the family (Bonferroni). `p` is adjusted
+    after Holm. A ratio of at least `least_ratio`, or at most its reciprocal, would have been detected with the
+    probability `power` that `compare` was given. If an optimizer missed the target, `ratio` is NaN, from 0 to inf.
     """
 
     quantity: str
@@ -43,13 +43,13 @@ class Pair(NamedTuple):
 def compare(measured: Mapping[str, Mapping[str, Measured]], *, level: float = 0.95, power: float = 0.8) -> list[Pair]:
     """Compare all pairs of optimizers in each quantity, with an error of at most 1 − `level` for all of them together.
 
-    The difference of the logarithms, divided by its standard deviation over the samples, is taken as normal; the
-    p-values are adjusted after Holm (1979). Where Holm tells two apart and the wider simultaneous interval does not,
-    the interval ends at 1.
+    The difference of the logarithms, divided by its standard deviation over the samples, is taken to be normal; the
+    p-values are adjusted after Holm (1979). If Holm's test tells two optimizers apart while the wider simultaneous
+    interval contains 1, that interval is cut at 1.
 
     Args:
-        measured: for each quantity (such as "steps at B = 512") the value and the samples of each optimizer,
-            independent of each other, inf for what missed the target.
+        measured: for each quantity (such as "steps at B = 512") the value and the samples of each optimizer, inf for a
+            miss; samples of different optimizers must be independent.
 
     Raises:
         ValueError: `level` or `power` is not between 0 and 1.
@@ -69,9 +69,9 @@ def refuse(level: float, power: float) -> None:
 
 
 def difference(first: Measured, second: Measured) -> tuple[float, float]:
-    """Return log first − log second and its standard deviation, that of two independent numbers.
+    """Return log first − log second and its standard deviation; the two are taken to be independent.
 
-    Where one was missed they are NaN and inf.
+    If either missed the target, the result is NaN and inf.
     """
     known = [samples[np.isfinite(samples)] for _, samples in (first, second)]
     whole = all(kept.size >= (1 - UNKNOWN) * samples.size for kept, (_, samples) in zip(known, (first, second)))
@@ -81,7 +81,7 @@ def difference(first: Measured, second: Measured) -> tuple[float, float]:
 
 
 def holm(p: list[float]) -> list[float]:
-    """Return p-values of which each may be compared with the error that is allowed for all together (Holm 1979)."""
+    """Return adjusted p-values, each to be compared with the error allowed for all of them together (Holm 1979)."""
     order = np.argsort(p, kind="stable")
     stepped = np.array(p)[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))

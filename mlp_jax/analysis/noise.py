@@ -1,6 +1,6 @@
 """The gradient noise scale of a whole run, from what was measured at some of its steps.
 
-Invariant: between two measured steps trΣ and |G|² go along straight lines, however far apart the steps are.
+Invariant: between two measured steps trΣ and |G|² are interpolated linearly, however far apart the steps are.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ def progress_average(
 
     By the trade-off S = S_min(1 + B_simple/B) of McCandlish et al. (2018), a step at batch size B makes the progress
     of ds = 1/(1 + B_simple/B) steps without noise. If the noise scale changes along the run, E_min/S_min of the whole
-    is ∫ B_simple ds / ∫ ds, so that number compares with a critical batch size. The rows may come in any order; one
-    where a number is not finite is left out. Without a row the result is NaN.
+    is ∫ B_simple ds / ∫ ds, which can be compared with a critical batch size. The rows may come in any order; a row in
+    which a number is not finite is left out. Without rows the result is NaN.
 
     Raises:
-        ValueError: two rows are of one step, or the batch size is not positive.
+        ValueError: two rows have the same step, or the batch size is not positive.
     """
     if not 0 < batch_size < np.inf:
         raise ValueError(f"batch size {batch_size!r} is not allowed; give a positive number")
@@ -49,7 +49,7 @@ def progress_average(
 def over_seeds(averages: Sequence[float], *, level: float = 0.95) -> Estimate:
     """Return the geometric mean of several runs' averages, one for each seed, with its interval over the seeds.
 
-    It is Student's interval of the logarithms: a percentile interval of 3 to 5 values would be too narrow. With one
+    It is Student's interval of the logarithms: a percentile interval of 3 to 5 values would be too narrow. For a single
     run it goes from 0 to inf.
     """
     from scipy import stats
@@ -62,7 +62,7 @@ def over_seeds(averages: Sequence[float], *, level: float = 0.95) -> Estimate:
 
 
 def _in_order(step: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the rows in the order of their steps, those left out where a column is not finite."""
+    """Return the rows in the order of their steps, without those in which a column is not finite."""
     used = np.all(np.isfinite(columns), axis=0)
     order = np.argsort(step[used], kind="stable")
     ordered = tuple(values[used][order].astype(float) for values in (step, *columns))
@@ -72,7 +72,7 @@ def _in_order(step: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _ratio(trace: float, squared_norm: float) -> float:
-    """Where there is no gradient there is nothing but noise, or nothing at all."""
+    """Return trace/squared_norm; without a gradient inf if there is noise, otherwise NaN."""
     if squared_norm > 0:
         return trace / squared_norm
     return np.inf if trace > 0 else np.nan

@@ -1,6 +1,6 @@
 """Straight lines on log-log paper: exponents, and guides such as the linear and the square-root rule.
 
-Invariant: only pairs of finite positive numbers have a place there; the others are left out.
+Invariant: only pairs of finite positive numbers are used; the others are left out.
 """
 
 from typing import NamedTuple
@@ -23,10 +23,10 @@ class PowerLaw(NamedTuple):
 
 
 class Exponent(NamedTuple):
-    """The exponent of the best rate over batch size, the sizes it is from, and what that says of the two rules.
+    """The exponent with which the best rate grows with batch size, the sizes used, and the rules it agrees with.
 
-    `rules` names those of the rules that the interval holds. Where there are fewer than 3 sizes up to B_crit there is
-    no exponent (NaN, from −inf to inf), and `missing` says how many more are needed.
+    `rules` names the rules whose exponents lie in the interval. With fewer than 3 sizes up to B_crit there is no
+    exponent (NaN, from −inf to inf), and `missing` says how many more sizes are needed.
     """
 
     estimate: Estimate
@@ -36,7 +36,7 @@ class Exponent(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return in words what the exponent says."""
+        """Return in words whether the exponent agrees with the two rules."""
         if self.missing:
             tried = ", ".join(f"{size:g}" for size in self.sizes) or "none"
             return f"no exponent: it needs {LEAST} batch sizes up to the critical one, there are {tried}"
@@ -54,12 +54,12 @@ def fit_samples(
 ) -> Exponent:
     """Fit log η* = a + b·log B to the best rates up to the critical batch size, and to each sample of them.
 
-    Beyond it more examples in a batch bring little, and the best rate follows another law.
+    Beyond the critical batch size a larger batch brings little, and the best rate follows another law.
 
     Args:
         rates: the best rate at each batch size, NaN where the target was not reached.
-        samples: a row per resample, joined over the batch sizes at random (`bootstrap.joined`).
-        b_crit: NaN where there is none, and then there is no exponent.
+        samples: one row for each resample and one column for each batch size (`bootstrap.joined`).
+        b_crit: the critical batch size; NaN if there is none, and then there is no exponent.
     """
     used = np.isfinite(rates) & (sizes <= b_crit)
     kept = tuple(sizes[used].astype(float).tolist())
@@ -79,7 +79,7 @@ def fit_samples(
 def fit(x: Real[np.ndarray, " n"], y: Real[np.ndarray, " n"]) -> PowerLaw:
     """Fit log y = log factor + exponent · log x by least squares.
 
-    Of steps to target over batch size the exponent is −1 where scaling is perfect and 0 on the plateau; of the best
+    For steps to target over batch size the exponent is −1 where scaling is perfect and 0 on the plateau; for the best
     learning rate it is 1 by the linear rule and ½ by the square-root rule.
     """
     log_x, log_y = _logarithms(x, y)
@@ -91,7 +91,7 @@ def fit(x: Real[np.ndarray, " n"], y: Real[np.ndarray, " n"]) -> PowerLaw:
 
 
 def guide(x: Real[np.ndarray, " n"], y: Real[np.ndarray, " n"], exponent: float) -> Float[np.ndarray, " n"]:
-    """Return factor · x^exponent with the factor that fits the pairs best: 1 for the linear rule, ½ for the root."""
+    """Return factor · x^exponent, with the factor that fits the pairs best. RULES has the usual exponents."""
     log_x, log_y = _logarithms(x, y)
     if log_x.size == 0:
         return np.full(x.size, np.nan)

@@ -1,7 +1,7 @@
-"""How many trials a wished-for precision takes, foretold from trials that are there.
+"""How many trials a desired precision takes, predicted from the trials of a study.
 
-Invariant: a forecast changes only how far samples lie from their middle, never the middle itself. The spread of a
-valley's bottom is taken to shrink like 1/√trials.
+Invariant: a forecast changes only how far samples lie from their median, never the median itself. The spread of a
+valley's bottom is assumed to shrink like 1/√trials.
 """
 
 import math
@@ -13,13 +13,13 @@ from jaxtyping import Float, Real
 from mlp_jax.analysis import critical_batch_size, family
 from mlp_jax.analysis.family import NORMAL, Measured
 
-MOST = 64.0  # times the trials that are there: a forecast so far away is none
+MOST = 64.0  # times the trials of the study: no forecast goes further
 TOLERANCE = 1e-3  # of the number of trials
 
 
 def shrunk(samples: Float[np.ndarray, "resamples *n"], factor: float) -> Float[np.ndarray, "resamples *n"]:
-    """Return the samples as `factor` times as many trials would give them: nearer to their median by √factor."""
-    with np.errstate(invalid="ignore"):  # inf stays: a miss is not made up for
+    """Return the samples that `factor` times as many trials would give: √factor times nearer to their median."""
+    with np.errstate(invalid="ignore"):  # inf stays inf: more trials do not turn a miss into a hit
         logs = np.log(samples)
         middle = np.median(logs, axis=0)
         return np.where(np.isfinite(logs), np.exp(middle + (logs - middle) / math.sqrt(factor)), samples)
@@ -33,7 +33,7 @@ def ends(
     *,
     level: float = 0.95,
 ) -> float:
-    """Return the ratio of the ends of B_crit's interval that `factor` times the trials would give; inf for open ends.
+    """Return upper/lower end of the interval of B_crit that `factor` times the trials would give; inf if one is open.
 
     Args:
         sizes, steps, samples: as `critical_batch_size.fit_samples` takes them.
@@ -51,14 +51,14 @@ def trials_for_ends(
     *,
     level: float = 0.95,
 ) -> float:
-    """Return how many trials a cell needs for the ends of B_crit's interval to lie within `wished` of each other.
+    """Return how many trials each cell needs so that the interval of B_crit has an upper/lower end of `wished`.
 
-    It is inf where that is out of reach: the interval reaches 10 % to both sides whatever the trials, and a forecast
-    of more than 64 times the trials that are there is none.
+    It is inf if that is out of reach: the interval always reaches 10 % to both sides, and no forecast is made beyond 64
+    times the trials of the study.
 
     Args:
         trials: how many trials each cell has now.
-        wished: the upper end over the lower, above 1.
+        wished: the upper end divided by the lower end, above 1.
 
     Raises:
         ValueError: `wished` is not above 1.
@@ -78,14 +78,14 @@ def trials_for_ratio(
     level: float = 0.95,
     power: float = 0.8,
 ) -> float:
-    """Return how many trials a cell needs for a true ratio of `wished` between two optimizers to be seen.
+    """Return how many trials each cell needs so that a true ratio `wished` between two optimizers is detected.
 
     Args:
         first, second: as `family.compare` takes them.
         trials: how many trials each of the two cells has now.
         wished: the ratio, above 1.
-        comparisons: how many the family has.
-        power: the probability with which the ratio is to be seen.
+        comparisons: how many comparisons the family has.
+        power: the probability with which the ratio is to be detected.
 
     Raises:
         ValueError: `wished` is not above 1, or a level or power is not between 0 and 1.
@@ -99,7 +99,7 @@ def trials_for_ratio(
 
 
 def _least(enough: Callable[[float], bool]) -> float:
-    """Return the least factor that is enough, by halving; inf where none up to MOST is."""
+    """Return the least factor that is enough, found by bisection; inf if none up to MOST is."""
     low, high = 1 / MOST, MOST
     if not enough(high):
         return math.inf

@@ -1,7 +1,7 @@
 """Steps to target against one hyper-parameter, such as the learning rate, at one batch size: a valley and its bottom.
 
 Invariant: a trial that missed the target, failed or was stopped is inf; the bottom comes from all trials of the valley,
-not from the luckiest; it depends neither on the order of the trials nor on the units of steps and rates.
+not from the luckiest, and depends neither on the order of the trials nor on the units of steps and rates.
 """
 
 from typing import NamedTuple
@@ -14,21 +14,20 @@ from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.scale import Scale
 from mlp_jax.analysis.valley import Parabola
 
-STOP = 4.0  # a trial is stopped at this many times the least of the first round, later the fitted bottom
+STOP = 4.0  # a trial is stopped at this many times the least steps of the first round, later of the fitted bottom
 NEAR = 1.5  # the next rates lie where the parabola is at most this times its bottom
-HALF_WIDTHS = (1 / 4, 1 / 2)  # decades on either side of the bottom for the next rates, at least and at most
-SPENT = 2  # trials' worth that the parabola spends on itself: two of its three coefficients, as drawn studies say
+HALF_WIDTHS = (1 / 4, 1 / 2)  # decades: the next rates reach at least and at most so far to either side of the bottom
+SPENT = 2  # trials that the parabola uses up, two of its three coefficients; found in drawn studies
 EDGE = 0.1  # decades: a bottom that is nearer than this to an end of the space is said to lie at it
 
 
 class Response(NamedTuple):
-    """The bottom of the valley at one batch size, the curve that was fitted, and what resampled trials give.
+    """The bottom of the valley at one batch size, the curve that was fitted, and the bottoms of resampled trials.
 
-    `steps` is inf and `rate` NaN where no trial met the target. `window` holds the least and the largest rate that the
-    curve was fitted to. `at_end` is "low" or "high" where the bottom lies at that end of the space, beyond which the
-    valley may go on. `turn` is the coordinate around which to look on: the curve's own bottom, also where it lies past
-    the last trial that the curve was fitted to. A resample without any trial that met the target has steps inf and
-    rate NaN.
+    `steps` is inf and `rate` NaN if no trial met the target. `window` holds the least and the largest rate that the
+    curve was fitted to. `at_end` is "low" or "high" if the bottom lies at that end of the space: the valley may go on
+    beyond it. `turn` is the coordinate around which to search next: the curve's own bottom, even if it lies past the
+    last trial that the curve was fitted to. A resample in which no trial met the target has steps inf and rate NaN.
     """
 
     steps: float
@@ -54,14 +53,14 @@ def fit(
     """Find the rate that needs the fewest steps, and how many those are, from trials spread over rates.
 
     The bottom is that of a robust parabola of log steps over log rate (`valley.fit`). Each resample draws trials with
-    replacement and fits everything again, so that its spread holds the luck of the seeds and of the rates tried.
+    replacement and fits everything again, so the spread includes the luck of the seeds and of the rates tried.
 
     Args:
         rate: the hyper-parameter of each trial; each trial has a seed of its own.
         steps: steps to target of each trial, inf for one that missed, failed or was stopped.
         ends: the least and the largest value of the space that was searched.
         scale: how the space is spread, as in `spaces.Space`: log, linear or log_complement.
-        resamples: how many; 0 for the bottom alone.
+        resamples: the number of resamples; 0 to compute the bottom alone.
 
     Raises:
         ValueError: there is no trial, a rate is outside the scale, or a number of steps is not positive.
@@ -72,7 +71,7 @@ def fit(
     if not np.all(steps > 0):
         raise ValueError("a number of steps is not positive; give positive numbers, and inf for a trial that missed")
     place, height = measure.coordinate(rate), np.log(steps.astype(float))
-    order = np.lexsort((height, place))  # what is drawn must not depend on the order of the trials
+    order = np.lexsort((height, place))  # the resamples must not depend on the order of the trials
     place, height = place[order], height[order]
     found = valley.fit(place[None], height[None])
     if np.isnan(found.height[0]):
@@ -98,21 +97,22 @@ def fit(
 
 
 def _size(trials: int, kept: float) -> int:
-    """Return how many trials a resample draws: so many fewer than there are that it spreads as much as new trials do.
+    """Return how many trials a resample draws: fewer than there are, so that resamples spread as much as new trials.
 
-    A fit goes nearer to the trials than the truth does: k trials that it was fitted to spread it like k − 2 others.
+    A fit is nearer to its own trials than the truth is, so resamples of k trials would spread too little; k − 2 of the
+    trials spread about as much as k new ones.
     """
     return max(round(trials * (1 - SPENT / kept)), -(-trials // 2))
 
 
 def interval(value: float, samples: Float[np.ndarray, " resamples"], level: float = 0.95) -> Estimate:
-    """Return the value with the percentile interval of its samples; an unknown sample widens it on both sides."""
+    """Return the value with the percentile interval of its samples; unknown samples widen it at both ends."""
     low, high = bootstrap.percentiles(samples, level, (0.0, np.inf))
     return Estimate(value, float(low), float(high))
 
 
 def coarse(low: float, high: float, count: int, offset: float, *, scale: str = "log") -> Float[np.ndarray, " count"]:
-    """Return `count` rates at equal spacing over the space; `offset` from 0 to 1 moves them all by that part of it.
+    """Return `count` equally spaced rates over the space; `offset`, from 0 to 1, shifts all by that share of a spacing.
 
     >>> coarse(1e-3, 1e1, 4, 0.5).round(5).tolist()
     [0.00316, 0.03162, 0.31623, 3.16228]
@@ -127,9 +127,9 @@ def coarse(low: float, high: float, count: int, offset: float, *, scale: str = "
 
 
 def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
-    """Return `count` rates, evenly where the curve is at most 1.5 times its bottom: there trials tell most of it.
+    """Return `count` rates, evenly spaced where the curve is at most 1.5 times its bottom: trials there tell most.
 
-    The half-width is ¼ to ½ decade, and what would lie outside the space is moved inside.
+    They reach ¼ to ½ decade to either side of it, and rates that would lie outside the space are moved inside.
 
     Raises:
         ValueError: no trial met the target, so that there is no bottom, or `count` is below 1.
@@ -145,7 +145,7 @@ def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
 
 
 def _end(measure: Scale, place: float) -> str:
-    """Say at which end of the space the place lies, by value."""
+    """Return the end of the space ("low" or "high" by value) at which the place lies, or "" if at none."""
     low, high = measure.bounds
     near_low, near_high = place <= low + EDGE, place >= high - EDGE
     if measure.falls:

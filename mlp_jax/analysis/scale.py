@@ -11,11 +11,11 @@ from jaxtyping import Float, Real
 from mlp_jax.checks import choose
 
 SCALES = ("linear", "log", "log_complement")
-LINEAR = 4.0  # decades that the whole of a linear space counts as: what a log space of a learning rate usually has
+LINEAR = 4.0  # decades that a whole linear space counts as: as many as a learning rate's log space usually has
 
 
 class Scale(NamedTuple):
-    """How the values from `low` to `high` are spread: `log` by ratios, `log_complement` by those of 1 − value."""
+    """How values from `low` to `high` are spread: linear, log (by ratios) or log_complement (by ratios of 1 − value)."""
 
     name: str
     low: float
@@ -59,5 +59,5 @@ class Scale(NamedTuple):
 
     @property
     def falls(self) -> bool:
-        """Whether a larger value has a lesser coordinate."""
+        """Whether larger values have smaller coordinates."""
         return self.name == "log_complement"

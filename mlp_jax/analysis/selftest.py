@@ -1,7 +1,7 @@
-"""How often the intervals hold the truth, in studies that are drawn from tables of real trials.
+"""How often the intervals contain the truth, in studies that are drawn from tables of real trials.
 
-Invariant: what a study withholds (no B_crit, no exponent) is counted apart and is neither a hit nor a miss. Shares are
-in percent.
+Invariant: where a study gives no value (no B_crit, no exponent), this is counted separately, neither as a hit nor as a
+miss. Shares are in percent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +16,14 @@ from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS, Measured
 from mlp_jax.analysis.testbed import STANDARD, Design, Study, Table, Truth
 
 LEVEL = 0.95
-COPIES = 4  # of one optimizer, as in a study of four, whose differences are all chance
-LIMIT = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard deviations, of a single difference
+COPIES = 4  # studies of one optimizer, compared as if they were four optimizers: all differences are chance
+LIMIT = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard deviations, for a single difference
 
 
 def score(
     tables: Mapping[str, Table], count: int, design: Design = STANDARD, *, resamples: int = 1000, seed: int = 0
 ) -> dict:
-    """Draw `count` studies of each optimizer and return what share of their intervals hold the truth, ready for JSON.
+    """Draw `count` studies of each optimizer; return the shares of their intervals that contain the truth, as JSON.
 
     Args:
         tables: a dense table of each optimizer, all over the same batch sizes.
@@ -49,7 +49,7 @@ def score(
 
 
 def _of_one(table: Table, truth: Truth, studies: Sequence[Study]) -> dict:
-    """Return how often the intervals of one optimizer hold the truth, and how wide and how far off they are."""
+    """Return how often the intervals of one optimizer contain the truth, how wide they are, and the bias."""
     cells = [[study.cells[k] for study in studies] for k in range(table.sizes.size)]
     by_size = lambda values: {f"{size:g}": _round(value) for size, value in zip(table.sizes, values)}
     held = lambda true, what: [
@@ -85,13 +85,13 @@ def _exponents(table: Table, truth: Truth, exponents: Sequence[power_law.Exponen
 
 
 def _of_two(truths: tuple[Truth, Truth], drawn: tuple[Sequence[Study], Sequence[Study]]) -> dict:
-    """Return how often the interval of two optimizers' ratio holds the true one, at the smallest and the largest B."""
+    """Return how often the interval of two optimizers' ratio contains the true ratio, at the least and the largest B."""
     shares = {}
     for what, k in (("smallest", 0), ("largest", -1)):
         first, second = truths[0].steps[k], truths[1].steps[k]
         true = np.log(first / second) if np.isfinite([first, second]).all() else np.nan
         middle, spread = np.array([family.difference(_cell(a, k), _cell(b, k)) for a, b in zip(*drawn)]).T
-        middle = np.nan_to_num(middle)  # where one was missed, whose spread is infinite
+        middle = np.nan_to_num(middle)  # NaN if one missed the target; its spread is infinite then
         held, seen = np.abs(middle - true) <= LIMIT * spread, np.abs(middle) > LIMIT * spread
         percent = {"held": _round(100 * held.mean() + 0 * true), "seen": _round(100 * seen.mean())}
         shares[what] = {"ratio": _round(np.exp(true)), **percent}
@@ -99,7 +99,7 @@ def _of_two(truths: tuple[Truth, Truth], drawn: tuple[Sequence[Study], Sequence[
 
 
 def _equals(studies: Sequence[Study]) -> dict:
-    """Return how often equals are called different: two cells by themselves, and any two of four copies of a study."""
+    """Return how often equals are called different: one pair of cells alone, and any pair of four copies of a study."""
     groups = [studies[k : k + COPIES] for k in range(0, len(studies) - COPIES + 1, COPIES)]
     sizes = range(len(studies[0].cells))
     alone = [family.difference(_cell(g[i], k), _cell(g[i + 1], k)) for g in groups for i in (0, 2) for k in sizes]
@@ -117,12 +117,12 @@ def _cell(study: Study, k: int) -> Measured:
 
 
 def _held(true: float, estimates: Iterable[Estimate]) -> float:
-    """Return the percentage of the intervals that hold the true value."""
+    """Return the percentage of the intervals that contain the true value."""
     return 100 * float(np.mean([one.low <= true <= one.high for one in estimates]))
 
 
 def _bias(true: float, cells: Sequence[response.Response]) -> float:
-    """Return by how many percent the geometric mean of the steps is off, where there are any."""
+    """Return by how many percent the geometric mean of the cells' finite steps is off."""
     steps = np.array([cell.steps for cell in cells])
     if not np.isfinite(true):
         return np.nan
@@ -134,5 +134,5 @@ def _ratio(one: Estimate) -> float:
 
 
 def _round(value: float | np.floating) -> float | None:
-    """Return four digits; None for what JSON can't hold."""
+    """Return the value rounded to four digits, or None if it is not finite, which JSON can't hold."""
     return float(f"{value:.4g}") if np.isfinite(value) else None

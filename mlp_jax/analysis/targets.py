@@ -19,9 +19,9 @@ class Best(NamedTuple):
 def medians(
     values: Real[np.ndarray, " trials"], point: Int[np.ndarray, " trials"], points: int
 ) -> Float[np.ndarray, " points"]:
-    """Return the median over each point's trials, its seeds; inf for a point that at least half of them miss.
+    """Return the median over the trials (seeds) of each point; inf if at least half of them miss.
 
-    A point without trials has inf as well.
+    A point without trials has inf too.
 
     Raises:
         ValueError: a point's number is not in 0 … points − 1, or a value is NaN.
@@ -35,7 +35,7 @@ def medians(
 
 
 def best(values: Real[np.ndarray, " trials"], point: Int[np.ndarray, " trials"], points: int) -> Best:
-    """Return the minimum over points of the median over seeds (Shallue et al. 2018); the first of equals.
+    """Return the point with the least median over its seeds (Shallue et al. 2018); of equals the first.
 
     Raises:
         ValueError: as `medians`, or there are no points.

@@ -1,7 +1,7 @@
-"""Do the intervals hold? Whole studies drawn from a dense table of real trials, whose truth is known.
+"""Draw whole studies from a dense table of real trials, for which the truth is known, to test the intervals.
 
-Invariant: a study sees what a real one would: one trial for each rate, each with a seed of its own, stopped where the
-protocol stops it; the truth is a number of the table, so that drawing more studies makes every share more exact.
+Invariant: a drawn study sees what a real one would: one trial for each rate, each with a seed of its own, stopped where
+the protocol stops it. The truth is computed from the table alone, so more studies make every share more exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from mlp_jax.analysis.critical_batch_size import Fit
 from mlp_jax.analysis.power_law import Exponent
 from mlp_jax.analysis.response import Response
 
-NEIGHBOURS = 0.25  # decades on either side of a rate that its smoothed steps come from
-PLACES = 200  # at which the smoothed steps are looked at
+NEIGHBOURS = 0.25  # decades: the smoothed steps of a rate come from trials so far to either side
+PLACES = 200  # rates at which the smoothed steps are computed
 GRIDS = 2  # first rounds, each with an offset of its own, before a cell counts as not reached
 
 
 class Table(NamedTuple):
-    """Steps to target of one optimizer: at each batch size, each rate of a fine grid, with many seeds; inf missed."""
+    """Steps to target of one optimizer for each batch size, each rate of a fine grid and many seeds; inf is a miss."""
 
     sizes: Float[np.ndarray, " sizes"]
     rates: Float[np.ndarray, " rates"]
@@ -41,7 +41,7 @@ STANDARD = Design()
 
 
 class Truth(NamedTuple):
-    """What a study wants to know: the least steps at each batch size, the rates that need them, and the line."""
+    """What a study estimates: the least steps at each batch size, the rates that need them, and the line."""
 
     steps: Float[np.ndarray, " sizes"]
     rates: Float[np.ndarray, " sizes"]
@@ -51,7 +51,7 @@ class Truth(NamedTuple):
 class Study(NamedTuple):
     """What a drawn study says: the bottom at each batch size, the line, the exponent.
 
-    `line` is the fit as if no misfit were too large, so that its interval of B_crit can be counted as well.
+    `line` is fitted as if no misfit were too large, so that its interval of B_crit can be counted too.
     """
 
     cells: list[Response]
@@ -61,7 +61,7 @@ class Study(NamedTuple):
 
 
 def shipped() -> dict[str, Table]:
-    """Return the tables that come with the package: digits, each optimizer of them (see tables/README.md)."""
+    """Return the tables that come with the package, of digits, by optimizer (see tables/README.md)."""
     with resources.files("mlp_jax.analysis").joinpath("tables/digits.npz").open("rb") as file:
         return load(np.load(file))
 
@@ -73,7 +73,7 @@ def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
 
 
 def arrays(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
-    """Return the arrays that `load` makes these tables of, in single precision."""
+    """Return the arrays from which `load` makes these tables, the steps in single precision."""
     return {
         f"{name}/{what}": array.astype(np.float32 if what == "steps" else float)
         for name, table in tables.items()
@@ -84,9 +84,9 @@ def arrays(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
 def truth(table: Table) -> Truth:
     """Return the bottom of the table at each batch size.
 
-    At each rate the seeds' log steps have a Huber mean, a miss counting as 4 times the bottom, as it does in a study.
-    A quadratic that is local in the rate (a quarter of a decade, tricube weights) smooths these, and its least is the
-    truth: no parabola over the whole valley, whose bias is one of the things to be measured.
+    At each rate the Huber mean of the seeds' log steps is taken, where a miss counts as 4 times the bottom, as it does
+    in a study. A local quadratic (a quarter of a decade, tricube weights) smooths these means, and its least value is
+    the truth. It is not a parabola over the whole valley, because the bias of that one is to be measured.
     """
     bottoms = np.array([_bottom(np.log10(table.rates), np.log(steps)) for steps in table.steps])
     steps, rates = np.exp(bottoms[:, 0]), 10 ** bottoms[:, 1]
@@ -94,14 +94,14 @@ def truth(table: Table) -> Truth:
 
 
 def draw(table: Table, design: Design, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the rates and steps of all trials of a study, by batch size; each rate is the nearest of the grid."""
+    """Return the rates and steps of all trials of a drawn study, by batch size; each rate is the nearest in the table."""
     return [_cell(table.rates, steps, design, rng) for steps in table.steps]
 
 
 def analyse(
     table: Table, trials: Sequence[tuple[np.ndarray, np.ndarray]], resamples: int = 1000, seed: int = 0
 ) -> Study:
-    """Return what the trials say, as a real study would say it."""
+    """Analyse drawn trials as a real study is analysed."""
     ends = (float(table.rates[0]), float(table.rates[-1]))
     cells = [response.fit(*of_cell, ends, resamples=resamples, seed=seed + k) for k, of_cell in enumerate(trials)]
     steps, rates = (np.array([getattr(cell, what) for cell in cells]) for what in ("steps", "rate"))
@@ -128,7 +128,7 @@ def studies(
 def _cell(
     rates: np.ndarray, steps: np.ndarray, design: Design, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rates and steps of one cell's trials: first rounds until one meets the target, then the others."""
+    """Return the rates and steps of one cell's trials: first rounds until a trial meets the target, then later ones."""
     ends, offset = (float(rates[0]), float(rates[-1])), float(rng.random())
     rate, taken = np.zeros(0), np.zeros(0)
     for number in range(GRIDS):
@@ -157,7 +157,7 @@ def _with(rate: np.ndarray, taken: np.ndarray, *more: np.ndarray) -> tuple[np.nd
 
 
 def _bottom(place: np.ndarray, heights: np.ndarray) -> tuple[float, float]:
-    """Return height and place of the least smoothed height; inf and NaN where too many trials miss at every rate."""
+    """Return the least smoothed height and its place; inf and NaN if too many trials miss at every rate."""
     least, at = float(np.quantile(heights, 0.5, axis=1, method="inverted_cdf").min()), float("nan")
     for _ in range(3):
         if not np.isfinite(least):
@@ -181,7 +181,7 @@ def _smoothed(place: np.ndarray, height: np.ndarray, at: float) -> float:
 
 
 def _huber_means(values: np.ndarray) -> np.ndarray:
-    """Return the Huber mean of each row, around its median and with that of the distances from it."""
+    """Return the Huber mean of each row, started at its median, with the median distance from it as the scale."""
     mean = np.median(values, axis=1, keepdims=True)
     spread = np.median(np.abs(values - mean), axis=1, keepdims=True)
     limit = np.maximum(valley.HUBER * 1.4826 * spread, valley.SMALL)

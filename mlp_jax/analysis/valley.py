@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-BAD = float(np.log(4.0))  # a trial this much above the base does not belong to the valley, and counts no more than this
-KEPT = float(np.log(1.5))  # the parabola takes in what it puts at most this much above its bottom
+BAD = float(np.log(4.0))  # a trial this much above the base is bad: not in the valley, and counted as this much
+KEPT = float(np.log(1.5))  # the next parabola is fitted to trials at most this much above the bottom of the last
 AHEAD, MOST = 5, 0.6  # the valley ends where more than this share of the next 5 trials is bad
 UNKNOWNS = 3  # of a parabola
-LEAST = 16  # trials for the parabola to narrow its window
-PASSES, REWEIGHTS = 3, 3  # of the window, and of Huber's weights for each
+LEAST = 16  # trials that the window must have when it is narrowed
+PASSES, REWEIGHTS = 3, 3  # fits with a new window, and Huber reweightings of each
 HUBER = 1.345  # standard deviations: 95 % efficient where errors are normal (Huber 1964)
 SMALL = 0.02  # an error of 2 % is never an outlier
-BEND, TRUST = 3.0, 0.002  # the curvature that is taken where the trials say nothing of it, and how much it counts
-MISSED = 1e6  # stands for inf: its differences are numbers
+BEND, TRUST = 3.0, 0.002  # the curvature that is used where the trials do not determine it, and its weight
+MISSED = 1e6  # stands for inf: differences of inf would be NaN
 
 
 class Parabola(NamedTuple):
@@ -34,10 +34,10 @@ class Parabola(NamedTuple):
 
 
 class Bottom(NamedTuple):
-    """Of each row the bottom's height and place, the parabola, and the ends of the trials that it was fitted to.
+    """For each row, the height and place of the bottom, the parabola, and the ends of the trials it was fitted to.
 
-    `turn` is where the parabola itself is lowest, which may lie outside those ends: past the last trial that is known,
-    but not past the next one that was tried. `trials` is how many the parabola was fitted to.
+    `turn` is where the parabola itself is lowest. It may lie past the last trial that the parabola was fitted to, but
+    not past the next trial that was tried. `trials` is the number of trials that it was fitted to.
     """
 
     height: Float[np.ndarray, " rows"]
@@ -57,17 +57,17 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
     """Find the bottom of each row's valley; all NaN where no trial of a row met the target.
 
     The least running median of 3 is the base. A trial is bad if it missed or needed more than 4 times the base; it
-    counts as 4 times. The valley goes from the base to both sides until more than 60 % of the next five trials are bad,
-    and takes in what has a running median of at most 4 times the base: a cliff stays outside. A Huber parabola is
-    fitted, and twice more to what it puts within 1.5 times its bottom (or to the whole valley, where that is fewer
-    than 16 trials), with the valley and what is bad seen from that bottom. The bottom is where the parabola is least
-    between the outermost trials that it was fitted to.
+    counts as 4 times the base. The valley extends from the base to both sides until more than 60 % of the next five
+    trials are bad, and contains the trials whose running median is at most 4 times the base, so a cliff stays outside.
+    A Huber parabola is fitted to the valley, then twice more to the trials where it is within 1.5 times its bottom (or
+    to the whole valley, if those are fewer than 16). Each time that bottom is the new base, from which the valley and
+    the bad trials are found again. The bottom is where the parabola is least between the outermost trials fitted.
     """
     order = np.lexsort((height, place), axis=-1)
     place, height = np.take_along_axis(place, order, 1), np.take_along_axis(height, order, 1)
     height = np.where(np.isfinite(height), height, MISSED)
     smooth = running_median(height)
-    smooth = np.where((smooth.min(axis=1) < MISSED)[:, None], smooth, height)  # a single trial in time is all there is
+    smooth = np.where((smooth.min(axis=1) < MISSED)[:, None], smooth, height)  # where no median of 3 is in time
     base = smooth.min(axis=1)
     inside = within(height, smooth, base, smooth.argmin(axis=1))
     found = parabola(place, np.minimum(height, base[:, None] + BAD), inside)
@@ -82,7 +82,7 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
 
 
 def running_median(height: Float[np.ndarray, "rows trials"]) -> Float[np.ndarray, "rows trials"]:
-    """Return the median of each trial and its two neighbours; at an end the higher of the two that there are."""
+    """Return the median of each trial and its two neighbours; at an end, the higher of the two that exist."""
     beyond = np.full((len(height), 1), MISSED)
     padded = np.hstack([beyond, height, beyond])
     return np.sort(np.stack([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]]), axis=0)[1]
@@ -94,7 +94,7 @@ def within(
     base: Float[np.ndarray, " rows"],
     centre: Int[np.ndarray, " rows"],
 ) -> Bool[np.ndarray, "rows trials"]:
-    """Tell which trials lie in the valley: walk from the centre to both sides until most of the next ones are bad."""
+    """Tell which trials lie in the valley: walk from the centre to both sides until most of the next trials are bad."""
     bad, limit = height > base[:, None] + BAD, base[:, None] + BAD
     last = bad.shape[1] - 1
     return _rightwards(bad, centre) & _rightwards(bad[:, ::-1], last - centre)[:, ::-1] & (smooth <= limit)
@@ -105,7 +105,7 @@ def parabola(
     height: Float[np.ndarray, "rows trials"],
     kept: Bool[np.ndarray, "rows trials"],
 ) -> Bottom:
-    """Fit a Huber parabola to the trials of each row that are kept, at least one."""
+    """Fit a Huber parabola to the kept trials of each row, of which there must be at least one."""
     low, high = np.where(kept, place, np.inf).min(axis=1), np.where(kept, place, -np.inf).max(axis=1)
     coefficients = huber(place, height, kept.astype(float))
     _, slope, bend = coefficients.T
@@ -124,8 +124,8 @@ def huber(
 ) -> Float[np.ndarray, "rows 3"]:
     """Return a, b, c of a + b·u + c·u² for each row, by weighted least squares with Huber's weights.
 
-    A curvature of 3 is added as if it had been observed, with a weight that matters only where the trials lie so close
-    together, or are so few, that they say next to nothing of it.
+    A curvature of 3 is added as if it had been observed. Its weight matters only where the trials are so few, or lie so
+    close together, that they hardly determine the curvature.
     """
     middle = (weight * place).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
     away = place - middle[:, None]
@@ -140,11 +140,11 @@ def huber(
 
 
 def _rightwards(bad: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Tell which trials the walk to the right reaches; all to the left of the centre count as reached."""
+    """Tell which trials the walk to the right reaches; all trials left of the centre count as reached."""
     # a trial counts among its own next five, so that the shoulder of a cliff stays outside with the cliff
     place = np.arange(bad.shape[1])
     end = np.minimum(place + AHEAD, place.size)
-    before = np.pad(np.cumsum(bad, axis=1), ((0, 0), (1, 0)))  # how many bad ones lie to the left of a trial
+    before = np.pad(np.cumsum(bad, axis=1), ((0, 0), (1, 0)))  # the number of bad trials left of each
     ends = before[:, end] - before[:, :-1] > MOST * (end - place)
     return ~np.logical_or.accumulate(ends & (place > centre[:, None]), axis=1)
 
