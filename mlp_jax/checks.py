@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 
 class Domain(NamedTuple):
-    """Which numbers of a kind are allowed, and the words for them; written into an annotation by `Annotated`."""
+    """The numbers that are allowed, as a test and in words for messages; `Annotated` puts it into an annotation."""
 
     allows: Callable[[Any], bool]
     words: str
@@ -21,7 +21,7 @@ class Domain(NamedTuple):
 
 
 def whole(low: int, bits: int | None = None) -> Domain:
-    """Return the whole numbers from `low` on, below 2**bits where `bits` are given."""
+    """Return the domain of whole numbers that are at least `low` and, if `bits` is given, below 2**bits."""
     end = math.inf if bits is None else 2**bits
     words = f"a whole number of at least {low}" if bits is None else f"a whole number from {low} to 2**{bits} - 1"
     return Domain(lambda v: low <= v < end and v == int(v), words, whole=True)
@@ -53,7 +53,7 @@ def fields(instance: Any, **called: str) -> None:
     """Check every field of a frozen dataclass by its annotation, and make its value a plain one.
 
     Args:
-        called: what a message calls a field, or each entry of one that holds several, in place of the field's name.
+        called: for some fields, the name that messages use instead of the field's own (or for each of its entries).
 
     Raises:
         ValueError: a value is not of the kind, or not in the domain, that its annotation asks for.
@@ -65,10 +65,10 @@ def fields(instance: Any, **called: str) -> None:
 
 
 def build(kind: type[T], where: str, given: Mapping[str, Any], key: str = "key") -> T:
-    """Return the dataclass `kind` with the fields `given`, as JSON and TOML hold them: its tuples are lists there.
+    """Return the dataclass `kind` with the fields `given` from JSON or TOML, which hold tuples as lists.
 
     Raises:
-        ValueError: there is no such field (the sentence calls it a `key` in `where`), or its value is not allowed.
+        ValueError: a field is unknown (the message calls it a `key` in `where`), or its value is not allowed.
     """
     known = [field.name for field in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
     if unknown := sorted(set(given) - set(known)):
@@ -79,7 +79,7 @@ def build(kind: type[T], where: str, given: Mapping[str, Any], key: str = "key")
 def value(what: str, given: Any, hint: Any, called: str | None = None) -> Any:
     """Return `given` as a plain value if the annotation `hint` allows it.
 
-    An integer is a float too, a path is a text, and whatever can be gone through is a tuple.
+    An integer passes as a float and a path as a string; any iterable but a string or a table becomes a tuple.
 
     >>> value("steps", 3, Steps), value("hidden", [8, 4], tuple[int, ...])
     (3, (8, 4))
@@ -89,7 +89,7 @@ def value(what: str, given: Any, hint: Any, called: str | None = None) -> Any:
     ValueError: steps 2.5 is not allowed; give a whole number from 1 to 2**31 - 1
 
     Args:
-        called: what a message calls an entry, where `hint` is of a list or a table.
+        called: the name that messages give an entry, if `hint` asks for a list or a table.
 
     Raises:
         ValueError: it is not allowed.
@@ -110,7 +110,7 @@ def value(what: str, given: Any, hint: Any, called: str | None = None) -> Any:
 
 
 def words(hint: Any) -> str:
-    """Say what an annotation allows, so that it can follow "give": a whole number of at least 1, or full."""
+    """Return what an annotation allows, in words that can follow "give": a whole number of at least 1, or full."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return inner[1].words
@@ -130,7 +130,7 @@ def words(hint: Any) -> str:
 
 
 def _allows(hint: Any, given: Any) -> bool:
-    """Tell whether `given`, which is no list and no table, is of the kind and in the domain that `hint` asks for."""
+    """Tell whether `given`, neither a list nor a table, has the type and lies in the domain that `hint` asks for."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _allows(inner[0], given) and inner[1].allows(given)
@@ -150,7 +150,7 @@ def _members(hint: Any) -> tuple:
 
 
 def _plain(given: Any) -> Any:
-    """Return a scalar of NumPy or JAX as Python's, and a path as its text."""
+    """Return a NumPy or JAX scalar as a plain Python number, and a path as a string; return all else unchanged."""
     if getattr(given, "ndim", None) == 0:
         return given.item()
     return os.fspath(given) if isinstance(given, os.PathLike) else given

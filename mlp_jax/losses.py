@@ -18,7 +18,7 @@ from mlp_jax.checks import choose
 from mlp_jax.model import Network, Params
 
 Mask = Real[Array, " n"] | Bool[Array, " n"] | None
-"""Which of n rows count, None for all; or how much each of them does."""
+"""Which of the n rows count (None: all of them), or a weight for each row."""
 
 
 def cross_entropy(
@@ -110,9 +110,9 @@ class ClassificationSums(NamedTuple):
 
 
 class RegressionSums(NamedTuple):
-    """Sums over examples and outputs of r = f(x) − y; `n` counts both.
+    """Sums of the residuals r = f(x) − y over all examples and outputs; `n` is examples times outputs.
 
-    `y` and `y_squared` are for R²: they sum y − shift and its square, and merge where the shift was the same.
+    `y` and `y_squared` serve R²: they sum y − shift and its square. Only sums with the same shift may be merged.
     """
 
     n: Real[Array, ""]
@@ -138,7 +138,7 @@ def each(
     y: Num[Array, "n *outputs"],
     smoothing: Float[Array, ""] | float = 0.0,
 ) -> Float[Array, " n"]:
-    """Return the loss of each of n examples, given what the output layer's function is applied to."""
+    """Return the loss of each of n examples; `z` holds the outputs before the output layer's function is applied."""
     return jax.vmap(lambda z, y: LOSSES[loss](network, z, y, smoothing))(z, y)
 
 
@@ -151,7 +151,7 @@ def total(
     smoothing: Float[Array, ""] | float = 0.0,
     mask: Mask = None,
 ) -> Float[Array, ""]:
-    """Sum the losses of the examples whose `mask` is true, or of all; each times its weight where these are given."""
+    """Sum the losses of the examples whose `mask` is true (None: of all); a mask of numbers gives their weights."""
     z = jax.vmap(partial(model.forward, network, params))(x)
     return jnp.sum(_counted(each(network, loss, z, y, smoothing), mask))
 
@@ -164,11 +164,11 @@ def sums(
     mask: Mask = None,
     shift: Float[Array, ""] | float = 0.0,
 ) -> Sums:
-    """Sum loss and metrics over the rows of `z` whose `mask` is true, or over all; weights in its place count too.
+    """Sum loss and metrics over the rows of `z` whose `mask` is true (None: all); a mask of numbers gives weights.
 
-    `shift` is a number near the mean of the targets, as from `middle`: float32 has no digits for their variance
-    besides the square of a mean that is far from 0. What is not finite in `z` makes the sums NaN, also where the
-    output's function hides it, as a ReLU does −∞.
+    `shift` is a number near the mean of the targets, such as `middle(y)`. Without it, a mean far from 0 would leave
+    float32 no digits for the variance. Values of `z` that are not finite make the sums NaN, even where the output's
+    function would hide them, as a ReLU hides −∞.
     """
     kind = jnp.int32 if mask is None or mask.dtype == bool else mask.dtype
     count = jnp.sum(_counted(jnp.ones(len(z), jnp.int32), mask), dtype=kind)
@@ -185,7 +185,7 @@ def sums(
 
 
 def middle(y: Float[Array, "n *outputs"]) -> Float[Array, ""]:
-    """Return that of `y` which is nearest to their mean: equal targets minus it are exactly 0."""
+    """Return the target that is nearest to the mean; subtracted from equal targets, it leaves exactly 0."""
     y = jnp.ravel(y)
     return y[jnp.argmin(jnp.abs(y - jnp.mean(y)))]
 
@@ -200,8 +200,8 @@ def predicted_class(network: Network, z: Float[Array, "*n outputs"]) -> Int[Arra
 def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, Any]:
     """Turn sums into `loss` with `error` and `accuracy`, or with `rmse`, `mae` (in the target's unit) and `r2`.
 
-    Each is a float64, or an array of them where the sums are arrays. An empty part has NaN for each of them; error and
-    accuracy are NaN too where the loss is not finite.
+    Each metric is a float64, or an array of float64 where the sums are arrays. Without examples every metric is NaN;
+    where the loss is not finite, error and accuracy are NaN too.
     """
     n, total, *rest = (np.asarray(value, np.float64) for value in sums)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -220,16 +220,16 @@ def metrics(sums: Sums, target_scale: float = 1.0) -> dict[str, Any]:
 
 
 def nothing(loss: str) -> Sums:
-    """Return the sums over no example, on the host."""
+    """Return the sums over zero examples, as NumPy values."""
     kind, real = (RegressionSums if is_regression(loss) else ClassificationSums), jnp.result_type(float)
     return kind(*(np.zeros((), np.int32 if name in ("n", "errors") else real) for name in kind._fields))  # pyright: ignore[reportArgumentType]
 
 
 def _counted(values: Num[Array, "n *k"] | Bool[Array, " n"], mask: Mask) -> Array:
-    """Return `values` with 0 in the rows whose `mask` is false, or times their weights."""
+    """Return `values` with 0 in the rows whose `mask` is false, or with each row times its weight."""
     if mask is None:
         return values
-    if mask.dtype != bool:  # what is not finite does not count where its weight is 0
+    if mask.dtype != bool:  # a value that is not finite must not count where its weight is 0
         weight = mask.reshape(-1, *(1,) * (values.ndim - 1))
         return jnp.where(weight > 0, values, jnp.zeros((), values.dtype)) * weight
     return jnp.where(mask.reshape(-1, *(1,) * (values.ndim - 1)), values, jnp.zeros((), values.dtype))

@@ -60,7 +60,7 @@ class Network:
     init: str = "he"
     """How the weights start: he, glorot, lecun, truncated_normal or zeros."""
     init_std: Positive = 0.03
-    """Standard deviation of the weights at the start, for init truncated_normal, which cuts at two of them."""
+    """Standard deviation of the weights at the start, for init truncated_normal, which cuts them at two of these."""
     output_start: float = 0.0
     """Value at which the biases of the output layer start."""
 
@@ -73,7 +73,7 @@ class Network:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Length of x^(0), x^(1), …: what enters each layer, then what leaves the last; a ones feature counts."""
+        """Lengths of x^(0), x^(1), …: the inputs of each layer, then the outputs of the last; a ones feature counts."""
         return (self.inputs + (self.bias == "ones"), *self.hidden, self.outputs)
 
 

@@ -37,9 +37,9 @@ def factors(
     y: Num[Array, "*label"],
     label_smoothing: Float[Array, ""] | float = 0.0,
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Return what enters each layer, a, and δ = ∂loss/∂z of each layer, for one example.
+    """Return, for one example, the input a of each layer, and δ = ∂loss/∂z of each layer.
 
-    They are the example's gradient: δ aᵀ in W and δ in b. δ is the derivative by a zero that is added to z.
+    They give the example's gradient: δ aᵀ for W and δ for b. δ is the derivative with respect to a zero added to z.
     """
 
     def shifted(zeros: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
@@ -68,7 +68,7 @@ def exact(
 ) -> NoiseScale:
     """Return trΣ = mean |g_i|² − |mean g_i|² and |G|² over all rows of `data` (McCandlish et al. 2018, B_simple).
 
-    One pass, `size` examples at a time: their a and δ give the norms as well as the sum Σ δ aᵀ of the gradients.
+    It makes one pass, `size` examples at a time: a and δ give both the norms and the sum Σ δ aᵀ of the gradients.
     `l2` is the factor of the penalty ½‖W‖² in the loss; it is part of G and the same for every example.
 
     Raises:
@@ -89,7 +89,7 @@ def exact(
 
     total, grads = rows.summed(of_rows, data, size)
     grads = jax.tree.map(lambda value: value / n, grads)
-    trace = jnp.maximum(total / n - _squared_norm(grads), 0)  # below 0 by rounding alone
+    trace = jnp.maximum(total / n - _squared_norm(grads), 0)  # only rounding makes it negative
     pulled = tuple(Layer(grad.W + l2 * layer.W, grad.b) for grad, layer in zip(grads, params))
     return NoiseScale(trace, _squared_norm(pulled))
 

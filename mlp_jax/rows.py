@@ -2,8 +2,8 @@
 
 Invariant: a sum over rows counts every row once, however the rows are divided into pieces and between devices.
 
-Where a function takes an `axis` of a mesh, the devices along it share the rows: each is given the same arguments, sums
-over its part of the rows, and has the sums of all.
+Where a function takes an `axis` of a mesh, the devices along it share the rows: each gets the same arguments, sums over
+its part of the rows, and returns the sum over all of them.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from mlp_jax.model import Network
 
 
 class Data(NamedTuple):
-    """One split on the device: rows as they were read, labels as the loss takes them, constants to normalise rows with.
+    """One split on the device: the rows as they were read, labels for the loss, constants to normalise the rows with.
 
     `weight` says how much each row counts in a sum; None stands for 1.
 
@@ -39,7 +39,7 @@ class Data(NamedTuple):
 
 
 def place(network: Network, dataset: Dataset, split: Split) -> Data:
-    """Put one split on the device, raw, with labels as the losses of `network` want them."""
+    """Put one split on the device, not normalised, with labels in the form that the losses of `network` take."""
     return jax.device_put(_on_host(network, dataset, split))
 
 
@@ -52,7 +52,7 @@ def _on_host(network: Network, dataset: Dataset, split: Split) -> Any:
     real = jnp.result_type(float)
     y = np.asarray(split.y, real if dataset.task == "regression" else np.int32)
     center, scale, x = np.asarray(dataset.center, real), np.asarray(dataset.scale, real), np.asarray(split.x)
-    if x.dtype == np.float64:  # float32 would merge its values before they are centred
+    if x.dtype == np.float64:  # in float32, different values could become equal before they are centred
         x, center, scale = ((x - dataset.center) * dataset.scale).astype(real), np.zeros((), real), np.ones((), real)
     weight = None if split.weight is None else np.asarray(split.weight, real)
     return Data(x, losses.labels(network, y), center, scale, weight)  # pyright: ignore[reportArgumentType]
@@ -77,17 +77,17 @@ def summed(
     """Sum `of_rows` over all rows of `data`, `size` of them at a time, so that memory stays bounded.
 
     Args:
-        of_rows: takes some normalised rows, their labels and a mask; returns sums over the rows whose mask is true,
-            or over all of them where the mask is None. Where the data have weights, it holds these, 0 for false.
-        index: sum over these rows of `data` instead of all; one may be there more than once.
-        overlap: let the last piece begin in its neighbour, whose rows it masks: all pieces share one piece of program.
-            Otherwise the rest, if there is one, comes first, as a shorter piece with a program of its own.
-        whole: take rows that make up to this many pieces and a rest in one go.
+        of_rows: takes some normalised rows, their labels and a mask; returns sums over the rows whose mask is true
+            (None: over all of them). If the data have weights, the mask holds them, with 0 for false.
+        index: sum over these rows of `data` instead of all; a row may be listed more than once.
+        overlap: let the last piece overlap the one before it and mask the rows that both have, so that all pieces have
+            one size and share one loop. Otherwise the remaining rows, if any, are computed first, outside the loop.
+        whole: if there are at most this many full pieces, sum over all rows at once.
     """
     first, count, counted = _share(data.x.shape[0] if index is None else index.shape[0], axis)
 
     def piece(start: Int[Array, ""] | int, size: int, new: Int[Array, ""] | int | None = None) -> PyTree:
-        """Sum over `size` of this device's rows from `start`; those before `new` are another piece's."""
+        """Sum over `size` of this device's rows from `start` on, without those before `new`: another piece has them."""
         begin = first + start
         take = partial(jax.lax.dynamic_slice_in_dim, start_index=begin, slice_size=size)
         of = lambda array: take(array) if index is None else array[take(index)]
@@ -118,10 +118,10 @@ def _zeros(shapes: PyTree) -> PyTree:
 
 
 def _share(total: int, axis: str | None) -> tuple:
-    """Return which of `total` rows is this device's first, how many it takes, and the first that it counts.
+    """Return the first of the `total` rows that this device takes, how many it takes, and the first that it counts.
 
-    Where the devices do not divide the rows, the last of them take some of their neighbours' rows besides, or nothing
-    else, and do not count these. None: it counts all it takes.
+    If the rows can't be divided evenly, the last devices also take rows of their neighbours (some take no others), and
+    do not count them. None means that the device counts all rows that it takes.
     """
     if axis is None:
         return 0, total, None

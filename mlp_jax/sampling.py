@@ -31,7 +31,7 @@ def minibatch(
 ) -> Int[Array, " batch_size"]:
     """Return the indices, in 0…n−1, of mini-batch number `step`.
 
-    Epochs are numbered modulo 2³²; `step` must be below 2³². With `ahead`, as `permute`.
+    Epochs are numbered modulo 2³²; `step` must be below 2³². `ahead` is explained in `permute`.
 
     Raises:
         ValueError: n is not in 1…2³¹, batch_size not in 1…n, or sampling not in SAMPLINGS.
@@ -54,9 +54,10 @@ def of_epochs(
     shuffled: bool = True,
     ahead: bool = False,
 ) -> Int[Array, " batch_size"]:
-    """Return what `minibatch` does under `epochs`, where `n` may be traced: any number from `batch_size` to `most`.
+    """Return what `minibatch` returns under `epochs`, for an `n` that may be traced, from `batch_size` to `most`.
 
-    It is the same where n and `most` have as many binary digits less one. Not `shuffled`, the rows come in their order.
+    The indices are the same if n − 1 and `most` − 1 have equally many binary digits. Without `shuffled`, the rows come
+    in their own order.
     """
     seed, step = jnp.asarray(seed, jnp.uint32), jnp.asarray(step, jnp.uint32)
     epoch, start = position(step, n, batch_size)
@@ -106,8 +107,8 @@ def permute(
     walking; less than twice on average), which leaves a permutation of 0…n−1. Luby & Rackoff 1988; Black &
     Rogaway 2002.
 
-    With `ahead` it is first mapped as often as nearly all need, in a loop of known length: a GPU's host waits at each
-    turn of one whose length is not known.
+    With `ahead`, a loop of known length first maps each image as often as nearly all of them need: in a loop of unknown
+    length, the host of a GPU waits at every turn.
     """
     most = int(n) if most is None else most
     if most == 1:
@@ -119,7 +120,7 @@ def permute(
 
 
 def _enough(n: int, bits: int) -> int:
-    """Return how many turns leave, of AT_ONCE images, one outside in one case of a hundred."""
+    """Return after how many turns all of AT_ONCE images lie inside 0…n−1, in about 99 of 100 cases."""
     outside = 1 - n / 2**bits
     return math.ceil(math.log(100 * AT_ONCE) / -math.log(outside)) if outside > 0 else 0
 
@@ -133,7 +134,7 @@ def _carry(quotient, remainder, n):
 def _walk(
     keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], n: UInt32[Array, ""], bits: int, turns: int = 0
 ) -> UInt32[Array, "*k"]:
-    """Apply the Feistel network until each image is below n, which may be traced; `turns` times without looking."""
+    """Apply the Feistel network to each value until it is below n (may be traced); `turns` turns are not checked."""
     again = lambda value: jnp.where(value >= n, _feistel(keys, value, bits), value)
     value = _feistel(keys, value, bits)
     value = jax.lax.fori_loop(0, turns, lambda _, value: again(value), value) if turns else value
@@ -144,7 +145,7 @@ def _feistel(keys: UInt32[Array, "*k"], value: UInt32[Array, "*k"], bits: int) -
     low_bits = bits // 2
     high_mask, low_mask = jnp.uint32((1 << (bits - low_bits)) - 1), jnp.uint32((1 << low_bits) - 1)
     high, low = value >> low_bits, value & low_mask
-    for round_ in range(8 if bits > 6 else 16):  # short halves mix less a round: the tests' statistics need these
+    for round_ in range(8 if bits > 6 else 16):  # short halves mix less per round; the statistical tests need so many
         salt = jnp.uint32(0x9E3779B9 * (round_ + 1) % 2**32)
         if round_ % 2:
             low ^= _mix(high ^ keys ^ salt) & low_mask

@@ -1,6 +1,6 @@
-"""When a target is met: the sums that just meet it, which a device compares its own with.
+"""When a target is met: the limit that a device compares its sums with.
 
-Invariant: what `meets` says on a device is what comparing the metrics with the target says on the host, bit for bit.
+Invariant: `meets` on a device gives the same answer, bit for bit, as comparing the metrics with the target on the host.
 """
 
 from bisect import bisect
@@ -16,21 +16,22 @@ from mlp_jax.losses import ClassificationSums, RegressionSums, Sums
 
 
 def limit(loss: str, count: int, target: float | None, target_scale: float = 1.0, by_loss: bool = False) -> Any:
-    """Return the most errors, the largest sum of squares, or the largest sum of losses, with which `target` is met.
+    """Return the largest number of errors, sum of squares or sum of losses that still meets `target`.
 
-    A device compares its sums with this number by `meets`, which says exactly what a comparison of `losses.metrics`
-    with the target says on the host. It is −1 where there is no target or nothing meets it.
+    A device compares its sums with this number by `meets`, whose answer equals that of a comparison of `losses.metrics`
+    with the target on the host. The limit is −1 if there is no target or nothing can meet it.
 
     Args:
         count: `n` of the sums over the whole split.
-        target: the least accuracy, the largest RMSE, or with `by_loss` the largest loss, that is wanted.
+        target: the accuracy that must be reached; of a regression the largest RMSE, and with `by_loss` the largest
+            loss, that is allowed.
         target_scale: as for `losses.metrics`.
         by_loss: whether the target is a loss.
     """
     if losses.is_regression(loss) or by_loss:
         real = np.dtype(jnp.result_type(float))
         bits = np.dtype(f"u{real.itemsize}")
-        value = lambda number: np.asarray(number, bits).view(real)[()]  # floats from 0 on are ordered as their bits are
+        value = lambda number: np.asarray(number, bits).view(real)[()]  # floats from 0 on have the order of their bits
         numbers, none = range(int(np.asarray(np.inf, real).view(bits))), real.type(-1)
         sums = lambda value: RegressionSums(count, value, 0.0, value, 0.0, 0.0)  # pyright: ignore[reportArgumentType]
         met = lambda value: losses.metrics(sums(value), target_scale)["loss" if by_loss else "rmse"] <= target
@@ -45,15 +46,16 @@ def limit(loss: str, count: int, target: float | None, target_scale: float = 1.0
 
 
 def meets(sums: Sums, limit: Real[Array, "*lanes"], by_loss: bool = False) -> Bool[Array, "*lanes"]:
-    """Tell whether `sums` are within a number from `limit`; what is not finite meets nothing."""
+    """Tell whether `sums` meet the target that `limit` stands for; with a loss that is not finite, they never do."""
     counted = sums.errors if isinstance(sums, ClassificationSums) else sums.squared
     return ((sums.loss if by_loss else counted) <= limit) & jnp.isfinite(sums.loss)
 
 
 def of_metrics(loss: str, metrics: dict[str, Any], count: int, target_scale: float = 1.0) -> Sums:
-    """Undo `losses.metrics` for what a target is about: number of examples, loss, and errors or squares; the rest is 0.
+    """Compute from metrics the sums that a target needs: number of examples, loss, and errors or squares; others are 0.
 
-    A NaN stands for a part that was not evaluated, which has no examples. From float32 sums it returns these very sums.
+    It undoes `losses.metrics`, exactly so for float32 sums. A loss of NaN stands for a part that was not evaluated:
+    its sums are 0.
 
     Args:
         count: the number of examples of the whole part.

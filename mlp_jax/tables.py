@@ -6,15 +6,15 @@ Invariant: what the cells say is never cut; only spaces and minus signs are this
 import re
 from collections.abc import Iterable, Sequence
 
-NUMBER = re.compile(r"[-−+]?(\d[\d,.]*|∞|–)(e[-+]\d+)?[%×]?( ?[\[(].*)?")  # and what stands behind it in brackets
+NUMBER = re.compile(r"[-−+]?(\d[\d,.]*|∞|–)(e[-+]\d+)?[%×]?( ?[\[(].*)?")  # and what follows it in brackets
 SIGN = re.compile(r"(?<![^\s\[(e])-(?=[\d∞])")
 
 
 def text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return the rows as lines under a header, which may be empty.
 
-    A column that has a number stands to the right, any other to the left. Where a row is shorter than the widest, its
-    last cell is a remark that runs on to the end of the line.
+    A column with a number in it is aligned to the right, any other to the left. If a row has fewer cells than the
+    longest row, its last cell is a remark that may run to the end of the line.
 
     >>> print(text(("optimizer", "steps"), [("sgd", "1,046"), ("momentum", "-5"), ("adam",)]))
     optimizer  steps

@@ -3,8 +3,8 @@
 Invariant: the state after t steps depends on the cell, the hyper-parameters, the seed and the data alone, bit for bit
 on one device, however the steps were divided between calls of `advance`.
 
-Where a function takes an `axis` of a mesh, the devices along it share the rows: each is given the same arguments, sums
-over its part of the rows, and has the sums of all.
+Where a function takes an `axis` of a mesh, the devices along it share the rows: each gets the same arguments, sums over
+its part of the rows, and returns the sum over all of them.
 """
 
 import math
@@ -52,7 +52,7 @@ class Cell:
     batch_size: Count = 32
     sampling: str = "epochs"
     version: str = ""
-    """Of an optimizer's module; filled in."""
+    """Version of the optimizer, for one of your own a hash of its module; filled in if it is left out."""
 
     def __post_init__(self) -> None:
         checks.fields(self, batch_size="batch size")
@@ -142,10 +142,10 @@ def start(cell: Cell, hyper: Hyper, seed: UInt32[Array, ""]) -> TrialState:
 def draw(
     cell: Cell, seed: UInt32[Array, ""], step: Int[Array, ""], n: int, ahead: bool = False
 ) -> Int[Array, " batch"] | None:
-    """Return which of `n` rows form the mini-batch of a step, or None where they are all of the rows.
+    """Return which of the `n` rows form the mini-batch of a step, or None if all of them do.
 
     Args:
-        ahead: the mini-batches of many steps are drawn together, see `sampling.permute`.
+        ahead: whether the mini-batches of many steps are drawn together; see `sampling.permute`.
     """
     if cell.batch_size == n and cell.sampling == "epochs":
         return None
@@ -164,7 +164,8 @@ def step(
 ) -> TrialState:
     """Take one iteration: draw a mini-batch, forward, backward, update.
 
-    `index` is what `draw` returns for this step, where it was called before: many steps can be drawn at once.
+    `index` is what `draw` returned for this step, if it was called before; mini-batches of many steps can be drawn at
+    once.
 
     >>> from mlp_jax import load
     >>> dataset = load("iris")
@@ -189,7 +190,7 @@ def gradient(
 ) -> tuple[Float[Array, ""], Params]:
     """Return the mean loss over the rows `index` (None: all rows), plus its L2 regularisation, and the gradient.
 
-    Where the data have weights, each row's loss is multiplied by its own, and the sum divided by the number of rows.
+    If the data have weights, each row's loss is multiplied by its weight, and the sum divided by the number of rows.
     More than GRADIENT_ROWS rows are differentiated piece by piece.
     """
     smoothing = hyper.get("label_smoothing", 0.0)
@@ -233,7 +234,7 @@ def steps(
 
 
 def found(cell: Cell, state: TrialState) -> Params:
-    """Return the parameters that are evaluated, saved and predicted with; some optimizers train others beside them."""
+    """Return the parameters to evaluate, save and predict with; some optimizers take their gradients at others."""
     return optimizers.evaluated(cell.optimizer, state.opt_state, state.params)
 
 
