@@ -1,4 +1,4 @@
-"""What a machine does: training measured against batch size, beside what its products and its memory allow."""
+"""Measure a machine: how fast it trains at each batch size, and how fast its products and its memory would allow."""
 
 from mlp_jax.bench.effort import FULL, QUICK, Effort
 from mlp_jax.bench.machine import measure

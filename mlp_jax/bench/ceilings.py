@@ -1,7 +1,7 @@
-"""What a machine can do at most: XLA's own matrix products, passes over memory, gathers of rows, calls and turns.
+"""What a machine can do at most: XLA's own matrix products, passes over memory, gathers of rows, calls, loop turns.
 
-Invariant: the parts run on all devices of a mesh at the same time, as training does, and no turn of their loops repeats
-another, so that XLA can neither hoist nor drop any of it.
+Invariant: everything is timed on all devices of a mesh at the same time, as in training, and every turn of a loop
+depends on the one before, so that XLA can neither hoist nor drop its work.
 """
 
 import itertools
@@ -44,7 +44,7 @@ ORIENTATIONS = [Orientation(*choice) for choice in itertools.product((False, Tru
 
 
 def products(network: Network, batch_size: int) -> list[Product]:
-    """Return a step's products: z = xWᵀ forward, then each layer's weight gradient g and its input's gradient d."""
+    """Return the products of a step: forward z = xWᵀ; backward, in each layer, the gradients g (of W) and d (of x)."""
     widths = network.widths
     forward = [
         Product(f"z{k}", f"z{k - 1}", f"W{k}", (batch_size, widths[k - 1], widths[k])) for k in range(1, len(widths))
@@ -64,7 +64,7 @@ def flops(of: Sequence[Product]) -> int:
 
 
 def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together: int) -> dict[str, Steps]:
-    """Return the three parts of the limit; a step of theirs is one trial-step of `together` trials on each device."""
+    """Return the three parts of the limit, each to be timed; one step of a part serves `together` trials per device."""
     chain = products(network, batch_size)
     return {
         "products": _chain(mesh, chain, [fastest(mesh, product, together) for product in chain], together),
@@ -74,7 +74,7 @@ def parts(mesh: Mesh, network: Network, x: np.ndarray, batch_size: int, together
 
 
 def large(mesh: Mesh, width: int, orientation: Orientation | None = None) -> Steps:
-    """Return a product of two width × width matrices on each device, in its fastest orientation unless told."""
+    """Return a product of two width × width matrices on each device, in the fastest orientation by default."""
     product = square(width)
     return _chain(mesh, [product], [orientation or fastest(mesh, product, 1)], 1)
 
@@ -85,7 +85,7 @@ def square(width: int) -> Product:
 
 
 def call() -> Steps:
-    """Return a call of a compiled program that does nothing to speak of, awaited each time."""
+    """Return calls of a compiled program that does almost nothing; each call is awaited."""
     x = jnp.float32(0)
     compiled = jax.jit(lambda x: x + 1).lower(x).compile()
 
@@ -102,7 +102,7 @@ def fastest(mesh: Mesh, product: Product, together: int) -> Orientation:
     if k == 1:  # an outer product only writes
         return ORIENTATIONS[0]
     alone = product._replace(left="a", right="b")
-    different = [each for each in ORIENTATIONS if m != n or not each.swapped]  # a square one's mirror is another
+    different = [each for each in ORIENTATIONS if m != n or not each.swapped]  # square: swapped is the same
     runs = {each: _chain(mesh, [alone], [each], together) for each in different}
     counts = {each: steps_in(run, SEARCH_SECONDS) for each, run in runs.items()}
     rounds = SEARCH_ROUNDS if max(counts.values()) > 1 else 1
@@ -110,7 +110,7 @@ def fastest(mesh: Mesh, product: Product, together: int) -> Orientation:
 
 
 def _multiply(product: Product, orientation: Orientation, left: Any, right: Any) -> Any:
-    """Return the product of arrays that are read in the order in which they are stored, whatever their shapes."""
+    """Return the product of two arrays, each read as it is stored in the orientation, whatever its shape."""
     m, k, n = product.shape
     a = left.reshape((k, m) if orientation.left_transposed else (m, k))
     b = right.reshape((n, k) if orientation.right_transposed else (k, n))
@@ -120,7 +120,7 @@ def _multiply(product: Product, orientation: Orientation, left: Any, right: Any)
 
 
 def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], together: int) -> Steps:
-    """Return the products of `chain`; its first operand depends on the turn before, and so do all its products."""
+    """Return a loop over the products of `chain`: the first operand, and so each product, needs the turn before."""
     fed = chain[0].left
     operands = {name for product in chain for name in (product.left, product.right)}
     results = [product.out for product in chain if product.out not in operands]
@@ -146,7 +146,7 @@ def _chain(mesh: Mesh, chain: list[Product], orientations: list[Orientation], to
 
 
 def _operands(chain: list[Product]) -> dict[str, np.ndarray]:
-    """Return noise for each operand that no product of the chain computes, scaled so that results are of order one."""
+    """Return noise for each operand that no product of the chain computes, scaled so that results are near one."""
     rng = np.random.default_rng(0)
     made = {product.out for product in chain}
     sizes = {product.right: (product.shape[1], product.shape[2]) for product in reversed(chain)}
@@ -157,7 +157,7 @@ def _operands(chain: list[Product]) -> dict[str, np.ndarray]:
 
 
 def update(mesh: Mesh, numbers: int, together: int = 1) -> Steps:
-    """Return one pass that reads and writes so many float32 numbers for each trial; with one, a turn of a loop."""
+    """Return a pass that reads and writes `numbers` float32 values for each trial; for 1, it times a loop's turn."""
 
     def run(given: dict, count) -> dict:
         pass_over = lambda _, values: values * given["keep"] + given["add"]
@@ -168,7 +168,7 @@ def update(mesh: Mesh, numbers: int, together: int = 1) -> Steps:
 
 
 def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Steps:
-    """Return the gather of so many random rows of uint8 and their conversion to float32."""
+    """Return the gather of `rows` random rows of uint8 and their conversion to float32."""
     order = np.resize(np.random.default_rng(0).permutation(len(x)).astype(np.int32), len(x) + rows)
 
     def step(given: dict, turn, _) -> Any:
@@ -184,8 +184,8 @@ def _gather(mesh: Mesh, x: np.ndarray, rows: int) -> Steps:
 def _compiled(mesh: Mesh, function: Callable, given: dict[str, Any], together: int) -> Steps:
     """Return the compiled `function` of `given` and a count, for `together` trials on each device at the same time.
 
-    What it returns under a name of `given` is given to the next call in its place: a call that had to find room for
-    its results would take longer for that than for a pass over them.
+    A result with the same name as an entry of `given` replaces that entry in the next call, and its memory is used
+    again: to allocate memory for results would take longer than a pass over them.
     """
     each, everywhere = PartitionSpec("trial"), PartitionSpec()
     carried = set(jax.eval_shape(function, given, jnp.int32(0))) & set(given)

@@ -1,7 +1,7 @@
-"""Training compiled for a device, here or not: does it fit, what does a step launch and move, what limits it.
+"""Compile training for a device that need not be here: does it fit, what does a step launch and move, what limits it.
 
-Invariant: counts, bytes and memory are facts of the compiled program; seconds are an estimate from what the device's
-maker says, and are called so.
+Invariant: counts, bytes and memory are facts of the compiled program; seconds are an estimate from the maker's data of
+the device, and are called an estimate.
 """
 
 import itertools
@@ -35,9 +35,10 @@ POINTS = 240  # evaluations, as a study has them
 
 
 class Step(NamedTuple):
-    """What a step of a device's trials together comes to in the compiled text; `loops` are those inside it.
+    """What one step of all trials on a device takes, counted in the compiled text.
 
-    What is done once for a block of steps counts with its share. `waits` are those of a GPU's host for its device.
+    Work that is done once for a block of steps is divided by their number. `waits` counts how often the host of a GPU
+    waits for it; `loops` counts the loops inside a step.
     """
 
     kernels: float
@@ -49,10 +50,10 @@ class Step(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A cell's training compiled: `at_once` of its lanes, its bytes on the device with the data, the most that fit.
+    """The compiled training of a cell: its lanes, how many run at once, its bytes with the data, how many trials fit.
 
-    There are fewer lanes than trials were asked for where these do not fit. `seconds`, of a trial-step, and what limits
-    them are unknown where nothing is known of the device, and so is `step`.
+    There are fewer lanes than trials were asked for if that many do not fit. `seconds` is the estimate for a
+    trial-step, `limit` what limits it; both are unknown, and so is `step`, if no data of the device are known.
     """
 
     cell: Cell
@@ -68,12 +69,12 @@ class Program(NamedTuple):
 
     @property
     def bytes_per_trial_step(self) -> float | None:
-        """What a step of one trial reads and writes of the device's memory."""
+        """The bytes of the device's memory that a step of one trial reads and writes."""
         return None if self.step is None else self.step.bytes / self.at_once
 
 
 class On(NamedTuple):
-    """The device that is compiled for, what is `known` of it, and who is told what comes next."""
+    """The device to compile for, its `known` data, and a function that is told what comes next."""
 
     device: Any
     known: Accelerator | None
@@ -81,7 +82,7 @@ class On(NamedTuple):
 
 
 def of_study(on: On, study: Study, trials: int | None = None) -> list[Program]:
-    """Compile the training of each cell of a study, by default of as many trials as its first round has.
+    """Compile the training of each cell of a study, by default for as many trials as its first round has.
 
     Raises:
         ValueError: the study does not fit its data, or not even one trial fits the device.
@@ -104,7 +105,7 @@ def of_study(on: On, study: Study, trials: int | None = None) -> list[Program]:
 def of_network(
     on: On, widths: Sequence[int], names: Sequence[str], sizes: Sequence[int | str], trials: int, examples: int
 ) -> list[Program]:
-    """Compile the training of a network with each of the optimizers named at each batch size, on rows of bytes.
+    """Compile the training of a network with each named optimizer at each batch size, on rows of bytes.
 
     Raises:
         ValueError: there are fewer than two widths, a value is not allowed, or not even one trial fits the device.
@@ -131,7 +132,7 @@ def of_network(
 
 
 def rows(network: Network, examples: int) -> dict[str, Data]:
-    """Return the shapes of so many examples to train on, and a ninth as many to validate with, of bytes."""
+    """Return the shapes of `examples` rows of bytes for training, and of a ninth as many for validation."""
     real = jax.ShapeDtypeStruct((), jnp.result_type(float))
 
     def of(count: int) -> Data:
@@ -144,12 +145,12 @@ def rows(network: Network, examples: int) -> dict[str, Data]:
 def found(
     known: Accelerator | None, make: Callable[[int], tuple[Engine, Any]], trials: int, data: Mapping[str, Data]
 ) -> Program:
-    """Return what the training that `make` compiles for so many trials comes to on a device of which this is `known`.
+    """Compile training by `make` for `trials` trials, and return what it takes on a device with the `known` data.
 
-    Where they do not fit, half as many are compiled, and so on.
+    If so many do not fit, half as many are tried, and so on.
 
     Raises:
-        ValueError: not even one fits.
+        ValueError: not even one trial fits.
     """
     asked = trials
     while True:
@@ -181,7 +182,7 @@ def found(
 
 
 def seconds(step: Step, flops: float, known: Accelerator) -> dict[str, float]:
-    """Estimate how long a step takes for each of what it needs."""
+    """Estimate the seconds that a step takes for each resource it needs: memory, products, kernels, host."""
     needs = {"memory": step.bytes / known.bytes_per_second, "products": flops / known.flops_per_second}
     if known.platform == "cuda":
         return needs | {"kernels": step.kernels * LAUNCH, "host": (step.waits or 0) * WAIT}
@@ -189,7 +190,7 @@ def seconds(step: Step, flops: float, known: Accelerator) -> dict[str, float]:
 
 
 def of_step(module: Module, steps: int) -> Step:
-    """Return what a step comes to, where `steps` of them make a block.
+    """Return what one step takes, if `steps` of them make a block.
 
     Raises:
         ValueError: the text has no step.
@@ -203,7 +204,7 @@ def of_step(module: Module, steps: int) -> Step:
             return own
         return own + (module.total(module.body(around), of) - module.within(loop, of)) / steps
 
-    unknown = 1.0 if loop.turns is None else 1 / steps  # whose host looks at the end of each step, or of each block
+    unknown = 1.0 if loop.turns is None else 1 / steps  # the host looks after each step, or else after each block
     inside = list(module.inside(body))
     return Step(
         kernels=each(hlo.launched),
@@ -216,7 +217,7 @@ def of_step(module: Module, steps: int) -> Step:
 
 
 def _loops(module: Module) -> tuple[Instruction, Instruction | None]:
-    """Return the loop over steps, which is the innermost around one, and the loop around that."""
+    """Return the loop over steps, which is the innermost loop around a step, and the loop around it, if any."""
     there = [each for each in module.loops() if module.mentions(module.body(each), trial.STEP)]
     there = [each for each in there if trial.STEP not in each.rest]
     if not there:
@@ -234,7 +235,7 @@ def table(programs: Iterable[Program], title: str) -> str:
 
 
 def to_json(program: Program) -> dict[str, Any]:
-    """Return a program as plain values; None is unknown."""
+    """Return a program as plain values; None stands for unknown."""
     cell, step = program.cell, program.step
     named = {"network": list(cell.network.widths), "optimizer": cell.optimizer, "batch_size": cell.batch_size}
     said = {

@@ -1,4 +1,4 @@
-"""How much is measured, and on what: the batch sizes, the numbers of trials, the networks, how long each."""
+"""How much is measured, and on what: the batch sizes, the numbers of trials, the networks, and the seconds for each."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ NETWORKS = {
     "small": Network(inputs=64, hidden=(64,), outputs=10),
     "wide": Network(inputs=784, hidden=(1024, 1024), outputs=10),
 }
-ACCELERATOR = 4  # an accelerator is given matrices and arrays so many times as wide and as long
+ACCELERATOR = 4  # on an accelerator, matrices are so many times as wide and arrays so many times as long
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long is measured, and on what.
+    """How long to measure, and on what.
 
-    Every time is the median of `rounds` of `seconds` each, or of one step where that takes longer; trials together take
-    `call_seconds`, since what a call costs besides its steps is spread over as many as training takes in one. `width`
-    is that of the large matrices and `numbers` how many float32 are copied; an accelerator takes ACCELERATOR times as
-    many. `seeds` are those of the loss at each precision.
+    Every time is the median of `rounds` of `seconds` each (or of one step each, if that takes longer). A round of many
+    trials together takes `call_seconds`, so that the overhead of a call is spread over as many steps as in training.
+    `width` is the width of the large matrices, and `numbers` is how many float32 are copied; an accelerator takes
+    ACCELERATOR times as many. `seeds` is the number of seeds for the loss at each precision.
     """
 
     batch_sizes: tuple[int, ...]

@@ -1,7 +1,7 @@
 """Measure this machine: what it can do at most, and how much of that training reaches at each batch size.
 
-Invariant: every time is a median of rounds of enough steps to be timed, awaited, after a first use; what a device can't
-do (a batch that does not fit, a precision that it lacks) is said in the record where its numbers would be.
+Invariant: every time is a median of rounds that have enough steps to be timed, are awaited, and follow a first use.
+Where a device can't do something (a batch does not fit, a precision is not offered), the record says so in its place.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
     """Return the record of this machine; `say` is told what comes next.
 
     Raises:
-        ValueError: the machine can't hold the smallest of what is asked.
+        ValueError: even the smallest measurement does not fit into the machine's memory.
     """
     clock, mesh = Clock(), devices.mesh()
     one = Mesh(mesh.devices.flatten()[:1], ("trial",))
@@ -55,7 +55,7 @@ def measure(effort: Effort = FULL, say: Say = lambda _: None) -> dict[str, Any]:
 
 
 def _network(name: str, network: Network, limits: Ceilings, one: Mesh, effort: Effort, say: Say) -> dict[str, Any]:
-    """The part of the record about one network."""
+    """Return the part of the record about one network."""
     data = workloads.held(*workloads.noise(network, max(ROWS, *effort.batch_sizes)))
     numbers = 2 * parameter_count(network)
     state_rate = 8 * numbers / median_seconds(ceilings.update(one, numbers), effort.seconds, effort.rounds)
@@ -74,7 +74,7 @@ def _network(name: str, network: Network, limits: Ceilings, one: Mesh, effort: E
 
 
 def _reached(row: dict[str, Any], need: Roofline) -> dict[str, Any]:
-    """How near a step that was timed comes to the roofline."""
+    """Return a timed step with how near it comes to the roofline."""
     if "error" in row:
         return {}
     seconds = row["step_seconds"]
@@ -84,7 +84,7 @@ def _reached(row: dict[str, Any], need: Roofline) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _no_cache() -> Iterator[None]:
-    """Compile everything anew, whatever is cached on disk: that is what a first run pays."""
+    """Compile everything anew, even if it is cached on disk, to measure what a first run takes."""
     before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_enable_compilation_cache", False)
     try:
@@ -94,7 +94,7 @@ def _no_cache() -> Iterator[None]:
 
 
 def rounded(value: Any) -> Any:
-    """Return a record as it is written: four digits are more than any of its times is worth."""
+    """Return a record with its numbers rounded to four digits, which is more than its times are exact to."""
     if isinstance(value, dict):
         return {key: item if key == "environment" else rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Each precision of the matrix products that the device offers: how exact, how fast, and what training makes of it."""
+"""Each precision that the device offers for matrix products: how exact, how fast, and what loss training reaches."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +23,7 @@ WORKLOAD = Config(dataset="digits", hidden=(64,), validation=0.2, batch_size=32,
 
 
 def measured(one: Mesh, effort: Effort, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """Return what each precision costs; one whose products equal another's bit for bit is measured once with it."""
+    """Measure each precision; those whose products are equal bit for bit are measured once."""
     made: dict[str, dict[str, Any]] = {}
     seen: dict[str, np.ndarray] = {}
     for name, asked in PRECISIONS.items():
@@ -41,7 +41,7 @@ def measured(one: Mesh, effort: Effort, say: Callable[[str], None]) -> dict[str,
 
 
 def _precision(one: Mesh, effort: Effort) -> dict[str, Any]:
-    """Measure products, a step of the wide network, and what the digits' loss ends at, at the precision that holds."""
+    """Measure products, a step of the wide network, and the final loss on digits, at JAX's current precision."""
     batch_size, network = effort.precision_batch_size, NETWORKS["wide"]
     data = workloads.held(*workloads.noise(network, max(1000, batch_size)))
     losses = population.train(WORKLOAD, seeds=range(effort.seeds)).metrics["validation_loss"]
@@ -56,7 +56,7 @@ def _precision(one: Mesh, effort: Effort) -> dict[str, Any]:
 
 
 def product() -> tuple[Float[np.ndarray, "n n"], float]:
-    """Return C = AB of noise at the precision that holds, and ‖C − AB‖/‖AB‖: about 3e-7 in float32, 3e-3 in bf16."""
+    """Return C = AB of noise at JAX's current precision, and ‖C − AB‖/‖AB‖: about 3e-7 in float32, 3e-3 in bf16."""
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(256, 256)).astype(np.float32) for _ in range(2))
     exact = a.astype(np.float64) @ b.astype(np.float64)
@@ -65,7 +65,7 @@ def product() -> tuple[Float[np.ndarray, "n n"], float]:
 
 
 def _compared(precisions: dict[str, dict]) -> dict[str, dict]:
-    """Add to each precision what it does to the final loss: the difference from `highest`, paired by seed."""
+    """Add to each precision the difference of its final loss from that of `highest`, paired by seed."""
     exact = precisions["highest"].get("validation_losses")
     for name, row in precisions.items():
         if name != "highest" and exact and "validation_losses" in row:

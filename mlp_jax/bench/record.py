@@ -1,6 +1,6 @@
-"""The record of a machine: one JSON file, named by its device and date, that other machines' records compare with.
+"""The record of a machine: one JSON file, named by device and date, which can be compared with those of other machines.
 
-Invariant: a file is read as a record only if it is one of ours of this version, whole.
+Invariant: a file is read as a record only if `mlp-jax bench` of this version wrote it and it is complete.
 """
 
 import itertools
@@ -15,13 +15,14 @@ KIND = "mlp_jax bench"
 VERSION = "1.1"  # records compare within one MAJOR.MINOR
 NEEDED = ("environment", "effort", "ceilings", "networks", "precisions")
 RESULTS = Path("benchmarks/results")  # in a checkout
-ENOUGH = 0.9  # of the most examples per second: more are no gain that a larger batch is worth
+ENOUGH = 0.9  # of the most examples per second: reaching more is not worth a larger batch
 
 
 class Gain(NamedTuple):
-    """Where a device stops gaining: the least batch size with ENOUGH of the most examples per second that it reached.
+    """Where a device stops gaining: the least batch size that reaches ENOUGH of its most examples per second.
 
-    `best` is that most. `open` says that the largest batch that was measured is the one, so that larger ones may gain.
+    `best` is the most examples per second. `open` is true if this batch size is the largest that was measured, so that
+    larger ones may gain more.
     """
 
     batch_size: int
@@ -30,13 +31,13 @@ class Gain(NamedTuple):
 
 
 def default_path(record: dict[str, Any], quick: bool = False, name: str = "bench") -> Path:
-    """Return where a record goes: benchmarks/results/ in the checkout, the current directory elsewhere."""
+    """Return where a record goes: into benchmarks/results/ in a checkout, otherwise into the current directory."""
     folder = RESULTS if RESULTS.is_dir() else Path()
     return free_path(folder, f"{name}-quick" if quick else name, record["environment"])
 
 
 def free_path(folder: Path, name: str, environment: dict[str, Any]) -> Path:
-    """Return a path in `folder` where nothing is: `name`, device and date, then -2, -3, … where that is taken."""
+    """Return an unused path in `folder`: `name`, device and date, with -2, -3, … appended if that is taken."""
     device = re.sub(r"[^a-z0-9]+", "-", environment["device_kind"].lower()).strip("-")
     path = folder / f"{name}-{device}-{environment['date']}.json"
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
@@ -44,7 +45,7 @@ def free_path(folder: Path, name: str, environment: dict[str, Any]) -> Path:
 
 
 def prepare(path: Path) -> None:
-    """Make the folder of a record before it is measured, so that minutes are not spent for nothing.
+    """Make the folder for a record before anything is measured, so that no time is lost if it can't be made.
 
     Raises:
         ValueError: `path` is a folder.
@@ -69,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a record.
 
     Raises:
-        ValueError: the file is no record of ours, or one of another version.
+        ValueError: the file is no record of `mlp-jax bench`, or of another version of it.
         OSError: it can't be read.
     """
     found = load(path, KIND, VERSION, "mlp-jax bench")
@@ -80,10 +81,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path, kind: str, version: str, made_by: str) -> dict[str, Any]:
-    """Return what a file of this kind holds, unchecked.
+    """Return what a file of this `kind` holds; only kind and version are checked.
 
     Args:
-        made_by: the command that writes such files.
+        made_by: the command that writes such files, for messages.
 
     Raises:
         ValueError: the file is of another kind or version.
@@ -101,7 +102,7 @@ def load(path: Path, kind: str, version: str, made_by: str) -> dict[str, Any]:
 
 
 def kind_of(path: Path) -> str:
-    """Say of what kind a file says it is.
+    """Return the kind that a file says it is of.
 
     Raises:
         ValueError, OSError: as `load`.
@@ -117,7 +118,7 @@ def _json(path: Path, made_by: str) -> dict[str, Any]:
 
 
 def gain(rows: list[dict[str, Any]]) -> Gain | None:
-    """Return where a device stops gaining over the `batch` rows of a network; None if none of them fits it."""
+    """Return where a device stops gaining, from the `batch` rows of a network; None if no batch fits the device."""
     measured = sorted((row["batch_size"], row["examples_per_second"]) for row in rows if "error" not in row)
     if not measured:
         return None
@@ -184,7 +185,7 @@ def _precision(name: str, row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the record, each of whose parts has been looked at once."""
+    """Return the record after each of its parts has been read once, so that a damaged one raises an error."""
     if missing := [name for name in NEEDED if not isinstance(found.get(name), dict)]:
         raise ValueError(f"{missing[0]} is missing")
     table(found)

@@ -1,4 +1,4 @@
-"""The ceilings of this machine as measured, and the least that a step of training needs under them."""
+"""The measured ceilings of this machine, and the least time that a step of training needs under them."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from mlp_jax.training import engine
 class Ceilings(NamedTuple):
     """What one device, or all of them together, can do at most.
 
-    `call_seconds` is how long a program that does nothing takes to be called and awaited, `turn_seconds` a turn of a
+    `call_seconds` is the time to call and await a program that does nothing, `turn_seconds` the time of one turn of a
     loop inside a program: no step is shorter.
     """
 
@@ -25,7 +25,7 @@ class Ceilings(NamedTuple):
 
 
 class Roofline(NamedTuple):
-    """The least a step needs: its FLOP, its bytes, the seconds of the slowest of these, and what that is."""
+    """The least that a step needs: its FLOP, its bytes, the seconds of the slowest part, and the name of that part."""
 
     flops: int
     bytes: int
@@ -36,8 +36,8 @@ class Roofline(NamedTuple):
 def need(network: Network, batch_size: int, limits: Ceilings, state_rate: float) -> Roofline:
     """Return the least that a step with momentum needs.
 
-    Weights and momenta are read and written once, at `state_rate` bytes per second: what this machine does with arrays
-    of their size, which may stay in a cache. The rows are read once, as uint8.
+    Weights and momenta are read and written once, at `state_rate` bytes per second: the rate measured for arrays of
+    their size, which may stay in a cache. The rows are read once, as uint8.
     """
     flops = ceilings.flops(ceilings.products(network, batch_size))
     state, rows = 16 * parameter_count(network), batch_size * network.inputs
@@ -51,7 +51,7 @@ def need(network: Network, batch_size: int, limits: Ceilings, state_rate: float)
 
 
 def measured(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation) -> Ceilings:
-    """What the devices of `mesh` do at the same time, large products in an `orientation`."""
+    """Measure what the devices of `mesh` do at the same time, with large products in the given `orientation`."""
     numbers = _scale(mesh) * effort.numbers
     timed = lambda run: median_seconds(run, effort.seconds, effort.rounds)
     return Ceilings(
@@ -68,7 +68,7 @@ def fastest(mesh: Mesh, effort: Effort) -> ceilings.Orientation:
 
 
 def product_rate(mesh: Mesh, effort: Effort, orientation: ceilings.Orientation) -> float:
-    """FLOP per second of large products on all devices of `mesh`."""
+    """Return the FLOP per second of large products on all devices of `mesh` together."""
     width = _scale(mesh) * effort.width
     run = ceilings.large(mesh, width, orientation)
     return mesh.size * 2 * width**3 / median_seconds(run, effort.seconds, effort.rounds)

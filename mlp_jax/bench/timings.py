@@ -1,6 +1,6 @@
-"""The time of a step of every cell of a study on this machine: one trial alone, and a round of them together.
+"""The time of a step of every cell of a study on this machine: of one trial alone, and of a round of trials together.
 
-Invariant: steps to target do not depend on the machine, so these times and a study give the machine's answer.
+Invariant: steps to target do not depend on the machine, so these times and a study's steps give its seconds there.
 """
 
 import datetime
@@ -32,7 +32,7 @@ NEEDED = ("environment", "effort", "study", "cells")
 
 
 class Effort(NamedTuple):
-    """Each time is the median of `rounds` of about `seconds`; of all cells in turn, so that none has a better hour."""
+    """Each time is the median of `rounds` of about `seconds`; each round times all cells, so that none is favoured."""
 
     rounds: int
     seconds: float
@@ -42,7 +42,7 @@ FULL, QUICK = Effort(5, 0.2), Effort(3, 0.05)
 
 
 class Timing(NamedTuple):
-    """What a machine takes for one cell: seconds of a step of a trial alone, and trial-steps a second of a round."""
+    """The times of one cell: seconds for a step of a trial alone, and trial-steps per second of a round of trials."""
 
     step_seconds: float
     trial_steps_per_second: float
@@ -86,7 +86,7 @@ def measure(study: Study, effort: Effort = FULL, say: Say = lambda _: None) -> d
 
 
 def _prepared(cell: StudyCell, asked: Task, data: Data, effort: Effort, ready: dict) -> dict[str, Any]:
-    """Compile a cell, note in `ready` what is to be timed and how many steps at once, and return what is known."""
+    """Compile a cell, put into `ready` what is to be timed and how many steps at once, and return the first facts."""
     values = asked.hyper(**{name: _gentle(space) for name, space in cell.space.items()})
     together = workloads.Together(asked.cell, values, data, COARSE)
     alone = together.first() or workloads.Alone(asked.cell, values, data)
@@ -97,15 +97,15 @@ def _prepared(cell: StudyCell, asked: Task, data: Data, effort: Effort, ready: d
 
 
 def _gentle(space: Space) -> float:
-    """Return the least value of a space: a trial that diverged would take no more steps, and no more time."""
+    """Return the least value of a space, with which trials don't diverge: a diverged trial takes no more steps."""
     return float(min(space.choices or space.ends))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read such a record.
+    """Read a record of `mlp-jax bench --study`.
 
     Raises:
-        ValueError: the file is none of ours, of another version, or damaged.
+        ValueError: the file is no such record, of another version, or damaged.
         OSError: it can't be read.
     """
     found = load(path, KIND, VERSION, "mlp-jax bench --study")
@@ -120,17 +120,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def of(record: Mapping[str, Any]) -> dict[tuple[str, int], Timing]:
-    """Return what was measured, by optimizer and batch size."""
+    """Return the times in a record, by optimizer and batch size."""
     rows = [row for row in record["cells"] if "error" not in row]
     timing = lambda row: Timing(float(row["step_seconds"]), float(row["trial_steps_per_second"]))
     return {(str(row["optimizer"]), int(row["batch_size"])): timing(row) for row in rows}
 
 
 def matching(record: Mapping[str, Any], path: Path, study: Study, asked: list[tuple[str, int]]) -> dict:
-    """Return the times of the cells `asked` of a study.
+    """Return the times that a record has for the cells `asked` of a study.
 
     Raises:
-        ValueError: the record is of another protocol or workload, or lacks a cell.
+        ValueError: the record is for another protocol or workload, or lacks a cell.
     """
     there, here = record["study"]["identity"], plan.identity(study)
     plan.check_protocol(str(there["protocol"]), f"the study that {path} is of")

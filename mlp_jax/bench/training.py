@@ -1,6 +1,6 @@
 """Training timed: one step of one trial at a batch size, and trial-steps of many trials together.
 
-Invariant: what does not fit into memory says so where its numbers would be.
+Invariant: where training does not fit into memory, its row says so instead of the numbers.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def step(network: Network, batch_size: int, data: Data, effort: Effort) -> dict[
 
 
 def together(network: Network, count: int, data: Data, effort: Effort) -> dict[str, Any]:
-    """Trials on all devices, as `mlp-jax study` tunes them."""
+    """Time `count` trials together on all devices, as `mlp-jax study` tunes them."""
     cell, mesh = Cell(network=network, batch_size=TOGETHER), devices.mesh()
     values = trial.complete(cell, learning_rate=LEARNING_RATE)
     programs = Engine(cell, mesh, placement.block("auto", mesh, cell, count))
@@ -52,7 +52,7 @@ def together(network: Network, count: int, data: Data, effort: Effort) -> dict[s
 
 
 def or_memory(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what `make` returns, or the error that says what does not fit into memory."""
+    """Return the result of `make`, or the error message if it does not fit into memory."""
     try:
         return make()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -63,7 +63,7 @@ def or_memory(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _of_memory() -> Iterator[None]:
-    """Make a MemoryError of the ValueError that says what does not fit."""
+    """Turn a ValueError that says what does not fit into a MemoryError."""
     try:
         yield
     except ValueError as error:
@@ -71,5 +71,5 @@ def _of_memory() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its name where it has none."""
+    """Return the first line of an error's message, or the error's name if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,7 +1,6 @@
 """Training to be timed: one trial alone, or many on all devices, on rows of noise.
 
-Invariant: what runs is the engine that all training runs on, and a trial that failed, which would
-cost nothing, is an error.
+Invariant: it runs on the engine of all training, and a trial that failed is an error, since its steps cost no time.
 """
 
 import copy
@@ -23,19 +22,19 @@ from mlp_jax.trial import Cell, Data
 
 
 def noise(network: Network, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return so many rows of uint8 and labels, the same every time."""
+    """Return `rows` rows of random uint8 and their labels, the same ones every time."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (rows, network.inputs), dtype=np.uint8)
     return x, rng.integers(0, network.outputs, rows).astype(np.int32)
 
 
 def held(x: np.ndarray, y: np.ndarray) -> Data:
-    """Put rows of uint8 and their labels on the device; they become numbers from 0 to 1."""
+    """Put rows of uint8 and their labels on the device, to be normalised to numbers from 0 to 1."""
     return Data(jnp.asarray(x), jnp.asarray(y), jnp.zeros(()), jnp.float32(1 / 255))
 
 
 class Together:
-    """Trials on all devices, as the engine lays them; trial i has seed i. `seconds` are those of compiling."""
+    """Trials on all devices, placed by the engine; trial i has seed i. `seconds` is the time of compiling."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class Together:
         return self.lanes.state.params
 
     def first(self) -> "Together | None":
-        """Return the first trial alone, by the same program, where the others cost nothing then; else None."""
+        """Return the first trial alone in the same program, if idle lanes cost no time there; otherwise None."""
         if self._engine.block is not None:
             return None
         alone = copy.copy(self)
@@ -74,7 +73,7 @@ class Together:
         return alone
 
     def run(self, count: int) -> None:
-        """Take so many steps of every trial, in one call, and await them."""
+        """Take `count` steps of every trial in one call, and await them."""
         size = self.lanes.batch_loss.shape[1]
         from_to = (np.int32(self._step), np.int32(self._step + count), np.int32(0), np.int32(0))
         none = np.zeros(size, np.int32)
@@ -88,7 +87,7 @@ class Together:
 
 
 class Alone(Together):
-    """One trial on one device, as `mlp-jax train` runs it, from `params` or from its own."""
+    """One trial on one device, as `mlp-jax train` runs it, which begins with `params` or with weights of its own."""
 
     def __init__(self, cell: Cell, values: Mapping[str, float], data: Data, params: Params | None = None) -> None:
         super().__init__(cell, values, data, 1, mesh=devices.mesh((1, 1), jax.local_devices()[:1]))
