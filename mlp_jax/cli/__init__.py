@@ -1,6 +1,7 @@
 """The command line: words in, results out; thin, typed, no logic.
 
-Invariant: Ctrl-C and SIGTERM end the program with 130 and one line from here on, while all else is still imported too.
+Invariant: from this import on, Ctrl-C and SIGTERM end the program with exit code 130 and one line, even while the other
+modules are still being imported.
 """
 
 import contextlib

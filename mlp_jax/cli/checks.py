@@ -1,4 +1,4 @@
-"""What lies in a directory of a study or a run, looked at whole: said line by line."""
+"""Check every file in the directory of a study or a run, and print a line for each."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def check(directory: Path, /, *, json: tyro.conf.FlagCreatePairsOff[bool] = Fals
     """Say whether each file of a study or a run is as it was written.
 
     It reads everything and changes nothing. It also says what the next `mlp-jax study` would still train. The exit code
-    is 1 where something is wrong.
+    is 1 if something is wrong.
 
     Args:
         directory: What `mlp-jax study` or `mlp-jax train --out` wrote.

@@ -1,7 +1,7 @@
-"""A program's way in and out: words become a call, complaints one line, what happens an exit code.
+"""A program's start and end: its words become a call, an error becomes one line, and the result an exit code.
 
-Exit codes: 0 done; 2 bad input, or results that can't be written, one line `error: …` on stderr; 130 interrupted.
-Warnings are a line each. A stderr that can't be written changes nothing. With MLP_JAX_TRACEBACK=1 in the environment
+Exit codes: 0 done; 2 bad input, or results that can't be written, with one line `error: …` on stderr; 130 interrupted.
+A warning is one line too. If stderr can't be written, nothing else changes. With MLP_JAX_TRACEBACK=1 in the environment
 the traceback of an error is printed before its line.
 """
 
@@ -32,14 +32,14 @@ from mlp_jax.machine.files import finite
 
 Options = TypeVar("Options")
 LONGEST = 2000  # characters of a message
-_raised: list[int] = []  # signals that were raised as KeyboardInterrupt, which whoever imports or compiles may swallow
+_raised: list[int] = []  # signals that were raised as KeyboardInterrupt; code that imports or compiles may swallow it
 
 
 def program(name: str, commands: Sequence[Callable[..., int]], arguments: list[str] | None, about: str) -> NoReturn:
-    """Run the one of `commands` that `arguments` (None: those of this process) name, and exit with what it returns.
+    """Run the command that `arguments` name (None: those of this process), and exit with the code that it returns.
 
-    Each is called by its own name, its parameters are the options, its docstring is the help. All but the one that is
-    named are only listed, so that a start does not pay for the options of the others.
+    A command has the name of its function; the parameters are its options, the docstring is its help. The options of
+    the other commands are not read, so that the start is fast.
     """
     named = (sys.argv[1:] if arguments is None else arguments)[:1]
     by_name = {each.__name__: (laid_out if [each.__name__] == named else listed)(each) for each in commands}
@@ -69,9 +69,9 @@ def script(function: Callable[[Options], None], options: type[Options]) -> NoRet
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an answer to a question; a second one ends the program as usual.
+    """Give a function that tells whether a SIGINT or SIGTERM came; a second signal ends the program as usual.
 
-    One that came before and was swallowed is answered too.
+    The function is also true if a signal came earlier and its exception was swallowed.
     """
     received: list[int] = []
 
@@ -89,13 +89,13 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def swallowed() -> bool:
-    """Return whether an interruption came whose exception someone else caught."""
+    """Return whether the program was interrupted, but other code caught the exception."""
     return bool(_raised)
 
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and neither be lost where Python swallows an exception."""
+    """Let SIGTERM do what Ctrl-C does, and lose neither of them where Python swallows exceptions."""
 
     def raise_(number: int, _: object) -> NoReturn:
         _raised.append(number)
@@ -116,14 +116,14 @@ def _ended_by_signals() -> Iterator[None]:
         yield
     finally:
         _raised.clear()
-        if sys.unraisablehook is unraisable:  # else who replaced it has more to keep from being printed
+        if sys.unraisablehook is unraisable:  # otherwise someone replaced it, and still needs theirs
             sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class _Stream:
-    """A standard stream; once it can't be written, all that is left goes nowhere, so the exit is quiet."""
+    """A standard stream; once it can't be written, all further text is dropped, so that the program ends quietly."""
 
     def __init__(self, stream: Any, silent: bool) -> None:
         self.error: OSError | None = None
@@ -151,10 +151,10 @@ class _Stream:
 
 
 def _open_streams() -> tuple[_Stream, Any]:
-    """Put streams of ours in the place of stdout and stderr; return the first, and what stood there.
+    """Replace stdout and stderr by streams of this module; return the new stdout and the two old streams.
 
-    Where the shell has closed one (`>&-`), writing to stdout fails as it should; print would write what is meant for
-    stderr to stdout, and the next file that is opened would get its number.
+    If the shell has closed a stream (`>&-`), os.devnull takes its number: otherwise the next file that is opened would
+    get it, and print would write to stdout what is meant for stderr. Writing to a closed stdout still fails.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115 (open as long as the process lives, as those below)
@@ -169,7 +169,7 @@ def _open_streams() -> tuple[_Stream, Any]:
 
 
 def interrupted(out: Path | None, again: str = "add --resume") -> int:
-    """Say on stderr what is kept of what was interrupted and how to go on, and return the exit code."""
+    """Say on stderr where the interrupted work is kept and how to go on, and return the exit code."""
     saved = f"saved in {out}; {again} to go on" if out else "nothing is kept without --out"
     print(f"interrupted: {_one_line(saved)}", file=sys.stderr)
     return 130
@@ -188,7 +188,7 @@ def _code(run: Callable[[], int]) -> int:
         with _ended_by_signals():
             code = run()
         out.flush()
-        if out.error is not None:  # whoever wrote it went on
+        if out.error is not None:  # the code that wrote it ignored the error
             raise out.error
     except (ValueError, OSError) as error:
         reader_has_seen_enough = error is out.error and isinstance(error, BrokenPipeError)
@@ -219,7 +219,7 @@ def _complain(error: object) -> int:
 
 
 def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
-    """Return what `parse` makes of `arguments`; its complaint becomes a ValueError of one line."""
+    """Return the result of `parse` for `arguments`; its error message becomes a ValueError of one line."""
     printed, help_text = io.StringIO(), _Help(sys.stdout.isatty())
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(help_text):
@@ -232,7 +232,7 @@ def _parsed(parse: Callable, arguments: list[str] | None, program: str) -> Any:
 
 
 class _Help(io.StringIO):
-    """What the parser prints as help, in colour where a person reads it."""
+    """The help that the parser prints, in colour if it is shown to a person."""
 
     def __init__(self, shown_to_a_person: bool) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class _Help(io.StringIO):
 
 
 def _unboxed(text: str) -> str:
-    """Turn the parser's box into one line: its title is dropped, and so is what stands below its first rule."""
+    """Turn the parser's box into one line, without its title and all that is below its first rule."""
     rows = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
     is_rule = lambda row: row.startswith(("──", "--")) and not row.strip("─-")
     above = itertools.takewhile(lambda row: not is_rule(row), itertools.dropwhile(is_rule, rows))
@@ -248,7 +248,7 @@ def _unboxed(text: str) -> str:
 
 
 def _reworded(complaint: str) -> str:
-    """Say in few words what the parser says of a value of a wrong kind, and of an option that there is not."""
+    """Shorten the parser's messages about a value of a wrong kind and about an unknown option."""
     if wrong := re.match(
         r"Error parsing (\S+): no type matching (.+?) could be instantiated from \['(.*?)'\]", complaint
     ):
@@ -267,6 +267,6 @@ def _reworded(complaint: str) -> str:
 
 
 def _one_line(message: object) -> str:
-    """Return a message as one line that can be shown anywhere; the middle of a very long one is left out."""
+    """Return a message as one line that any terminal can show; the middle of a very long message is left out."""
     text = controls.shown(" ".join(str(message).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

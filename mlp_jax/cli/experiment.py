@@ -1,6 +1,6 @@
-"""What experiments share: options, parts and studies that are kept as they are made, and how a result is shown.
+"""What experiments share: options, parts and studies that are kept as soon as they are made, and printing a result.
 
-Invariant: a part is what its JSON holds, whether it was made now or read from an earlier start.
+Invariant: a part has the value that its JSON holds, whether it was made now or read from an earlier start.
 """
 
 import ast
@@ -27,13 +27,13 @@ from mlp_jax.machine import files
 from mlp_jax.report import canvas
 from mlp_jax.study import Findings, Study
 
-APART = ("out", "json", "figure", "data_dir")  # options that no number depends on
-QUIET_SECONDS = 2.0  # at least so long between two lines about parts
+APART = ("out", "json", "figure", "data_dir")  # options on which no result depends
+QUIET_SECONDS = 2.0  # the least time between two lines about parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What every experiment may be asked."""
+    """The options that every experiment has."""
 
     out: Path = Path("runs")
     """Folder under which finished parts are kept, so that a second start goes on."""
@@ -42,10 +42,10 @@ class Asked:
 
 
 class Parts:
-    """The parts of one experiment, made once each: call it with a part's name and what makes it.
+    """The parts of one experiment, each made once: call it with the name of a part and a function that makes the part.
 
-    Parts are kept under `out`, in a folder of the script's name; they are made anew when the script or an option
-    changes, but not when the library does: remove the folder then.
+    Parts are kept under `out`, in a folder of the script's name. They are made anew if the script or an option changes,
+    but not if the library changes: remove the folder then.
     """
 
     def __init__(self, options: Asked, module: Any) -> None:
@@ -57,7 +57,7 @@ class Parts:
         self._told = time.monotonic()
 
     def __call__(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the part `name`, read where it was kept, made by `make` otherwise."""
+        """Return the part `name`: read it if it was kept, otherwise make it with `make`."""
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))["made"]
@@ -72,10 +72,10 @@ class Parts:
 
 
 def found(options: Asked, name: str, study: Study) -> tuple[Findings, Path]:
-    """Run what is missing of a study, in a folder of this name and the study's id, and return what it shows, its page.
+    """Run a study's missing parts in a folder named by `name` and its id; return the findings and the page's path.
 
     Raises:
-        SystemExit: it was interrupted; what is there is kept, and it is said how to go on.
+        SystemExit: it was interrupted; finished parts are kept, and a line on stderr says how to go on.
         ValueError, OSError: as `studies.find`.
     """
     folder = options.out / f"{name}-{study.id}"
@@ -87,10 +87,10 @@ def found(options: Asked, name: str, study: Study) -> tuple[Findings, Path]:
 
 
 def first_examples(options: Any, name: str, count: int) -> Path:
-    """Return the file under `out` that has the first examples of a data set, and all of its test part, as an archive.
+    """Return an archive under `out` with the first `count` examples of a data set, and all of its test part.
 
     Args:
-        options: with `out`, and the `data_dir` of the data set.
+        options: have `out`, and the `data_dir` of the data set.
     """
     path = options.out / f"{name}-{count}.npz"
     if path.exists():
@@ -100,7 +100,7 @@ def first_examples(options: Any, name: str, count: int) -> Path:
     arrays = {"x_train": train.x[:count], "y_train": train.y[:count], "x_test": test.x, "y_test": test.y}
 
     def write(partial: Path) -> None:
-        with partial.open("wb") as file:  # a name would be given the ending .npz once more
+        with partial.open("wb") as file:  # to a path, numpy would append the ending .npz
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
 
     files.make_folder(path.parent)
@@ -111,7 +111,7 @@ def first_examples(options: Any, name: str, count: int) -> Path:
 def script(function: Callable[[Any], None], options: type[Asked]) -> NoReturn:
     """Run an experiment's `function` on the options that its command line gives, checked, as `entry.script` does.
 
-    Interrupted, it says where what is done is kept, and how to go on.
+    If it is interrupted, it says where the finished parts are kept, and how to go on.
     """
 
     @functools.wraps(function)
@@ -127,7 +127,7 @@ def script(function: Callable[[Any], None], options: type[Asked]) -> NoReturn:
 
 
 def check(options: Any) -> None:
-    """Refuse options that no experiment can do: values outside their domain, empty lists, no place for figure or parts.
+    """Refuse values outside their domain, empty lists, and places where the figure or the parts can't be written.
 
     Raises:
         ValueError: a value is not allowed.
@@ -147,7 +147,7 @@ def check(options: Any) -> None:
 
 
 def show(options: Asked, result: dict[str, Any], text: str, quick: str | None = None) -> None:
-    """Print a result as JSON or as text; `quick` says what a quick form has changed."""
+    """Print a result as JSON or as text; if this is the quick form, `quick` says what it changes."""
     if options.json:
         entry.show(result | ({"quick": quick} if quick else {}))
         return
@@ -156,18 +156,18 @@ def show(options: Asked, result: dict[str, Any], text: str, quick: str | None = 
 
 
 def spread(values: Sequence[float] | np.ndarray) -> Estimate:
-    """Return the median of values, one for each seed, with the least and the most: 5 hold the median with 94 %."""
+    """Return the median, least and largest of one value per seed; the range of 5 contains the true median in 94 %."""
     return Estimate(*np.quantile(np.asarray(values, float), (0.5, 0, 1)).tolist())
 
 
 def written(estimate: Estimate, digits: int) -> str:
-    """Return an estimate with so many digits after the point, as 3.4 [3.2, 3.7]."""
+    """Return an estimate as text such as 3.4 [3.2, 3.7], with so many digits after the point."""
     value, low, high = (f"{round(each, digits) + 0.0:,.{digits}f}".replace("-", "−") for each in estimate)
     return f"{value} [{low}, {high}]"
 
 
 def _code(source: str) -> str:
-    """Return a script without its docstring and comments: what is measured does not depend on them."""
+    """Return a script without its docstring and comments, on which the results do not depend."""
     tree = ast.parse(source)
     return ast.dump(ast.Module(tree.body[ast.get_docstring(tree) is not None :], []))
 

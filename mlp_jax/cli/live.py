@@ -1,6 +1,6 @@
-"""The page of a study, served on this machine while the study is run: here, or by others.
+"""The page of a study, served on this machine while the study runs, here or elsewhere.
 
-Invariant: the server ends with the study, however that ends.
+Invariant: the server ends with the study, however the study ends.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from mlp_jax.report.reading import Reading
 
 @contextlib.contextmanager
 def served(directory: Path, port: int | None) -> Iterator[Loopback]:
-    """Serve a page that waits for the first one about the study in a directory, and say on stderr where."""
+    """Serve a waiting page until the first page about the study in a directory is made; print its address on stderr."""
     from mlp_jax.report.template import render
 
     first = {"title": "A study is beginning", "directory": directory, "live": True}
@@ -33,7 +33,7 @@ def served(directory: Path, port: int | None) -> Iterator[Loopback]:
 
 @contextlib.contextmanager
 def beside(directory: Path, port: int | None) -> Iterator[Callable[[Path], None]]:
-    """Serve the page of a study that is run here, made by a process of its own; give what shows the finished one."""
+    """Serve the page of a study that runs here, made by another process; give a function that shows the final page."""
     asked = [sys.executable, "-m", "mlp_jax.report.following", str(directory)]
     alone = os.environ | {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": alone}
@@ -56,7 +56,7 @@ def beside(directory: Path, port: int | None) -> Iterator[Callable[[Path], None]
 
 
 def follow(directory: Path, out: Path, reading: Reading, port: int | None) -> bool:
-    """Serve the page of a study that others run until it is complete, and see that it lies in `out` then."""
+    """Serve the page of a study that runs elsewhere until it is complete; then make sure that the page is in `out`."""
     from mlp_jax.report import following
     from mlp_jax.study import read_plan
 
@@ -69,7 +69,7 @@ def follow(directory: Path, out: Path, reading: Reading, port: int | None) -> bo
 
 
 def _show_all(server: Loopback, pages: Iterable[bytes]) -> None:
-    """Show the pages that come through a pipe, each a line of JSON."""
+    """Show each page that comes through a pipe, as one line of JSON."""
     for page in pages:
         server.show(json.loads(page))
 

@@ -1,6 +1,6 @@
-"""What other tools read of runs and studies, written beside them where it is asked.
+"""Logs of runs and studies for other tools, written into their directories on request.
 
-Invariant: what can't be logged is refused before anything is trained.
+Invariant: a log that can't be written is refused before anything is trained.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ FOLDER = "tensorboard"  # in --out
 
 @contextlib.contextmanager
 def logged(kind: Kind | None, out: Path | None) -> Iterator[Callable[[Evaluation], None] | None]:
-    """Give the callback that logs a run beside it; None where none is asked."""
+    """Give the callback that logs a run into its directory; None if no log was asked for."""
     if kind is None:
         yield None
         return
@@ -29,7 +29,7 @@ def logged(kind: Kind | None, out: Path | None) -> Iterator[Callable[[Evaluation
 
 
 def check(kind: Kind | None) -> None:
-    """Raise a ValueError where what is asked can't be logged here."""
+    """Raise a ValueError if this kind of log can't be written here."""
     if kind is not None:
         from mlp_jax.report import tensorboard
 
@@ -37,7 +37,7 @@ def check(kind: Kind | None) -> None:
 
 
 def log_study(kind: Kind | None, directory: Path) -> str:
-    """Log the winners of a study beside it, and say where; nothing where it is not asked."""
+    """Log the winners of a study into its directory, and return where; "" if no log was asked for."""
     if kind is None:
         return ""
     from mlp_jax.report import tensorboard

@@ -23,7 +23,7 @@ def bench(
 ) -> int:
     """Measure how much of this machine training uses at each batch size.
 
-    The result stands beside what the machine's matrix products and memory allow, and is kept as a record.
+    The result is shown beside what the machine's matrix products and memory allow, and is kept as a record.
 
       mlp-jax bench --quick
       mlp-jax bench --study runs/study-0123456789abcdef
@@ -113,7 +113,7 @@ def compile(
 
 
 def _study(path: Path | None) -> studies.Study:
-    """Return the study of a study.toml or of a directory; the default one where none is named."""
+    """Return the study of a study.toml or of a directory, or the default study if no path is given."""
     if path is None:
         return studies.Study()
     return studies.read_plan(path) if path.is_dir() else studies.from_file(path)

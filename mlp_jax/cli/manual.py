@@ -1,6 +1,6 @@
-"""How options are explained: under headings, with readable names for their values, and with what holds without them.
+"""How help explains options: under headings, with readable names for their values, and with their defaults.
 
-Invariant: the words about an option are those of the docstring where it is declared; what it does is not changed here.
+Invariant: the text about an option is the docstring where it is declared; nothing here changes what the option does.
 """
 
 import ast
@@ -39,15 +39,15 @@ HEADINGS = {
     "evaluation": ("evaluations", "spacing", "evaluate_on", "noise_scale"),
     "device": ("mesh", "distributed", "coordinator", "num_processes", "process_id", "ray"),
 }  # fmt: skip
-"""Options by what they are about; those of no heading stand above all."""
+"""The options of each heading; options without a heading come first."""
 HEADING = {name: heading for heading, names in HEADINGS.items() for name in names}
 KINDS = {int: "N", float: "NUMBER", str: "NAME", Path: "PATH"}
 VALUES = {"data_dir": "FOLDER", "dataset": "NAME|PATH", "coordinator": "HOST:PORT", "save_config": "FILE"}
-"""What the value of an option is called, where its kind says too little."""
+"""The names of options' values, where the type alone says too little."""
 
 
 class Option(NamedTuple):
-    """One option of a command: `owner` is the parameter that it belongs to, which may hold many."""
+    """One option of a command; `owner` is the parameter to which it belongs, possibly with others."""
 
     name: str
     hint: Any
@@ -57,9 +57,9 @@ class Option(NamedTuple):
 
 
 def laid_out(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
-    """Return what the parser reads in the place of a command: its options under headings; the result calls it.
+    """Return a function for the parser, with the command's options under headings, that returns a call of the command.
 
-    A parameter that is a dataclass stands for an option for each of its fields.
+    A parameter that is a dataclass gives one option for each of its fields.
     """
     parameters = list(inspect.signature(command).parameters.values())
     options = [option for parameter in parameters for option in _options(command, parameter)]
@@ -80,7 +80,7 @@ def laid_out(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
     read += [
         inspect.Parameter(title, inspect.Parameter.KEYWORD_ONLY, annotation=kind) for title, kind in groups.items()
     ]
-    vars(defer).pop("__wrapped__", None)  # of a type checker: the parser would read the annotations of what is inside
+    vars(defer).pop("__wrapped__", None)  # the parser would read the annotations behind it
     defer.__signature__ = inspect.Signature(read)  # pyright: ignore[reportFunctionMemberAccess]
     defer.__annotations__ = {parameter.name: parameter.annotation for parameter in read}
     defer.__doc__ = _told(command)
@@ -88,7 +88,7 @@ def laid_out(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
 
 
 def listed(command: Callable[..., Any]) -> Callable[[], None]:
-    """Return a command without options, told in its first line: how the list of all commands shows it."""
+    """Return what stands for a command in the list of commands: no options, and the first line of its help."""
 
     def shown() -> None: ...
 
@@ -97,7 +97,7 @@ def listed(command: Callable[..., Any]) -> Callable[[], None]:
 
 
 def fields_told(kind: type) -> dict[str, str]:
-    """Return the words that stand below each field of a dataclass."""
+    """Return the docstring below each field of a dataclass."""
     told: dict[str, str] = {}
     for base in [each for each in reversed(kind.__mro__) if dataclasses.is_dataclass(each)]:
         lines = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # pyright: ignore[reportAttributeAccessIssue]
@@ -116,7 +116,7 @@ def tidied(text: str) -> str:
 
 
 def value_name(hint: Any) -> str:
-    """Return how the value of an option is called in its help, after its kind.
+    """Return the name that an option's value has in the help, by its type.
 
     >>> value_name(tuple[int, ...] | None), value_name(int | Literal["full"])
     ('[N ...]', 'N|full')
@@ -154,7 +154,7 @@ def _required(field: dataclasses.Field) -> bool:
 
 
 def _annotated(option: Option) -> Any:
-    """Return the annotation of an option with its words, the name of its value, and what holds without it."""
+    """Return an option's annotation, with its help text, the name of its value, and its default."""
     hint, default = option.hint, option.default
     if any(isinstance(each, PrimitiveConstructorSpec) for each in get_args(hint)[1:]):
         return Annotated[hint, tyro.conf.arg(help=option.text, help_behavior_hint="")]
@@ -170,7 +170,7 @@ def _annotated(option: Option) -> Any:
 
 
 def _place(option: Option, value: str | None) -> str | None:
-    """Return how an option without a name is called: by its own name, in brackets where it may be left out."""
+    """Return how help shows a positional argument: its name in capitals, in brackets if it may be left out."""
     if get_origin(option.hint) is Literal:
         return value
     several = " ..." if get_origin(option.hint) is tuple else ""
@@ -197,7 +197,7 @@ def _group(title: str, options: list[Option]) -> Any:
 
 
 def _arguments(parameters: list, options: list[Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a command is called with by name, dataclasses made of their fields."""
+    """Return the keyword arguments of a command, with each dataclass built from its fields."""
     made = {}
     for parameter in parameters:
         own = {option.name: given[option.name] for option in options if option.owner is parameter}
@@ -209,7 +209,7 @@ def _arguments(parameters: list, options: list[Option], given: Mapping[str, Any]
 
 
 def _told(command: Callable) -> str:
-    """Return what a docstring says above its options."""
+    """Return the part of a docstring that comes before its arguments."""
     return re.split(r"\n(?:Args|Raises):", inspect.cleandoc(command.__doc__ or ""))[0].rstrip()
 
 

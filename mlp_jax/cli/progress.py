@@ -1,4 +1,4 @@
-"""What a person sees on stderr while training goes on: text that changes on a terminal, else a line now and then."""
+"""Progress on stderr during training: text that is renewed on a terminal, elsewhere a line every few seconds."""
 
 import contextlib
 import sys
@@ -22,13 +22,13 @@ def live_line(quiet: bool = False) -> contextlib.AbstractContextManager[Callable
 
 
 def live_table(quiet: bool = False) -> contextlib.AbstractContextManager[Callable[..., None]]:
-    """Show populations: one table, a row for each, on a terminal, lines every few seconds elsewhere unless `quiet`."""
+    """Show populations: on a terminal one table with a row for each, elsewhere (unless `quiet`) lines now and then."""
     return _live(_table, _rows, quiet)
 
 
 @contextlib.contextmanager
 def never_silent() -> Iterator[None]:
-    """Say on stderr, whenever nothing else was said there for a few seconds, that the program is still at work."""
+    """Say on stderr that the program is still at work, if it has written nothing there for a few seconds."""
     begin, over, heard = time.monotonic(), threading.Event(), _Heard(sys.stderr)
 
     def speak() -> None:

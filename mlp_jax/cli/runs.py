@@ -76,7 +76,7 @@ def draw(
 ) -> int:
     """Draw a network as nodes and edges, and as blocks.
 
-    A trained network is drawn with its weights as colours; another is described by the options.
+    A trained network is drawn with its weights as colours; without a run, the options describe the network.
 
       mlp-jax draw --inputs 4 --hidden 3 2 --outputs 1 --out small.svg
       mlp-jax draw runs/a --weights

@@ -1,6 +1,6 @@
-"""A study from start to end: run with its progress shown, its page written, what it found returned.
+"""A study from start to end: run it with its progress shown, write its page, return what it found.
 
-Invariant: what is there already is neither made nor written again.
+Invariant: what exists already is neither made nor written again.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MOST_ROUNDS = 7
 
 
 class Found(NamedTuple):
-    """How a study ended here: whether it is complete, and, in the process that keeps its parts, what it shows."""
+    """How a study ended here: whether it is complete; in the process that keeps its parts, also the findings."""
 
     complete: bool
     findings: Findings | None = None
@@ -41,31 +41,31 @@ def find(
     quiet: bool = False,
     write: bool = True,
 ) -> Found:
-    """Run what is missing of `study` in `out`, and return what all of it shows and the page about it.
+    """Run the missing parts of `study` in `out`, and return the findings of the whole study and the page about it.
 
     Args:
-        run: how and where it is run, as `mlp_jax.study.run`, which is the default.
+        run: the function that runs the study (default: `mlp_jax.study.run`).
         quiet: show no progress.
-        write: write the page, where there is something new.
+        write: write the page, if it is not up to date.
 
     Raises:
         ValueError, OSError: as `run`.
     """
     from mlp_jax import study as studies
 
-    # what Ray has to say about nodes that died it prints on stdout
+    # Ray prints messages about dead nodes on stdout
     with live_table(quiet=quiet) as show, contextlib.redirect_stdout(sys.stderr):
         outcome = (run or studies.run)(study, out, progress=show, interrupted=interrupted)
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
     (histories, read), path = studies.read_histories(out), out / "report.html"
     found = studies.findings(histories, studies.read_plan(out))
-    if write and seal.made_from(path) != seal.state([read.state]):  # that of a process that was killed may be older
+    if write and seal.made_from(path) != seal.state([read.state]):  # a killed process may leave an older one
         from mlp_jax.report import page
 
         page.write((out,), path)
     for folder in (out, path.parent / "figures"):
-        files.remove_leftovers(folder)  # of one who was killed while another wrote the same page
+        files.remove_leftovers(folder)  # left by a process that was killed while it wrote the page
     return Found(True, found, path)
 
 
@@ -73,11 +73,11 @@ def find_until(study: Study, out: Path, width: float, most: int, **how: Any) -> 
     """Add rounds to `study` until each B_crit is known within a factor `width`; return the findings and a sentence.
 
     Args:
-        most: rounds of an optimizer at most.
+        most: the most rounds of any optimizer.
         how: as for `find`.
 
     Raises:
-        ValueError, OSError: as `find`, or the width can't be asked of this study.
+        ValueError, OSError: as `find`, or this study can't be run for a width.
     """
     from mlp_jax.study import until
 
@@ -91,12 +91,12 @@ def find_until(study: Study, out: Path, width: float, most: int, **how: Any) -> 
     reached = until.reach(study, width, most, look)
     if reached is None:
         return last, ""
-    (out / "report.html").unlink(missing_ok=True)  # that of fewer rounds
+    (out / "report.html").unlink(missing_ok=True)  # it is about fewer rounds
     return find(reached.study, out, **how), until.said(reached)
 
 
 def self_test(json: bool) -> int:
-    """Draw studies from the tables that come with the package, and say how often their intervals hold the truth."""
+    """Draw studies from the tables in the package, and print how often their intervals contain the truth."""
     from mlp_jax import tables
     from mlp_jax.analysis import selftest, testbed
 
@@ -116,7 +116,7 @@ def self_test(json: bool) -> int:
 def _watched(
     live: bool, directory: Path, port: int | None
 ) -> contextlib.AbstractContextManager[Callable[[Path], object]]:
-    """Serve the page of a study while it is run, if that is asked, in the process that keeps its parts."""
+    """Serve the page of a study while it runs, if asked to, from the process that keeps its parts."""
     if port is not None and not live:
         raise ValueError(f"port {port} is for the live page; add --live")
     if not live or hosts.index() > 0:
@@ -127,7 +127,7 @@ def _watched(
 
 
 def _address(words: list[str]) -> str:
-    """Return the address after --ray; an empty one when there is none."""
+    """Return the address after --ray, or "" if there is none."""
     if len(words) > 1:
         raise ValueError("one address at most")
     return words[0] if words else ""
@@ -184,8 +184,8 @@ def study(
 ) -> int:
     """Tune every optimizer at every batch size, and say what each is best at.
 
-    A study that was stopped goes on with the same command. With the same --out it grows by what is asked besides:
-    optimizers, batch sizes, rounds, fresh seeds.
+    The same command continues a study that was stopped. With the same --out, a study grows by more optimizers, batch
+    sizes, rounds or fresh seeds.
 
       mlp-jax study                             the digits, four optimizers
       mlp-jax study --optimizers momentum adam --batch-sizes 8 64 512 --until 1.75
@@ -212,10 +212,10 @@ def study(
         max_epochs: The same in passes over the data; the first to run out ends a trial (default: 300).
         target: Validation accuracy to reach (default: 0.95); for a regression the RMSE, which must be given.
         target_metric: What the target is compared with (default: the accuracy, or the RMSE of a regression).
-        seed: Seed from which all that is random follows; another one makes a replicate (default: 0).
+        seed: Seed of everything that is random; another seed makes a replicate (default: 0).
         noise_scale: Measure the gradient noise scale too, in the runs of each best point.
         until: Add rounds until the upper end of the interval of each critical batch size is at most this many times its
-            lower end, such as 1.75; with --rounds at most so many rounds, else 7.
+            lower end, such as 1.75. --rounds limits the number of rounds (default: 7).
         selftest: Run no study, but draw 40 from real trials and say how often their intervals hold the truth.
         ray: Hand the cells to the Ray cluster at this address, or without one to the cluster that runs here, or else to
             one that is started for this study. A cell takes one core, and one GPU where there are any.
