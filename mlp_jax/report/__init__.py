@@ -1,1 +1,1 @@
-"""What studies, runs and networks look like: figures and the page that holds them."""
+"""Figures of studies, runs and networks, and the pages that contain them."""

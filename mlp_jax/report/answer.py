@@ -1,6 +1,6 @@
-"""What a study found, in words: sentences with numbers, each saying what its interval holds.
+"""What a study found, in words: sentences with numbers, which also say what the intervals cover.
 
-Invariant: what was not reached, not settled or not told apart is said in these words, never left out.
+Invariant: what was not reached, not settled or not told apart is said in these very words, never left out.
 """
 
 import math
@@ -25,13 +25,13 @@ LISTED = 6  # comparisons that a sentence names one by one
 
 
 def max_steps(study: Study) -> str:
-    """Return the budget in steps, from the least to the largest where batch sizes have budgets of their own."""
+    """Return the budget in steps, or the least and the largest if batch sizes have different budgets."""
     least, most = (end(map(study.max_steps_at, study.batch_sizes)) for end in (min, max))
     return f"{least:,}" if least == most else f"{least:,} to {most:,} (by batch size)"
 
 
 def rounds(study: Study) -> str:
-    """Return the number of rounds, of each optimizer where they differ."""
+    """Return the number of rounds; if optimizers have different numbers, that of each."""
     if isinstance(study.rounds, int):
         return str(study.rounds)
     return ", ".join(f"{count} ({name})" for name, count in study.rounds.items())
@@ -56,7 +56,7 @@ def defined(found: Findings) -> str:
 
 
 def otherwise(study: Study, found: Findings, rows: "pandas.DataFrame") -> str:
-    """Say in what the steps to target are read otherwise than the study asked; nothing where they are not."""
+    """Say how the reading of steps to target differs from what the study asked; "" if it does not."""
     own, asked = definition_of(study, rows), found.definition
     if asked == own:
         return ""
@@ -66,9 +66,9 @@ def otherwise(study: Study, found: Findings, rows: "pandas.DataFrame") -> str:
 
 
 def sentences(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[str]:
-    """Return the answer: which is soonest, up to where batch size helps, whether the optimizers differ, and the rates.
+    """Return the answer: the fewest steps, the range of batch sizes that help, differences of optimizers, best rates.
 
-    A study that measured the gradient noise scale also says how far that is from B_crit.
+    If the study measured the gradient noise scale, a sentence says how far it is from B_crit.
     """
     if not np.isfinite(found.cells["steps"]).any():
         return _unreached(study, found, rows) + _noise(found)
@@ -87,7 +87,7 @@ def sentences(study: Study, found: Findings, rows: "pandas.DataFrame") -> list[s
 
 
 def missed(found: Findings) -> str:
-    """Return which cells missed the target, by optimizer; of many optimizers only the first ones."""
+    """Return which cells missed the target, by optimizer; if there are many optimizers, only the first ones."""
     sizes = {name: _missed_sizes(found, name) for name in found.scaling}
     said = [f"{name} at B = {', '.join(map(number, own))}" for name, own in sizes.items() if own]
     more = len(said) - leading.OPTIMIZERS
@@ -153,15 +153,15 @@ def _noise(found: Findings) -> list[str]:
         own = where(found.cells, optimizer=name)["noise_scale"].to_numpy(float)
         ends = f" ({number(np.nanmin(own))} to {number(np.nanmax(own))})"
         parts.append(f"{number(value)}{ends} for {name}{apart}")
-    text = "The gradient noise scale, each part of a run weighed by the progress in it"
+    text = "The gradient noise scale, with each part of a run weighted by its progress"
     over = "the median over the batch sizes, with the least and the most in brackets"
     return [f"{text}, is {'; '.join(parts)}: {over}."] if parts else []
 
 
 def _holds(found: Findings) -> str:
     return (
-        f"The 95 % intervals hold the luck of {held(found)}. They do not hold that of the split and the data, nor what "
-        "another definition of the target, or a line that fits badly, would change."
+        f"The 95 % intervals hold the luck of {held(found)}. They do not hold that of the split and the data, nor the "
+        "effects of another definition of the target, or of a line that fits badly."
     )
 
 

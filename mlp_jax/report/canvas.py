@@ -1,6 +1,6 @@
-"""A page measured in inches, the marks that drawings put on it, one scale for weights, and files of figures.
+"""A canvas measured in inches, the marks that drawings put on it, one scale for weights, and files of figures.
 
-Invariant: matplotlib's global state stays as it was, and the same figure gives the same file, byte by byte.
+Invariant: matplotlib's global state does not change, and the same figure gives the same file, byte by byte.
 """
 
 import io
@@ -24,8 +24,8 @@ from mlp_jax.machine.files import make_folder, replace
 
 INK, GREY, BLUE, SAND = "#1f2a36", "#66717c", "#e1ebf5", "#fbf1dc"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288")
-"""For lines that stand for no optimizer (Okabe & Ito, and one darker): apart for every kind of colour blindness."""
-DIVERGING = LinearSegmentedColormap.from_list(  # blue to orange: apart for every kind of colour blindness
+"""Colours of lines that are no optimizer's (Okabe & Ito, and a darker one): distinct for all colour blindness."""
+DIVERGING = LinearSegmentedColormap.from_list(  # blue to orange: distinct for every kind of colour blindness
     "weights", ["#005b96", "#7fb8dc", "#f5f5f5", "#f3b27a", "#c44e00"]
 ).with_extremes(bad="black")
 METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
@@ -42,7 +42,7 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def write(axes: Axes, x: float, y: float, text: str, size: float = 8.0, color: str = INK, ha: str = "center") -> None:
-    """Write `text` at (x, y), its vertical middle there and, unless `ha` says otherwise, its horizontal one."""
+    """Write `text` with its vertical middle at (x, y), and its horizontal middle too unless `ha` says otherwise."""
     drawn = axes.text(x, y, text, size=size, color=color, ha=ha, va="center_baseline")
     drawn.set_math_fontfamily("dejavusans")
 
@@ -80,11 +80,11 @@ def bar(axes: Axes, scale: Normalize, x: float, y: float, height: float) -> None
 def save(figure: Figure, path: Path | str) -> None:
     """Write `figure` to `path`, as SVG, PNG or PDF by its suffix; it appears whole or not at all.
 
-    Its folder is made where it is missing.
+    A missing folder is made.
 
     Raises:
-        ValueError: another suffix.
-        OSError: it can't be written.
+        ValueError: the suffix is another one.
+        OSError: the file can't be written.
     """
     path = Path(path)
     suffix = choose("suffix of a figure", path.suffix.lower(), METADATA)
@@ -108,9 +108,9 @@ def inline(figure: Figure, name: str) -> Markup:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay a figure out once: while it has an engine for that, each writing draws all of it twice.
+    """Lay a figure out once, then remove its layout engine, with which every save would draw it twice.
 
-    Its words may be those of others, such as a directory's name, and are shown as they are: `$` begins no formula.
+    Its text may come from a user, such as a directory's name, and is shown as it is: `$` begins no formula.
     """
     if (engine := figure.get_layout_engine()) is not None:
         for text in figure.findobj(Text):
@@ -118,4 +118,4 @@ def _settle(figure: Figure) -> None:
             if (seen := shown(text.get_text())) != text.get_text():
                 text.set_text(seen)
         engine.execute(figure)
-        figure.set_layout_engine(None)  # "none" leaves an engine that lays nothing out
+        figure.set_layout_engine(None)  # "none" would leave an engine that does nothing

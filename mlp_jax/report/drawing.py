@@ -1,6 +1,6 @@
 """Draw a network: as nodes and edges, as the equivalent blocks, and its first layer's weights as images.
 
-Invariant: what is drawn is bounded, however large the network is. Lengths are in inches; pyplot has no part in it.
+Invariant: the number of marks is bounded, however large the network is. Lengths are in inches; pyplot is not used.
 """
 
 import math
@@ -59,8 +59,8 @@ def weights(params: Params, shape: tuple[int, ...] | None = None) -> Figure:
     """Draw each row of the first W as an image, for at most the first 64 units, all on one symmetric scale.
 
     Args:
-        shape: (height, width) of an input image, or (height, width, channels), whose channels are added up: the
-            weights of a grey image. A square when not given. A feature of all ones is left out.
+        shape: (height, width) of an input image, or (height, width, channels), whose channels are added up, which gives
+            the weights of a grey image (default: a square). A feature of ones is left out.
 
     Raises:
         ValueError: the layer's inputs do not fill this shape.
@@ -82,7 +82,7 @@ def weights(params: Params, shape: tuple[int, ...] | None = None) -> Figure:
 
 
 def _drawn(network: Network, params: Params | None, bottom: float) -> Figure:
-    """A page with nodes and edges above `bottom`."""
+    """Draw nodes and edges above `bottom`, on a canvas of their size."""
     _check(network, params)
     right = _right(network)
     figure, axes = blank(right + (BAR if params else 0.0), bottom + graph.height(network))
@@ -154,13 +154,13 @@ def _draw_gap(axes: Axes, network: Network, x: float) -> tuple[float, float]:
 
 
 def _sizes(network: Network) -> list[int]:
-    """The number of parameters of each layer."""
+    """Return the number of parameters of each layer."""
     constant = int(network.bias == "all")
     return [after * (before + constant) for before, after in pairwise(network.widths)]
 
 
 def _images(layer: Layer, shape: tuple[int, ...] | None) -> tuple[Float[np.ndarray, "units height width"], int]:
-    """The images that are shown, and how many rows there are."""
+    """Return the images to show, and how many rows W has in all."""
     units, inputs = layer.W.shape
     allowed = (inputs,) if layer.b is not None else (inputs, inputs - 1)
     if shape is None:

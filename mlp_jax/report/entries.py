@@ -1,6 +1,6 @@
-"""What a report is about, as it lies on disk: studies, records of machines, and times of a study's steps.
+"""What a report is about, read from disk: studies, records of machines, and times of a study's steps.
 
-Invariant: what is damaged is said beside what is there; what is no study or record of ours is refused.
+Invariant: damaged parts of a study are named, and its other parts are shown; files of other kinds are refused.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from mlp_jax.study.histories import Histories
 
 
 class Entry(NamedTuple):
-    """One study as it lies on disk; `found` is None while it has no winner."""
+    """One study, read from disk; `found` is None as long as it has no winner."""
 
     label: str
     directory: Path
@@ -43,15 +43,15 @@ class Parts(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether all cells are complete."""
         return self.cells > 0 and self.done == self.cells
 
 
 def read(directory: Path, reading: Reading) -> Entry:
-    """Read a study as `reading` says.
+    """Read a study, with its steps to target as `reading` says.
 
     Raises:
-        ValueError: it is no study of ours, or of another protocol.
+        ValueError: the directory holds no study, or one of another protocol.
     """
     study = contents.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
@@ -75,16 +75,16 @@ def read(directory: Path, reading: Reading) -> Entry:
 
 
 def labelled(entries: list[Entry]) -> list[Entry]:
-    """Tell the studies apart by directory and device."""
+    """Return the studies with labels that tell them apart, from directory and device."""
     names = machines.labels([(entry.directory, entry.directory.name, entry.environment) for entry in entries])
     return [entry._replace(label=name) for entry, name in zip(entries, names)]
 
 
 def records(sources: Sequence[Path]) -> tuple[list[Machine], list[tuple[Path, dict[str, Any]]]]:
-    """Read what is no study: records of machines, and times of a study's steps.
+    """Read the sources that are not studies: records of machines, and times of a study's steps.
 
     Raises:
-        ValueError, OSError: one is neither, or can't be read.
+        ValueError, OSError: a source is neither of these, or can't be read.
     """
     paths = [path for path in sources if path.is_file()]
     times = [path for path in paths if record.kind_of(path) == timings.KIND]
@@ -92,10 +92,11 @@ def records(sources: Sequence[Path]) -> tuple[list[Machine], list[tuple[Path, di
 
 
 def devices(entries: list[Entry], timed: list, prices: Sequence[float]) -> list[Device]:
-    """Return the first study on all devices that are known, none where there are no times of its steps.
+    """Return the first study on its own device and on those of `timed`; nothing if `timed` is empty.
 
     Raises:
-        ValueError: there is no study, or no answer of it yet; a record does not match it; prices are not one a device.
+        ValueError: there is no study, or it has no winner yet; a record does not match it; the number of prices is not
+            the number of devices.
     """
     if not timed:
         if prices:

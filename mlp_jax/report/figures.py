@@ -1,6 +1,6 @@
-"""What a study found, drawn: one matplotlib Figure for each question.
+"""Figures of what a study found: one matplotlib Figure for each question.
 
-Invariant: an optimizer has one colour and one marker in every figure, and what missed the target is shown as a miss.
+Invariant: an optimizer has one colour and one marker in every figure, and a miss of the target is shown as a miss.
 """
 
 import math
@@ -95,7 +95,7 @@ def learning_rates(study: Study, found: Findings) -> Figure:
 
 
 def statuses(rows: "pandas.DataFrame") -> Figure:
-    """Draw what became of every tuned point over learning rate × B; a ring marks each cell's winner."""
+    """Draw the outcome of every tuned point over learning rate × B; a ring marks each cell's winner."""
     tuned, winners = (where(rows, phase=phase) for phase in ("tuning", "winners"))
     names = ordered(tuned["optimizer"])
     figure, panels = grid(names)
@@ -118,9 +118,9 @@ def statuses(rows: "pandas.DataFrame") -> Figure:
 
 
 def curves(study: Study, rows: "pandas.DataFrame", target: float | None = None) -> Figure:
-    """Draw the winners' error (regression: RMSE) against steps: median over the seeds, from least to most as a band.
+    """Draw the winners' error (regression: RMSE) against steps: the median over the seeds, with the range as a band.
 
-    The target is the study's, or another one that steps were read to.
+    The target is that of the study, or `target` if steps are read for another one.
     """
     winners = where(rows, phase="winners")
     metric, target = error(study, rows, target)
@@ -139,7 +139,7 @@ def curves(study: Study, rows: "pandas.DataFrame", target: float | None = None) 
 
 
 def differences(found: Findings) -> Figure:
-    """Draw the ratio of each two optimizers with its interval, which holds for all of them together."""
+    """Draw the ratio of each pair of optimizers with its interval; the intervals hold for all pairs together."""
     pairs = [pair for pair in found.differences if math.isfinite(pair.ratio.value)]
     figure, axes = sheet(0.9 + 0.36 * max(len(pairs), 1))
     axes.axvline(1, color=GREY, linewidth=1)
@@ -158,7 +158,7 @@ def differences(found: Findings) -> Figure:
 
 
 def error(study: Study, rows: "pandas.DataFrame", target: float | None = None) -> tuple[str, float]:
-    """Return the column of what the target is about, less being better, and the target (the study's) in its terms."""
+    """Return the column that the target is about, as error or RMSE, and the target (default: the study's) for it."""
     score, target = score_of(study, rows), study.target if target is None else target
     return (score.replace("accuracy", "error"), 1 - target) if score.endswith("accuracy") else (score, target)
 
@@ -186,7 +186,7 @@ def _scaling(found: Findings, cost: str) -> Figure:
 
 
 def _points(axes: Axes, own: "pandas.DataFrame", cost: str, name: str, shift: float, top: float) -> None:
-    """Values with bars as their intervals; a miss lies hollow on the line at the top."""
+    """Draw values with their intervals as bars; a miss is a hollow mark on the line at the top."""
     B, middle, low, high = (own[key].to_numpy(float) for key in ("batch_size", cost, f"{cost}_low", f"{cost}_high"))
     colour, marker = LOOKS[name]
     met = np.isfinite(middle)
@@ -206,7 +206,7 @@ def _join(axes: Axes, own: "pandas.DataFrame", cost: str, name: str, dash: str |
 def _finish(
     panels: list[Axes], sizes: Iterable, label: str, top: float, cells: list["pandas.DataFrame"], cost: str
 ) -> None:
-    """Scale the axes of costs against B, and name the line of the misses where there are some."""
+    """Scale the axes of costs against B, and label the line of the misses if there are any."""
     batch_axes(panels, sizes)
     missed = any(np.isinf(table[cost]).any() for table in cells)
     least = min((_least(table, cost) for table in cells), default=1.0)
@@ -221,7 +221,7 @@ def _finish(
 
 
 def _top(cells: list["pandas.DataFrame"], cost: str) -> float:
-    """Where a miss is drawn: above everything that is finite."""
+    """Return the height at which misses are drawn: above everything that is finite."""
     values = np.concatenate([table[[cost, f"{cost}_high"]].to_numpy(float).ravel() for table in cells])
     return 2 * float(values[np.isfinite(values)].max(initial=0)) or 10.0
 
@@ -232,7 +232,7 @@ def _least(cells: "pandas.DataFrame", cost: str) -> float:
 
 
 def _outcomes(tuned: "pandas.DataFrame") -> "pandas.DataFrame":
-    """What became of each rate that was tried: reached if the median of its trials is finite, else what most did."""
+    """Return the outcome of each rate: REACHED if the median of its trials is finite, else their commonest status."""
     import pandas
 
     made = []
@@ -244,7 +244,7 @@ def _outcomes(tuned: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def _band(axes: Axes, own: "pandas.DataFrame", metric: str, colour: str) -> None:
-    """A seed that has ended keeps its last value."""
+    """Draw the median over the seeds and their range; a seed that has ended keeps its last value."""
     table = own.query("step > 0").pivot_table(index="step", columns="seed", values=metric).ffill()
     axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=colour, alpha=0.18, linewidth=0)
     axes.plot(table.index, table.median(axis=1), color=colour, linewidth=1.4)

@@ -1,7 +1,7 @@
-"""A study followed from its directory while it is run, by whomever: its page, made anew whenever there is more.
+"""Follow a study from its directory while any process runs it: make its page anew whenever there is more to show.
 
-Invariant: while the study is unfinished nothing is written there, claimed or locked. Pages are made in a part of the
-time only, so that a study on the same machine is not slowed much.
+Invariant: as long as the study is unfinished, nothing is written there, claimed or locked. Pages are made only part of
+the time, so that a study on the same machine is hardly slowed.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from mlp_jax.report import page, seal
 from mlp_jax.report.reading import AS_ASKED, Reading
 
 LOOK = 1.0  # seconds between two looks at the directory
-REST = 2.0  # after a page was made none is for so many times the seconds of a core that it took
-PATIENCE = 60.0  # seconds that whoever has completed the study has to write its page
+REST = 2.0  # pause after a page, as a multiple of the seconds of one core that it took
+PATIENCE = 60.0  # seconds to wait until the process that completed the study has written its page
 
 
 def pages(
@@ -26,7 +26,7 @@ def pages(
 ) -> Iterator[tuple[str, bool]]:
     """Yield the page of the study in a directory whenever it has changed, and whether the study is complete.
 
-    It goes on until interrupted, for a complete study may grow; a study that is not there yet is waited for.
+    It waits for a study that has not begun, and goes on until it is interrupted, since a complete study may grow.
 
     Raises:
         ValueError, OSError: as `page.write`.
@@ -47,7 +47,7 @@ def follow(
     reading: Reading = AS_ASKED,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Show the page of a study until it is complete, and see that it lies in `out` then; return whether it does.
+    """Show the page of a study until it is complete, then make sure that the page is in `out`; return whether it is.
 
     Raises:
         ValueError, OSError: as `page.write`.
@@ -57,7 +57,7 @@ def follow(
         if not complete:
             continue
         before, written = _state(directory), lambda text=text: seal.made_from(out) == seal.made_from(text)
-        if number and reading == AS_ASKED:  # someone has just completed it
+        if number and reading == AS_ASKED:  # another process has just completed it
             _until(lambda: written() or _state(directory) != before or interrupted(), PATIENCE)  # noqa: B023
         if _state(directory) != before:  # it has grown
             continue
@@ -78,14 +78,14 @@ def _send(directory: Path) -> None:
 
 
 def _until(done: Callable[[], bool], seconds: float) -> None:
-    """Wait so long at most."""
+    """Wait until `done()` is true, at most so many seconds."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not done():
         time.sleep(min(left, 0.2))
 
 
 def _state(directory: Path) -> list[tuple[str, int]]:
-    """Return what tells a study from what it was: the names and times of its plan, parts and claims; [] without one."""
+    """Return the names and times of a study's plan, parts and claims, which change if it does; [] without a study."""
     found = []
     for folder in (directory / "tuning", directory / "winners", directory):
         with contextlib.suppress(OSError):

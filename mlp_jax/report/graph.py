@@ -1,6 +1,6 @@
 """A network as nodes and edges: a node is an entry of x, an edge an entry of W or, from a node 1, of b.
 
-Invariant: however large the network is, at most 6 layers, 12 nodes of each, and the edges between them are drawn.
+Invariant: however large the network is, at most 6 layers with 12 nodes each, and the edges between them, are drawn.
 Lengths are in inches.
 """
 
@@ -24,7 +24,7 @@ FUNCTIONS = {"relu": "ReLU", "softmax": "SoftMax", "sigmoid": "Sigmoid", "identi
 
 
 class Column(NamedTuple):
-    """What is shown of x^(k): each entry's height by its index; index `units` is the constant 1, None the ellipsis."""
+    """The entries of x^(k) that are shown: height by index; index `units` is the constant 1, None the ellipsis."""
 
     k: int
     units: int
@@ -40,12 +40,12 @@ def layers(network: Network) -> list[tuple[int | None, float]]:
 
 
 def height(network: Network) -> float:
-    """Return how much room `draw` needs."""
+    """Return the height that `draw` needs."""
     return HEADER + _spacing(network) * _slots(network) + FOOTER
 
 
 def function(network: Network, k: int) -> str:
-    """Return the name of the function that gives x^(k), as it is written in print."""
+    """Return the name of the function that gives x^(k), as it is written in the drawing."""
     name = network.output if k == len(network.widths) - 1 else network.activation
     return FUNCTIONS.get(name, name)
 
@@ -78,7 +78,7 @@ def _abbreviated(count: int, most: int) -> list[int | None]:
 
 
 def _entries(network: Network, k: int) -> list[int | None]:
-    """The entries of x^(k) that are shown from the top; a constant 1 is the last."""
+    """Return the entries of x^(k) to show, from the top; a constant 1 is the last."""
     units = network.inputs if k == 0 else network.widths[k]
     constant = k + 1 < len(network.widths) if network.bias == "all" else network.bias == "ones" and k == 0
     return _abbreviated(units, NODES) + [units] * constant
@@ -153,7 +153,7 @@ def _draw_weighted_edges(axes: Axes, pairs: list[tuple[Column, Column]], params:
 
 
 def _ends(before: Column, after: Column) -> tuple[list[int], list[int]]:
-    """The indices of the entries that the edges of one layer leave from, and of those that they go to."""
+    """Return the indices of the entries at which the edges of a layer start, and of those at which they end."""
     sources = [entry for entry in before.heights if entry is not None]
     return sources, [entry for entry in after.heights if entry is not None and entry != after.units]
 
@@ -166,7 +166,7 @@ def _segments(before: Column, after: Column) -> Float[np.ndarray, "edges 2 2"]:
 
 
 def _values(before: Column, after: Column, layer: Layer) -> Float[np.ndarray, " edges"]:
-    """The entries of W and b in the order of `_segments`."""
+    """Return the entries of W and b in the order of `_segments`."""
     sources, targets = _ends(before, after)
     W = np.asarray(layer.W)[targets]
     column = lambda source: W[:, source] if source < W.shape[1] else np.asarray(layer.b)[targets]

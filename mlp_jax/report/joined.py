@@ -1,6 +1,6 @@
 """Studies side by side: which device finishes first, and whether the ranking of the optimizers changes with it.
 
-Invariant: what is compared asks the same; a change is said only where two devices contradict each other.
+Invariant: only studies that ask the same are compared; a change is stated only if two devices contradict each other.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mlp_jax.study.summary import interval, number
 if TYPE_CHECKING:
     import pandas
 
-COST = "seconds"  # what differs between devices; steps and examples do not, but for rounding
+COST = "seconds"  # it differs between devices; steps and examples do not, except for rounding
 
 
 class Spent(NamedTuple):
@@ -28,7 +28,7 @@ class Spent(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Both."""
+        """The seconds of both together."""
         return self.tuning + self.winners
 
 
@@ -53,18 +53,18 @@ def ranking(found: Findings) -> list[str]:
 
 
 def changes(found: Mapping[str, Findings]) -> list[tuple[str, str, str]]:
-    """Return what was compared, and of which two optimizers one takes less on one device and the other on another."""
+    """Return each quantity and pair of optimizers for which two devices give opposite verdicts."""
     contradicted = {family.FIRST_LESS, family.SECOND_LESS}
     return [what for what, by_label in _pairs(found).items() if contradicted <= {p.verdict for p in by_label.values()}]
 
 
 def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_same: bool) -> list[str]:
-    """Say which study's training took least, and whether the optimizers rank alike; seconds are those of whole studies.
+    """Say which study's training took least, and whether the optimizers rank alike in all studies.
 
     Args:
         found: what each study found, by label.
-        seconds: what those that are complete spent, by label.
-        asks_same: whether all ask the same.
+        seconds: the training seconds of each complete study, by label.
+        asks_same: whether all studies ask the same.
     """
     if not asks_same:
         return ["The studies do not ask the same, so neither their times nor their rankings are compared."]
@@ -82,7 +82,7 @@ def sentences(found: Mapping[str, Findings], seconds: Mapping[str, Spent], asks_
 
 
 def tables(found: Mapping[str, Findings]) -> list[Table]:
-    """Return the table of comparisons in seconds, a column for each study; none where there is nothing to compare."""
+    """Return the table of comparisons in seconds, a column for each study; [] if there is nothing to compare."""
     pairs = _pairs(found)
     if not pairs:
         return []

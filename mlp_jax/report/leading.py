@@ -1,6 +1,6 @@
-"""What the figures and sentences of a large study show: the optimizers that matter, and batch sizes from end to end.
+"""What figures and sentences show of a large study: the best optimizers, and batch sizes from the least to the largest.
 
-Invariant: a study of few optimizers and batch sizes is shown whole; what is left out is said, and stands in the tables.
+Invariant: a study of few optimizers and batch sizes is shown whole; what is left out is named, and is in the tables.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pandas
 
 Kept = TypeVar("Kept")
-OPTIMIZERS, SIZES = 10, 10  # that stand apart in one figure
-OF_MORE_OPTIMIZERS, OF_MORE_SIZES = 6, 6  # that are shown where there are more
+OPTIMIZERS, SIZES = 10, 10  # so many can be told apart in one figure
+OF_MORE_OPTIMIZERS, OF_MORE_SIZES = 6, 6  # so many are shown if there are more
 
 
 def optimizers(found: Findings) -> list[str]:
-    """Return the optimizers to show: all, or in turns the next best in steps, in examples and in seconds to target."""
+    """Return the optimizers to show: all, or by turns the next best in steps, in examples and in seconds to target."""
     names = list(found.scaling)
     if len(names) <= OPTIMIZERS:
         return names
@@ -31,7 +31,7 @@ def optimizers(found: Findings) -> list[str]:
 
 
 def sizes(there: Iterable[int]) -> list[int]:
-    """Return which of the batch sizes have panels of their own: all, or evenly many from the least to the largest."""
+    """Return the batch sizes that get a panel: all, or some of them, evenly spread from the least to the largest."""
     every = sorted(set(there))
     if len(every) <= SIZES:
         return every
@@ -53,18 +53,18 @@ def narrowed(found: Findings) -> Findings:
 
 
 def of_sizes(cells: Mapping[tuple[str, int], Kept]) -> dict[tuple[str, int], Kept]:
-    """Return of what is known of cells that at the batch sizes which have panels of their own."""
+    """Return the entries whose batch sizes get a panel."""
     there = sizes(size for _, size in cells)
     return {cell: each for cell, each in cells.items() if cell[1] in there}
 
 
 def of(rows: "pandas.DataFrame", values: list, column: str = "optimizer") -> "pandas.DataFrame":
-    """Return the rows that have one of the values."""
+    """Return the rows whose `column` has one of the values."""
     return rows.loc[rows[column].isin(values)]
 
 
 def said(found: Findings) -> str:
-    """Say what the figures leave out; nothing where that is nothing."""
+    """Say what the figures leave out; "" if they leave nothing out."""
     names, every = optimizers(found), sorted(set(found.cells["batch_size"].tolist()))
     all_, there, parts = len(found.scaling), sizes(every), []
     if len(names) < all_:

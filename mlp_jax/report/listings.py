@@ -1,6 +1,6 @@
-"""Tables of the page: every number behind the figures, each entry with what it is sorted by.
+"""Tables of the page: every number behind the figures, each entry with a key to sort it by.
 
-Invariant: what is unknown or was not reached is written in these words and sorted to the end.
+Invariant: an entry that is unknown or was not reached says so, and is sorted to the end.
 """
 
 import math
@@ -14,7 +14,7 @@ DIFFERENCES = "All pairs of optimizers, in steps at the largest batch size and i
 
 
 class Cell(NamedTuple):
-    """An entry of a table: what is written, and what it is sorted by."""
+    """An entry of a table: its text, and the key by which it is sorted."""
 
     text: str
     key: str | float
@@ -36,17 +36,17 @@ def tables(study: Study, found: Findings) -> list[Table]:
 
 
 def of_number(value: SupportsFloat) -> Cell:
-    """Return the entry of a number; what is unknown is sorted to the end."""
+    """Return the entry of a number; NaN is sorted to the end."""
     return Cell(number(value), _key(float(value)))
 
 
 def of_text(text: str) -> Cell:
-    """Return the entry of words."""
+    """Return the entry of a text."""
     return Cell(text, text)
 
 
 def _key(value: float) -> float:
-    """What is unknown is sorted to the end."""
+    """Return the key of a number; NaN is sorted to the end."""
     return math.inf if math.isnan(value) else value
 
 
@@ -67,8 +67,8 @@ def _cells(study: Study, found: Findings) -> Table:
         reached = Cell(f"{row['reached']} of {row['trials']}", row["reached"] / max(row["trials"], 1))
         made += [of_text(_tuned(study, found, row)), _noise_scale(row)]
         rows.append([*made, reached, of_number(row["infeasible"])])
-    note = "Where each cell is tuned best, with 95 % intervals. Seconds are steps × this device’s time of a step, the "
-    note += "median of the fresh seeds, whose spread is not in the interval; test results are medians of these seeds."
+    note = "Each cell as tuned best, with 95 % intervals. Seconds are steps × this device’s time of a step, the median "
+    note += "over the fresh seeds, whose spread is not in the interval; test results are medians over these seeds."
     return _without_empty(_without_empty(Table("Every cell", note, columns, rows), "others tuned"), "noise scale")
 
 
@@ -79,7 +79,7 @@ def _rate(found: Findings, row: dict) -> Cell:
 
 
 def _at_end(found: Findings, row: dict, name: str) -> str:
-    """Say it where the best value of a hyper-parameter lies at an end of its space, beyond which it may be better."""
+    """Say if the best value of a hyper-parameter lies at an end of its space: there may be better ones beyond it."""
     valley = found.best[row["optimizer"], row["batch_size"]].valley
     here = row["at_end"] and valley is not None and valley.name == name
     return f", at the {row['at_end']} end of its space" if here else ""
@@ -107,7 +107,7 @@ def _tuned(study: Study, found: Findings, row: dict) -> str:
 
 
 def _without_empty(table: Table, column: str) -> Table:
-    """Leave a column out where nothing is written in it."""
+    """Leave a column out if all its entries are empty."""
     at = table.columns.index(column)
     if any(row[at].text for row in table.rows):
         return table

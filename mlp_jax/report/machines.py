@@ -1,6 +1,6 @@
-"""Machines side by side: what training reaches against batch size in the records of `mlp-jax bench`, and what differs.
+"""Machines side by side, from records of `mlp-jax bench`: how fast they train at each batch size, how they differ.
 
-Invariant: a device has one colour and one marker in every figure; what did not fit and what is not offered is said.
+Invariant: a device has one colour and one marker in every figure; what did not fit or is not offered is stated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y
 from mlp_jax.study.summary import number
 
-SAME = {  # what should be equal for two records to compare: field of the environment, by concern
+SAME = {  # fields of the environment that should be equal in records that are compared, by concern
     "Precision": ("x64", "matmul_precision"),
     "Software": ("python", "jax", "jaxlib", "optax", "numpy", "commit", "dirty", "xla_flags"),
 }
@@ -31,7 +31,7 @@ CAPTIONS = {  # figure: title, what it shows
 
 
 class Machine(NamedTuple):
-    """One record, by the name it has in figures and tables."""
+    """One record, and the name that it has in figures and tables."""
 
     label: str
     path: Path
@@ -39,7 +39,7 @@ class Machine(NamedTuple):
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Where it was measured."""
+        """The hardware and software on which it was measured."""
         return self.record["environment"]
 
 
@@ -47,28 +47,28 @@ def read(paths: Sequence[Path]) -> list[Machine]:
     """Read the records of `mlp-jax bench`.
 
     Raises:
-        ValueError: one is none of ours, or of another version, or damaged.
+        ValueError: a file is no such record, of another version, or damaged.
     """
     found = [bench.read(path) for path in paths]
     names = labels([(path, path.stem, record["environment"]) for path, record in zip(paths, found)])
     machines = [Machine(*each) for each in zip(names, paths, found)]
     for machine in machines:
         try:
-            _ = summary(machine), sentences([machine]), tables([machine])  # all that will be said of it
+            _ = summary(machine), sentences([machine]), tables([machine])  # reads everything that the page needs
         except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
             raise ValueError(f"{machine.path} is damaged ({error!r}); measure again with mlp-jax bench") from error
     return machines
 
 
 def labels(sources: Sequence[tuple[Path, str, dict[str, Any]]]) -> list[str]:
-    """Name sources, given as path, short name and environment: by name and device, by path where names are equal."""
+    """Name sources, given as (path, short name, environment), by name and device, or by path if names are equal."""
     names = [name for _, name, _ in sources]
     shown = (str(path) if names.count(name) > 1 else name for path, name, _ in sources)
     return [f"{name} ({device(environment)})" for name, (_, _, environment) in zip(shown, sources)]
 
 
 def device(environment: dict[str, Any]) -> str:
-    """Name what computed: '4 × NVIDIA H200', or a processor and its cores."""
+    """Name the hardware that computed: '4 × NVIDIA H200', or a processor and its cores."""
     if environment.get("platform") == "cpu":
         return f"{environment.get('processor') or 'CPU'}, {environment.get('cores', '?')} cores"
     count = environment.get("device_count", 1)
@@ -76,7 +76,7 @@ def device(environment: dict[str, Any]) -> str:
 
 
 def differing(values: Mapping[str, Mapping[str, Any]], same: Mapping[str, Sequence[str]] = SAME) -> list[str]:
-    """Return a sentence for each field of `same` in which the labelled sources differ; a missing one is 'none'."""
+    """Return a sentence for each field of `same` in which the labelled sources differ; a missing value is 'none'."""
     said = []
     for concern, names in same.items():
         for name in names:
@@ -88,7 +88,7 @@ def differing(values: Mapping[str, Mapping[str, Any]], same: Mapping[str, Sequen
 
 
 def cautions(machines: Sequence[Machine]) -> list[str]:
-    """Return what does not compare between the measurements themselves."""
+    """Return sentences about what makes these measurements hard to compare."""
     efforts = {machine.label: machine.record["effort"] for machine in machines}
     if len({str(effort) for effort in efforts.values()}) < 2:
         return []
@@ -116,7 +116,7 @@ def sentences(machines: Sequence[Machine]) -> list[str]:
             ]
             best = max(there, key=lambda label: there[label].best)
             text = f"The {name} network takes the most examples per second on {best}: {number(there[best].best)}."
-            said.append(f"{text} Nine tenths of a device’s own most are there from {', '.join(parts)}.")
+            said.append(f"{text} A device reaches nine tenths of its own maximum from {', '.join(parts)} on.")
         for machine in _having(machines, name):
             rows = [row for row in machine.record["networks"][name]["batch"] if "error" in row]
             said += [f"On {machine.label}, B = {row['batch_size']:,} was not measured: {row['error']}" for row in rows]
@@ -129,7 +129,7 @@ def tables(machines: Sequence[Machine]) -> list[Table]:
 
 
 def summary(machine: Machine) -> dict[str, Any]:
-    """Return where a device stops gaining as plain values."""
+    """Return as plain values where a device stops gaining."""
     stops = {name: bench.gain(network["batch"]) for name, network in machine.record["networks"].items()}
     gains = {name: None if stop is None else stop._asdict() for name, stop in stops.items()}
     return {"record": str(machine.path), "device": device(machine.environment), "stops_gaining": gains}
@@ -150,7 +150,7 @@ def _against_batch_size(machines: Sequence[Machine], key: str, scale: float, lab
                 at = B.tolist().index(stop.batch_size)
                 axes.plot(B[at], values[at] * scale, "o", markersize=11, markerfacecolor="none", color=colour)
     if not sizes:
-        panels[0].set_ylim(1, 10)  # nothing fits, and nothing has no logarithm
+        panels[0].set_ylim(1, 10)  # nothing fits: a logarithmic axis needs limits
     batch_axes(panels, sizes or {1})
     log_y(panels, label)
     looks = zip(machines, _looks(machines))
@@ -164,7 +164,7 @@ def _looks(machines: Sequence[Machine]) -> list[tuple[str, str]]:
 
 
 def _column(rows: list[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The batch sizes that were measured, and one value of each."""
+    """Return the batch sizes that were measured, and the value `key` of each."""
     measured = [row for row in rows if "error" not in row]
     return np.array([row["batch_size"] for row in measured]), np.array([row[key] for row in measured], float)
 

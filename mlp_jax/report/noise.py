@@ -1,6 +1,6 @@
-"""The gradient noise scale over training, drawn with the critical batch size that it should foretell.
+"""Figure of the gradient noise scale over training, with the critical batch size that it should predict.
 
-Invariant: what is drawn was measured; an interval that is open ends where the axes do.
+Invariant: only measured values are drawn; an interval with an open end is drawn to the end of the axes.
 """
 
 import math
@@ -24,7 +24,7 @@ from mlp_jax.study.evidence import Findings, noise_scales, where
 if TYPE_CHECKING:
     import pandas
 
-WINDOW = 1.25  # the steps from k/1.25 to k go together
+WINDOW = 1.25  # the value at step k is over the steps from k/1.25 to k
 SHADES = LinearSegmentedColormap.from_list("batch sizes", ["#c9d0d6", INK])  # from the smallest to the largest
 
 
@@ -34,9 +34,9 @@ def measured(found: Findings | None) -> bool:
 
 
 def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
-    """Draw trΣ/|G|² against steps, a line per batch size, its run average, and B_crit with its interval as a band.
+    """Draw trΣ/|G|² against steps, a line per batch size, with the averages of runs, and B_crit as a band.
 
-    Each line is over all seeds and over the steps from k/1.25 to k together: one step alone says little.
+    The value at step k is over all seeds and over the steps from k/1.25 to k together: one step alone says little.
     """
     names = list(noise_scales(found.cells))
     figure, panels = grid(names)
@@ -66,9 +66,9 @@ def noise_scale(found: Findings, rows: "pandas.DataFrame") -> Figure:
 
 
 def pooled(rows: "pandas.DataFrame", batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return steps, and the noise scale of all runs together over the window of each, weighed by progress; NaN unknown.
+    """Return the steps, and for each the noise scale of all runs together over its window, or NaN if it is unknown.
 
-    The weights are those of `analysis.noise.progress_average`, so that the average of a run lies within its line.
+    It is weighted by progress, as in `analysis.noise.progress_average`, so that a run's average lies within its line.
     """
     trace, square = rows["noise_trace"].to_numpy(float), batch_size * rows["noise_squared_norm"].to_numpy(float)
     power = np.where(square + trace > 0, square + trace, np.inf)
@@ -85,7 +85,7 @@ def pooled(rows: "pandas.DataFrame", batch_size: int) -> tuple[np.ndarray, np.nd
 
 
 def _mark(axes: Axes, name: str, step: float, cell: dict) -> None:
-    """Put the average of a cell's runs, with its interval, where the last of them ends."""
+    """Mark the average of a cell's runs, with its interval, at the step where the last run ends."""
     colour, marker = LOOKS[name]
     value, low, high = (float(cell[f"noise_scale{end}"]) for end in ("", "_low", "_high"))
     if low > 0 and math.isfinite(high):
@@ -107,7 +107,7 @@ def _critical(found: Findings, names: list[str]) -> list[Estimate]:
 
 
 def _ends(values: list) -> tuple[float, float]:
-    """Where a logarithmic axis begins and ends that holds all that is finite and above 0."""
+    """Return the ends of a logarithmic axis that shows all values that are finite and above 0."""
     every = np.concatenate([np.asarray(each, float) for each in values])
     shown = every[np.isfinite(every) & (every > 0)]
     if not shown.size:

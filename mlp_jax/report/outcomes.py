@@ -1,6 +1,6 @@
-"""What one run did, drawn: its learning curves, its confusions, the examples that it got wrong, its predictions.
+"""Figures of one run: its learning curves, its confusions, the examples that it got wrong, its predictions.
 
-Invariant: what is drawn is bounded, however many evaluations, classes and examples there are.
+Invariant: the size of a figure is bounded, however many evaluations, classes and examples there are.
 """
 
 import math
@@ -18,14 +18,14 @@ from mlp_jax.report.canvas import COLORS, DIVERGING, GREY, INK, blank, write
 from mlp_jax.report.panels import legend, log_y, number, sheet
 from mlp_jax.training.config import SPLITS
 
-CLASSES, NUMBERED = 40, 20  # classes that are drawn, and up to which each count is written
+CLASSES, NUMBERED = 40, 20  # the most classes that are drawn, and the most for which each count is written
 POINTS = 2000  # of a scatter
 ACROSS, IMAGE, GAP = 8, 0.62, 0.09  # images in a row, inches
 OF_SPLIT = dict(zip(SPLITS, COLORS))
 
 
 class Wrong(NamedTuple):
-    """An example that was taken for another class: its number in the split, and the probabilities of both."""
+    """An example taken for another class: its number in the split, both classes and their probabilities."""
 
     number: int
     truth: str
@@ -35,9 +35,9 @@ class Wrong(NamedTuple):
 
 
 def curves(history: Sequence[dict], ends: dict[str, float], metric: str) -> Figure:
-    """Draw a metric against epochs, of each split that was evaluated on the way; points are all splits at the end.
+    """Draw a metric against epochs for each split evaluated during training, and all splits at the end as points.
 
-    The loss has the mini-batches' too, and a logarithmic axis.
+    The figure of the loss also shows that of the mini-batches, and its axis is logarithmic.
     """
     figure, axes = sheet(3.2)
     epoch, handles, loss = np.array([row["epoch"] for row in history]), [], metric == "loss"
@@ -67,7 +67,7 @@ def confusion(counts: Int[np.ndarray, "classes classes"], classes: Sequence[str]
     counts, names = counts[:shown, :shown], [str(name) for name in classes[:shown]]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = sheet(max(2.4, 0.9 + 4.6 * min(1.0, shown / 12)))
-    image = np.where(np.eye(shown, dtype=bool), -1, 1) * np.sqrt(shares)  # a root: few confusions are to be seen
+    image = np.where(np.eye(shown, dtype=bool), -1, 1) * np.sqrt(shares)  # the root makes rare confusions visible
     axes.imshow(image, cmap=DIVERGING, norm=Normalize(-1, 1), aspect="auto", interpolation="nearest")
     if shown <= NUMBERED:
         for row, column in np.argwhere(counts > 0):
@@ -87,7 +87,7 @@ def confusion(counts: Int[np.ndarray, "classes classes"], classes: Sequence[str]
 
 
 def wrong(images: np.ndarray, which: Sequence[Wrong], levels: int) -> Figure:
-    """Draw images that were taken for another class, each with truth → label and the probability of that."""
+    """Draw images that were taken for another class, each with truth → prediction and its probability."""
     rows, label = math.ceil(len(which) / ACROSS), 0.34
     figure, axes = blank(ACROSS * (IMAGE + GAP) + GAP, rows * (IMAGE + label + GAP) + GAP)
     top = axes.get_ylim()[1]

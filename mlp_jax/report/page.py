@@ -1,6 +1,6 @@
-"""The report of studies and machines: one HTML file that needs nothing else, and its figures as files beside it.
+"""The report of studies and machines: one HTML file that needs no other, and its figures as files beside it.
 
-Invariant: the page says what is there, however little that is; nothing in it points out of the file.
+Invariant: the page shows whatever results exist, however few; nothing in it refers to another file.
 """
 
 import math
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 LONGEST = 500  # characters of what is said of a machine
 CAPTIONS = {  # figure: title, what it shows
-    "steps": ("Steps to target", "Where each cell is tuned best, with 95 % intervals."),
+    "steps": ("Steps to target", "Each cell as tuned best, with 95 % intervals."),
     "examples": ("Examples to target", "Steps × batch size. Level where scaling is perfect, rising beyond B_crit."),
     "seconds": (
         "Seconds to target",
@@ -56,8 +56,8 @@ CAPTIONS = {  # figure: title, what it shows
         "where the line does not fit; the bars are 95 % intervals by the study’s own way of reading.",
     ),
     "learning_rates": ("Best learning rate", "With 95 % intervals, and the linear and the square-root rule as guides."),
-    "statuses": ("Every rate that was tried", "Learning rate × batch size; a point counts as its median trial does."),
-    "curves": ("Learning curves of the winners", "Median and range of the seeds; one that ended keeps its last value."),
+    "statuses": ("Every rate that was tried", "Learning rate × batch size; each point shows the outcome of its trials."),
+    "curves": ("Learning curves of the winners", "Median and range over the seeds; an ended one keeps its last value."),
     "noise_scale": (
         "Noise scale over training, and B_crit",
         "trΣ/|G|² of the gradients over all training examples, all fresh seeds of a cell together over the steps from "
@@ -73,15 +73,16 @@ CAPTIONS = {  # figure: title, what it shows
 
 
 def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, prices: Sequence[float] = ()) -> Path:
-    """Write the page about directories of studies and records of machines to `out`, its figures to `figures/` beside.
+    """Write the page about studies (directories) and records of machines to `out`, its figures to `figures/` beside it.
 
     Args:
         reading: how steps to target are read from the trials' histories.
-        prices: of an hour of the first study's device, and of that of each record of `mlp-jax bench --study`.
+        prices: the price of an hour of the first study's device, then of the device of each record of
+            `mlp-jax bench --study`.
 
     Raises:
-        ValueError: what is named is no study or record of ours, of this version; `out` does not end in .html.
-        OSError: it can't be written.
+        ValueError: a source is no study or record of this version; `out` does not end in .html.
+        OSError: the page can't be written.
     """
     if not sources:
         raise ValueError("a report needs a study or a machine's record; name at least one directory or file")
@@ -95,9 +96,9 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
 
 
 def watched(directory: Path, reading: Reading = AS_ASKED) -> tuple[str, bool]:
-    """Return the page about a study as it is now, which renews itself where it is served, and whether it is complete.
+    """Return the page about a study as it is now, and whether the study is complete; a served page renews itself.
 
-    Nothing is written, and nothing claimed.
+    No file is written and no part of the study is claimed.
 
     Raises:
         ValueError, OSError: as `write`.
@@ -107,7 +108,7 @@ def watched(directory: Path, reading: Reading = AS_ASKED) -> tuple[str, bool]:
 
 
 def _made(asked: list[Path], out: Path | None, reading: Reading, prices: Sequence[float]) -> tuple[str, list[Entry]]:
-    """Return the text of a page and what it is about; without `out` it is a live one, and no figure is a file."""
+    """Return the text of a page and the studies in it; without `out` it is a live page, and figures are not files."""
     measured, timed = records(asked)
     entries = labelled([read(path, reading) for path in asked if not path.is_file()])
     on = devices(entries, timed, prices)
@@ -126,7 +127,7 @@ def _made(asked: list[Path], out: Path | None, reading: Reading, prices: Sequenc
 
 
 def summary(directory: Path, reading: Reading = AS_ASKED) -> dict[str, Any]:
-    """Return what the page says about one study as plain values; without a winner, only how far it is."""
+    """Return what the page says about one study, as plain values; without a winner, only its progress."""
     entry = read(Path(directory), reading)
     counts = {"complete": entry.parts.done, "of": entry.parts.cells}
     progress = {"study": str(directory), "complete": entry.parts.complete, "cells_done": counts}
@@ -144,7 +145,7 @@ def summaries(sources: Sequence[Path], reading: Reading = AS_ASKED, prices: Sequ
 
 
 def _predicted(on: list[Device], out: Path | None) -> list[dict[str, Any]]:
-    """What stands first where a study is predicted for devices that it did not run on."""
+    """Return the first block of the page if a study is predicted for devices that it did not run on."""
     if not on:
         return []
     found = {f"{each.label}, {each.how}": leading.narrowed(each.found) for each in on}
@@ -154,7 +155,7 @@ def _predicted(on: list[Device], out: Path | None) -> list[dict[str, Any]]:
 
 
 def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = (), on: Sequence[Device] = ()) -> list[str]:
-    """Return what does not compare: precision, software, protocol, and what was asked."""
+    """Return a sentence for each difference that hinders comparison: precision, software, protocol, what was asked."""
     said = machines.differing({e.label: {"protocol": e.study.protocol} for e in entries}, {"Protocol": ("protocol",)})
     said += machines.cautions(measured)
     for entry in entries:
@@ -168,13 +169,13 @@ def cautions(entries: Sequence[Entry], measured: Sequence[Machine] = (), on: Seq
 
 
 def _asked(entries: Sequence[Entry]) -> list[str]:
-    """In what the studies differ."""
+    """Return the fields of the studies' questions in which they differ."""
     plans = [plan.identity(entry.study) for entry in entries]
     return sorted({name for each in plans for name in each if each[name] != plans[0][name]} - {"protocol"})
 
 
 def _examples(rows: "pandas.DataFrame") -> int:
-    """The number of training examples, from where the longest trial stands; 0 while unknown."""
+    """Return the number of training examples, computed from the longest trial; 0 as long as it is unknown."""
     if rows.empty:
         return 0
     examples, epochs = rows["examples"].to_numpy(float), rows["epoch"].to_numpy(float)
@@ -190,7 +191,7 @@ def _title(entries: list[Entry]) -> str:
 
 
 def _blocks(entries: list[Entry], measured: list[Machine], out: Path | None) -> list[dict[str, Any]]:
-    """What stands above the studies: several of them side by side, and machines."""
+    """Return the blocks above the studies: their comparison if there are several, and machines."""
     blocks, found = [], {entry.label: entry.found for entry in entries if entry.found}
     if len(found) > 1:
         spent = {entry.label: joined.spent(entry.histories.trials) for entry in entries if entry.parts.complete}
@@ -207,7 +208,7 @@ def _blocks(entries: list[Entry], measured: list[Machine], out: Path | None) -> 
 
 
 def _section(entry: Entry, prefix: str, out: Path | None) -> dict[str, Any]:
-    """Everything that the template says about one study."""
+    """Return all values about one study that the template needs."""
     study, found, rows = entry.study, entry.found, entry.histories.trials
     section = {"label": entry.label, "prefix": prefix, "study": study, "parts": entry.parts, "damaged": entry.damaged}
     section |= {"target": answer.target(study, rows), "n": _examples(rows), "toml": toml.to_toml(study)}
@@ -252,7 +253,7 @@ def _figures(entry: Entry) -> Iterator[tuple[str, Figure]]:
 
 
 def _shown(name: str, figure: Figure, prefix: str, out: Path | None) -> dict[str, Any]:
-    """Write a figure's files where the page has a place, and return it with its words for the page."""
+    """Write the files of a figure if the page is a file, and return the figure and its texts for the page."""
     title, caption = CAPTIONS[name]
     for path in [out.parent / "figures" / f"{prefix}{name}{suffix}" for suffix in (".png", ".pdf")] if out else ():
         canvas.save(figure, path)

@@ -1,6 +1,6 @@
 """Axes for the figures of a study: one sheet or small multiples, batch sizes and logarithmic values in plain numbers.
 
-Invariant: every figure is equally wide, so that text has one size on the page; no label lies over another.
+Invariant: all figures have the same width, so that text has one size on the page; labels do not overlap.
 """
 
 import math
@@ -27,7 +27,7 @@ def sheet(height: float) -> tuple[Figure, Axes]:
 
 
 def grid(titles: list[str]) -> tuple[Figure, list[Axes]]:
-    """Small multiples in two columns that share their axes."""
+    """Return small multiples in two columns that share their axes."""
     rows = -(-len(titles) // 2)
     figure = Figure(figsize=(WIDTH, 0.9 + PANEL * rows), layout="constrained", facecolor="white")
     boxes = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
@@ -50,7 +50,7 @@ def _dress(axes: Axes) -> None:
 
 
 def batch_axes(panels: list[Axes], sizes: Iterable) -> None:
-    """Mark the batch sizes themselves, those that leave room for their labels; show all that has been drawn."""
+    """Put ticks at the batch sizes themselves, as far as there is room for labels, and show all that is drawn."""
     there = np.unique(np.asarray(list(sizes), float))
     least, gap = there[0], (10.0 if len(panels) == 1 else 5.5)
     room = math.log(max(there[-1] / least, 2.0)) / gap
@@ -58,7 +58,7 @@ def batch_axes(panels: list[Axes], sizes: Iterable) -> None:
     for size in there[-2::-1]:
         if math.log(shown[-1] / size) >= room:
             shown.append(size)
-    beside = math.exp(room / 8)  # half a mark, where those of many optimizers stand beside the batch size
+    beside = math.exp(room / 8)  # room for the marks of many optimizers beside each other
     low = min(least / math.exp(room / 2), *(axes.dataLim.x0 / beside for axes in panels))
     high = max(there[-1] * math.exp(room / 2), *(axes.dataLim.x1 * beside for axes in panels))
     for axes in panels:
@@ -78,7 +78,7 @@ def name_x(axes: Axes, text: str, panels: list[Axes]) -> None:
 
 
 def log_y(panels: list[Axes], label: str) -> None:
-    """Make the vertical axis logarithmic, and name that of the left panels."""
+    """Make the vertical axes logarithmic, and name those of the left panels."""
     panels[0].set_yscale("log")
     low, high = panels[0].get_ylim()
     subs = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
@@ -96,12 +96,12 @@ def number(value: float, _: object = None) -> str:
 
 
 def shift(i: int, count: int) -> float:
-    """A small factor that keeps the bars of several optimizers beside each other."""
+    """Return a small factor on B that puts the bars of several optimizers beside each other."""
     return 1.07 ** (i - (count - 1) / 2)
 
 
 def legend(figure: Figure, handles: list, columns: int) -> Figure:
-    """Put the legend above the axes, in so many columns or as many as fit beside each other, and return the figure."""
+    """Put the legend above the axes, in at most `columns` columns, as many as fit, and return the figure."""
     if handles:
         lengths = [len(str(handle.get_label())) for handle in handles]
         columns = next((count for count in range(columns, 1, -1) if _columns_width(lengths, count) <= WIDTH), 1)
@@ -110,7 +110,7 @@ def legend(figure: Figure, handles: list, columns: int) -> Figure:
 
 
 def _columns_width(lengths: list[int], columns: int) -> float:
-    """Return how wide a legend's columns are beside each other, in inches, whose labels have so many characters."""
+    """Return the width in inches of a legend with so many columns, whose labels have so many characters."""
     tall, longer = divmod(len(lengths), columns)
     ends = np.cumsum([0, *(tall + (column < longer) for column in range(columns))])
     return sum(0.45 + CHARACTER * max(lengths[a:b], default=0) for a, b in pairwise(ends))

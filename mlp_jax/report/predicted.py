@@ -1,7 +1,7 @@
-"""One study on many devices: its steps to target times each device's own time of a step.
+"""One study on many devices: its steps to target times the time of a step on each device.
 
-Invariant: steps and their intervals are the study's alone, and a device's time is its record's; what follows from both
-is called predicted, and measured only where the study itself ran.
+Invariant: steps and their intervals come from the study alone, times of a step from each device's record. Their product
+is called predicted; only on the device where the study itself ran is it called measured.
 """
 
 import math
@@ -26,7 +26,7 @@ MEASURED, PREDICTED = "measured", "predicted"
 
 
 class Best(NamedTuple):
-    """The optimizer and batch size with the least seconds to target, and these with the interval of their steps."""
+    """The optimizer and batch size with the least seconds to target, and these seconds with the steps' interval."""
 
     optimizer: str
     batch_size: int
@@ -36,7 +36,7 @@ class Best(NamedTuple):
 
 
 class Device(NamedTuple):
-    """A study on one device: what it finds there, the training seconds of the whole study, and an hour's price."""
+    """A study on one device: its findings there, the training seconds of the whole study, and the price of an hour."""
 
     label: str
     how: str
@@ -47,7 +47,7 @@ class Device(NamedTuple):
 
     @property
     def best(self) -> Best | None:
-        """Where the target is reached first; None where no cell reaches it."""
+        """The cell that reaches the target first; None if no cell reaches it."""
         cells = self.found.cells.loc[self.found.cells["seconds"].map(math.isfinite)]
         if cells.empty:
             return None
@@ -57,7 +57,7 @@ class Device(NamedTuple):
 
     @property
     def cost(self) -> float | None:
-        """What the whole study costs there."""
+        """The cost of the whole study on this device; None without a price."""
         return None if self.price is None else self.price * self.seconds / 3600
 
 
@@ -73,8 +73,8 @@ def devices(
     """Return a study on its own device, measured, and on those of the records of `mlp-jax bench --study`, predicted.
 
     Args:
-        label: of the study.
-        prices: of an hour of each device, in this order.
+        label: the name of the study.
+        prices: the price of an hour of each device, in this order.
 
     Raises:
         ValueError: a record does not match the study, or there are not as many prices as devices.
@@ -102,7 +102,7 @@ def _check_prices(prices: Sequence[float], count: int) -> None:
 
 
 def _there(found: Findings, step_seconds: dict[tuple[str, int], float]) -> Findings:
-    """Return what a study finds where a step of each cell takes so many seconds."""
+    """Return the findings of a study on a device on which a step of each cell takes so many seconds."""
     keys = zip(found.cells["optimizer"], found.cells["batch_size"].tolist())
     cells = found.cells.assign(step_seconds=[step_seconds[key] for key in keys])
     seconds = {f"seconds{end}": cells[f"steps{end}"] * cells["step_seconds"] for end in ("", "_low", "_high")}
@@ -110,7 +110,7 @@ def _there(found: Findings, step_seconds: dict[tuple[str, int], float]) -> Findi
 
 
 def _spent(rows: "pandas.DataFrame", times: dict[tuple[str, int], timings.Timing]) -> float:
-    """Return the training seconds of a whole study: its tuning, whose trials run together, and each winner alone."""
+    """Return the training seconds of a whole study: tuning, where trials run together, and winners, each run alone."""
     seconds, ends = 0.0, rows.drop_duplicates("trial", keep="last")
     for (name, size), time in times.items():
         own = where(ends, optimizer=name, batch_size=size)
@@ -120,7 +120,7 @@ def _spent(rows: "pandas.DataFrame", times: dict[tuple[str, int], timings.Timing
 
 
 def sentences(on: Sequence[Device]) -> list[str]:
-    """Say which device is first, what is best on each, what that costs, and whether optimizers change their order."""
+    """Say which device is fastest, what is best on each, what it costs, and whether the order of optimizers changes."""
     order = sorted(on, key=lambda each: each.seconds)
     first, rest = order[0], order[1:]
     others = ", ".join(f"{number(each.seconds)} s on {each.label} ({each.how})" for each in rest)
@@ -146,7 +146,7 @@ def _cheapest(on: Sequence[Device]) -> list[str]:
 
 
 def tables(on: Sequence[Device]) -> list[Table]:
-    """Return the tables: what is best on each device, and each cell's seconds to target on each."""
+    """Return the tables: what is best on each device, and the seconds to target of each cell on each device."""
     labels = [f"{each.label}: {each.how}" for each in on]
     rows = [[of_text(each.label), of_text(each.how), *_best(each)] for each in on]
     priced = any(each.price is not None for each in on)
@@ -165,7 +165,7 @@ def tables(on: Sequence[Device]) -> list[Table]:
 
 
 def to_json(on: Sequence[Device]) -> dict[str, Any]:
-    """Return the study on each device as plain values; None is a miss or an open end."""
+    """Return the study on each device as plain values; None stands for a miss or an open end."""
     changed = joined.changes({each.label: each.found for each in on})
     made = []
     for each in on:

@@ -1,6 +1,6 @@
-"""How far an unfinished study is, in words and as a box for each cell; and the trials that failed, with why.
+"""The progress of an unfinished study, in words and as a box for each cell; and the failed trials, with the reason.
 
-Invariant: what is not known yet is said to be so, and nothing is said of a study that is complete.
+Invariant: what is not known yet is called so, and a complete study has no progress to show.
 """
 
 import math
@@ -16,11 +16,11 @@ from mlp_jax.training.trials import Status
 if TYPE_CHECKING:
     import pandas
 
-MOST = 200  # failed trials that are listed
+MOST = 200  # the most failed trials that are listed
 
 
 def boxes(progress: Progress) -> dict[str, Any]:
-    """Return what the page says of how far a study is: sentences, and a box for each cell, a row for each optimizer."""
+    """Return the progress that the page shows: sentences, and a row for each optimizer with a box for each cell."""
     cells = {(cell.optimizer, cell.batch_size): cell for cell in progress.cells}
     sizes = sorted({cell.batch_size for cell in progress.cells}, reverse=True)
     rows = [(name, [_box(cells[name, size]) for size in sizes]) for name in ordered(name for name, _ in cells)]
@@ -45,7 +45,7 @@ def _sentences(progress: Progress) -> list[str]:
 
 
 def _box(cell: CellProgress) -> dict[str, Any]:
-    """Return the words of one cell."""
+    """Return what the box of one cell says."""
     done, met = cell.made == cell.jobs, math.isfinite(cell.fewest)
     state = "complete" if done else "at work" if cell.since else "begun" if cell.made else "waiting"
     said = [f"best trial {number(cell.fewest)} steps"] if met else ["target not met"] if cell.trials else []
@@ -59,7 +59,7 @@ def _clock(since: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in the unit in which it has one or two digits."""
+    """Return a duration as text, in the unit in which it has one or two digits."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def failures(rows: "pandas.DataFrame") -> Table | None:
-    """Return the table of the trials that failed, beside the best rate of their cells; None where none did."""
+    """Return the table of the failed trials, with their rate relative to their cell's best; None if none failed."""
     failed = rows.loc[rows["status"] == Status.INFEASIBLE].drop_duplicates("trial") if len(rows) else rows
     if failed.empty:
         return None

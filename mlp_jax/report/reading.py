@@ -1,6 +1,6 @@
-"""How a report reads steps to target from the trials of a study: as the study has it, or otherwise.
+"""How a report reads steps to target from the trials of a study: by the study's own definition, or by another.
 
-Invariant: what a reading can't find in the trials' histories is refused, never guessed.
+Invariant: a reading that the trials' histories can't give is refused, never guessed.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Reading(NamedTuple):
-    """What a report reads otherwise than the study: another target, or its first crossing; None as the study has it."""
+    """What differs from the study's own reading: another target, or the first crossing; None keeps the study's."""
 
     target: float | None = None
     first_crossing: bool = False
@@ -27,7 +27,7 @@ class Reading(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        """What `mlp-jax report` is told to read so."""
+        """The options of `mlp-jax report` that give this reading."""
         target = [] if self.target is None else ["--target", f"{self.target!r}"]
         return [*target, *(["--definition", "first-crossing"] if self.first_crossing else [])]
 

@@ -1,6 +1,6 @@
-"""Where the answers of a study come from: every trial against its learning rate, and B_crit against the definition.
+"""Figures behind the answers of a study: every trial against its learning rate, and B_crit against the definition.
 
-Invariant: every trial is drawn, those that missed too; a curve is drawn only over the rates that it was fitted to.
+Invariant: every trial is drawn, even those that missed; a curve is drawn only over the rates that it was fitted to.
 """
 
 import math
@@ -27,14 +27,14 @@ from mlp_jax.study.summary import number as words
 if TYPE_CHECKING:
     import pandas
 
-LEVELS = (1.0, 0.99, 0.98, 0.97, 0.95)  # of an accuracy's target
-EASIER = (1.0, 1.05, 1.1, 1.2, 1.4)  # of an error's
+LEVELS = (1.0, 0.99, 0.98, 0.97, 0.95)  # times the target, for an accuracy
+EASIER = (1.0, 1.05, 1.1, 1.2, 1.4)  # times the target, for an error
 STYLES = (("-", "o"), ("--", "s"), (":", "^"), (":", "v"), (":", "D"))  # of readings: dash and marker
 RESAMPLES = 200
 
 
 def fits(study: Study, rows: "pandas.DataFrame", found: Findings | None = None) -> dict[tuple[str, int], Valley]:
-    """Return the valley of each cell that is tuned over its learning rate alone; without a winner, as it is so far."""
+    """Return the valley of each cell that is tuned over its rate alone; without winners, of the trials so far."""
     valleys: dict[tuple[str, int], Any] = {cell: best.valley for cell, best in found.best.items()} if found else {}
     tuned = where(rows, phase="tuning") if len(rows) else rows
     cells = tuned[["optimizer", "batch_size"]].drop_duplicates().itertuples(index=False) if len(tuned) else ()
@@ -46,7 +46,7 @@ def fits(study: Study, rows: "pandas.DataFrame", found: Findings | None = None) 
 
 
 def lines(found: Findings) -> bool:
-    """Tell whether enough batch sizes reached the target for a critical one."""
+    """Tell whether enough batch sizes reached the target to fit a critical batch size."""
     return any(math.isfinite(scaling.fit.s_min.value) for scaling in found.scaling.values())
 
 
@@ -80,7 +80,7 @@ def valleys(fits: Mapping[tuple[str, int], Valley], rows: "pandas.DataFrame") ->
 
 
 def definitions(study: Study, rows: "pandas.DataFrame | Histories", found: Findings) -> Figure:
-    """Draw B_crit against the level of the target, a line for each way of reading it, read from the same trials."""
+    """Draw B_crit against the level of the target, with a line for each way of reading the same trials."""
     histories = histories_of(rows, study)
     own, names = definition_of(study, histories.trials), ordered(found.scaling)
     figure, panels = grid(names)
@@ -109,12 +109,12 @@ def definitions(study: Study, rows: "pandas.DataFrame | Histories", found: Findi
 
 
 def _readings(own: Definition) -> list[tuple[float, int]]:
-    """Return the ways of reading a target, the study's own first: smoothing, and every how manieth look."""
+    """Return the ways of reading a target, the study's own first, as (smoothing, m): every m-th look is read."""
     return list(dict.fromkeys([(own.smoothing, 1), (own.smoothing, 2), (1.0, 1), (1.0, 2), (1.0, 4)]))
 
 
 def _levels(own: Definition) -> list[float]:
-    """Return the study's target and some that are easier."""
+    """Return the study's target and some easier ones."""
     factors = EASIER if own.less_is_better else LEVELS
     return [own.target * factor for factor in factors] if own.target > 0 else [own.target]
 

@@ -1,7 +1,7 @@
-"""The page of one run: how it learned, what it gets right and wrong, what its first layer sees; one file.
+"""The page of one run, as one file: how it learned, what it gets right and wrong, what its first layer looks at.
 
-Invariant: the page says what the run has found and computes nothing that training would depend on; nothing in it points
-out of the file.
+Invariant: the page only reads what the run left and changes nothing on which training depends; nothing in it refers to
+another file.
 """
 
 import math
@@ -32,20 +32,20 @@ CAPTIONS = {
         "Loss",
         "Mean over the examples of a split, and of the mini-batch of that step. Points are the splits at the end.",
     ),
-    "score": ("{metric}", "Of each split that was evaluated on the way; points are all splits at the end."),
+    "score": ("{metric}", "Of each split that was evaluated during training; points are all splits at the end."),
     "confusion": (
         "Who is taken for whom",
-        "Examples of the {split} part: a row for each class, a column for what it was taken for. Blue is right, orange "
-        "wrong; a colour is as strong as the root of its share of the row.",
+        "Examples of the {split} part: a row for each true class, a column for each predicted one. Blue is right, orange "
+        "is wrong; a colour is as strong as the square root of its share of the row.",
     ),
     "wrong": (
         "What it got wrong",
-        "Examples of the {split} part, those that it was surest of first: truth → prediction, and its probability.",
+        "Examples of the {split} part, the surest mistakes first: truth → prediction, and its probability.",
     ),
     "predicted": ("Predictions against the truth", "Examples of the {split} part, in the target’s unit."),
     "weights": (
         "What the first layer looks at",
-        "Weights of each hidden unit as an image: orange adds to it, blue takes away; all on one scale.",
+        "Weights of each hidden unit as an image: orange is positive, blue is negative; all have one scale.",
     ),
     "network": ("The network", "Edges have the colours of their weights; wide layers are abbreviated."),
 }
@@ -55,7 +55,7 @@ def write(run: Run, directory: Path) -> Path:
     """Write the page of a run to `report.html` in its directory.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the page can't be written.
     """
     out, split, cell = directory / "report.html", _last_split(run), run.cell
     page = {"title": f"{Path(run.config.dataset).name}: {cell.optimizer}, B = {cell.batch_size:,}", "live": False}
@@ -78,7 +78,7 @@ def write(run: Run, directory: Path) -> Path:
 
 
 def _last_split(run: Run) -> str:
-    """Name the part that says most of new examples."""
+    """Return the name of the part that says most about new examples."""
     return next(name for name in reversed(SPLITS) if len(getattr(run.dataset, name).y))
 
 
@@ -96,7 +96,7 @@ def _ended(run: Run) -> str:
 
 
 def _asked(run: Run) -> list[tuple[str, str]]:
-    """Return what was asked otherwise than by default, and every hyper-parameter."""
+    """Return the options that differ from their defaults, and every hyper-parameter."""
     default, asked = configs.to_dict(configs.Config()), configs.to_dict(run.config)
     changed = {name: value for name, value in asked.items() if name not in default or value != default[name]}
     hyper = {name: number(value) for name, value in run.hyper.items()}
@@ -120,7 +120,7 @@ def _of_training(run: Run) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_classes(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure]]:
-    """Return what is found per class: a sentence, tables and figures."""
+    """Return the results for each class: a sentence, tables and figures."""
     split, names = getattr(run.dataset, name), [str(each) for each in run.dataset.classes]
     z = classes.scores(run.cell.network, run.params, run.dataset, split)
     counts = classes.counted(run.cell.network, z, run.dataset, split)
@@ -140,7 +140,7 @@ def _of_classes(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure
 
 
 def _wrong(shares: np.ndarray, split: Split, names: list[str]) -> list[Wrong]:
-    """Return the examples that were taken for another class, those of the surest mistakes first."""
+    """Return the examples that were taken for another class, those with the highest probability first."""
     label = shares.argmax(axis=1)
     (which,) = np.nonzero(label != split.y)
     which = which[np.argsort(-shares[which, label[which]], kind="stable")]
@@ -158,7 +158,8 @@ def _per_class(counts: np.ndarray, names: list[str], split: str) -> Table:
         made = [of_text(name), of_number(counts[i].sum()), of_number(found["precision"][name])]
         rows.append([*made, of_number(found["recall"][name]), of_text(most)])
     note = (
-        "Precision: the share of what was taken for this class that is of it. Recall: the share of it that is found. "
+        "Precision: the share of the examples taken for this class that belong to it. Recall: the share of the class’s "
+        "examples that were taken for it. "
     )
     note += f"Both of the {split} part."
     return Table("Every class", note, ["class", "examples", "precision", "recall", "most often taken for"], rows)
@@ -169,13 +170,13 @@ def _listed(wrong: list[Wrong], count: int, split: str) -> Table:
     for each in wrong:
         shares = [of_number(round(each.of_label, 4)), of_number(round(each.of_truth, 4))]
         rows.append([of_number(each.number), of_text(each.truth), of_text(each.label), *shares])
-    note = f"{len(wrong)} of {count:,}, those that it was surest of first; examples are numbered in the {split} part."
+    note = f"{len(wrong)} of {count:,}, the surest mistakes first; examples are numbered in the {split} part."
     columns = ["example", "truth", "prediction", "its probability", "probability of the truth"]
     return Table("What it got wrong", note, columns, rows)
 
 
 def _of_values(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure]]:
-    """Return what is found of real targets: a sentence, the largest errors, and a figure."""
+    """Return the results for real targets: a sentence, a table of the largest errors, and a figure."""
     split, unit = getattr(run.dataset, name), lambda v: v * run.dataset.target_scale + run.dataset.target_center
     z = classes.scores(run.cell.network, run.params, run.dataset, split)
     truth = unit(split.y.astype(float))
@@ -188,7 +189,7 @@ def _of_values(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure]
         [of_number(i), of_number(truth[i]), of_number(answer[i]), of_number(answer[i] - truth[i])]
         for i in np.argsort(-abs(answer - truth), kind="stable")[:SHOWN]
     ]
-    note = f"The {len(rows)} of {len(truth):,} {name} examples that it was furthest from."
+    note = f"The {len(rows)} of {len(truth):,} {name} examples with the largest errors."
     tables = [Table("Where it is furthest off", note, ["example", "truth", "prediction", "difference"], rows)]
     return said, tables, {"predicted": outcomes.against_truth(truth, answer)}
 

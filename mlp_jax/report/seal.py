@@ -1,6 +1,6 @@
-"""The last line of a page: what it was made from, and a checksum of all above it.
+"""The last line of a page: a hash of what it was made from, and a checksum of all lines above.
 
-Invariant: what a page was made from is known only where the page is whole.
+Invariant: the hash is used only if the page is undamaged.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ _LINE = re.compile(r"<!-- made from ([0-9a-f]*); sha256 ([0-9a-f]{64}) -->\n")
 
 
 def sealed(text: str, state: str) -> str:
-    """Return the text of a page with the line that says that it was made from `state`, a hash."""
+    """Return the text of a page with a last line that says it was made from `state`, a hash."""
     text = text.rstrip("\n") + "\n"
     return f"{text}<!-- made from {state}; sha256 {_checksum(text)} -->\n"
 
 
 def made_from(page: Path | str) -> str | None:
-    """Return what a page, or its text, was made from; None where there is none, or it is not as it was written."""
+    """Return the hash of what a page (or its text) was made from; None if it is missing, unsealed or damaged."""
     try:
         text = page if isinstance(page, str) else page.read_bytes().decode() if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
@@ -39,7 +39,7 @@ def state(read: Sequence[str], options: Sequence[str] = ()) -> str:
 
 
 def check_run(directory: Path) -> list[Looked]:
-    """Say of a run's page whether it is whole."""
+    """Check whether the page of a run is undamaged."""
     path = directory / "report.html"
     if not path.exists():
         return []
@@ -49,7 +49,7 @@ def check_run(directory: Path) -> list[Looked]:
 
 
 def check(directory: Path) -> list[Looked]:
-    """Say of a study's page whether it is whole, and made from what is there."""
+    """Check whether the page of a study is undamaged, and made from the parts that exist now."""
     path = directory / "report.html"
     if not path.exists():
         return []

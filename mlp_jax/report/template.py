@@ -1,6 +1,6 @@
-"""Words, figures and tables laid out as a page of ours: one design for all of them.
+"""Lay out words, figures and tables as a page, with one design for all pages.
 
-Invariant: what is not markup is escaped, and a value that a template names and nobody gave is an error.
+Invariant: what is not markup is escaped, and a value that a template needs but does not get is an error.
 """
 
 import base64
@@ -15,23 +15,23 @@ import jinja2
 
 from mlp_jax.machine import controls
 
-POLICY = "POLICY"  # where the template leaves room for it
+POLICY = "POLICY"  # the template's place for it
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:
-    """Return the text of the page that the template `name` makes of `values`.
+    """Return the text of the page that the template `name` makes from `values`.
 
-    No script runs in it but its own, and nothing is loaded, but by a live page from where it came. Characters that
-    would change what other text looks like are written as codes.
+    A browser runs no scripts but those of the page and loads nothing; only a live page asks its server for more.
+    Characters that would change how other text looks are written as codes.
     """
     text = controls.shown(_environment().get_template(f"{name}.html.jinja").render(values))
     return text.replace(POLICY, _policy(text, bool(values.get("live"))), 1)
 
 
 def _policy(text: str, live: bool) -> str:
-    """Return what a browser may do with a page: run the scripts that are in it now, and show what is in the file.
+    """Return the policy of a page for browsers: run only the scripts in this text, show only what is in the file.
 
-    A `live` page may ask whoever served it for more.
+    A `live` page may also send requests to its server.
     """
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     sums = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts]

@@ -1,10 +1,10 @@
-"""Curves and hyper-parameters of trials as files for TensorBoard, by its own writer; needs the extra tensorboard.
+"""Write curves and hyper-parameters of trials as files for TensorBoard, by its own writer (the extra tensorboard).
 
-Invariant: a trial has a run of its own in the directory, and what was written of it is never written again.
+Invariant: each trial has a run of its own in the directory, and nothing of it is written twice.
 """
 
 # pyright: reportMissingImports=false
-# the extra is not installed wherever types are checked
+# types are checked also where the extra is not installed
 
 import os
 import shutil
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NEEDED = "TensorBoard's files need its package: pip install 'mlp-jax[tensorboard]'"
 FLUSH_SECONDS = 5
-CURVES = ("training_", *(f"{split}_" for split in SPLITS), "noise_")  # how columns of a history begin
-ENDS = ("failed", "steps", "steps_to_target")  # what a whole trial comes to
+CURVES = ("training_", *(f"{split}_" for split in SPLITS), "noise_")  # beginnings of the columns of a history
+ENDS = ("failed", "steps", "steps_to_target")  # values of a whole trial
 PLACE = ("phase", "cell", "round", "trial", "step", "examples", "epoch")
 
 
@@ -42,7 +42,7 @@ class Log:
         self.directory, self._began, self._runs = Path(directory), time.time(), {}
 
     def __call__(self, evaluation: Evaluation) -> None:
-        """Write what was found at a step; before the first of a trial, its hyper-parameters."""
+        """Write the metrics at a step; before a trial's first ones, write its hyper-parameters."""
         name = f"{evaluation.cell.optimizer}-B{evaluation.cell.batch_size}-{evaluation.trial}"
         if name not in self._runs:
             self._runs[name] = _Run(self.directory / name)
@@ -60,7 +60,7 @@ class Log:
 
 
 def write_study(rows: "pandas.DataFrame", directory: Path) -> int:
-    """Write the winners in the rows of `read_study`, those that are not there yet, and return how many there are.
+    """Write those winners in the rows of `read_study` that are not there yet, and return how many there are in all.
 
     Raises:
         ValueError: the package is not installed.
@@ -99,7 +99,7 @@ class _Run:
         self._writer = EventFileWriter(str(directory), flush_secs=FLUSH_SECONDS)
 
     def describe(self, hyper: Mapping[str, Any], metrics: list[str]) -> None:
-        """Write hyper-parameters, and which curves are to be compared by them."""
+        """Write the hyper-parameters, and the names of the curves to compare them by."""
         from tensorboard.plugins.hparams import summary_v2
 
         names = [summary_v2.HParam(name) for name in hyper], [summary_v2.Metric(name) for name in metrics]
@@ -107,7 +107,7 @@ class _Run:
         self._put(0, time.time(), summary_v2.hparams_pb(dict(hyper)))
 
     def add(self, step: int, began: float, metrics: Mapping[str, float]) -> None:
-        """Write the values at a step, at the time of training that it had come to."""
+        """Write the values at a step, with the time at which training reached it."""
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
         for name, value in metrics.items():
