@@ -1,6 +1,6 @@
 """Data sets by name: embedded, local or downloaded, split, and ready to be normalised.
 
-Invariant: no reader knows of splits or scaling, and no one above this room knows where data came from.
+Invariant: readers do not split or scale, and code above this room does not need to know where data came from.
 """
 
 import difflib
@@ -23,12 +23,12 @@ from mlp_jax.data.table import is_table
 __all__ = ["Column", "DataError", "Dataset", "Options", "Split", "catalogue", "describe", "load", "prepare", "sentence"]
 
 VARIABLE = "MLP_JAX_DATA_DIR"
-CACHED_BYTES = 4_000_000  # smaller tables are read as quickly as they are found
+CACHED_BYTES = 4_000_000  # reading a smaller table takes no longer than finding it in the cache
 FILES_MISSING = "put train-images-idx3-ubyte and the other three there"
 
 
 class _Place(NamedTuple):
-    """Where a data set is: how it is read, and the file or folder that holds it once it has been read."""
+    """Where a data set is: the function that reads it, and the file or folder that holds it after that."""
 
     read: Callable[[], Source]
     path: Callable[[], Path]
@@ -57,19 +57,19 @@ def load(
         name: a name from `catalogue()`, any name of the tensorflow-datasets catalogue, or the path of file.npz, of
             file.csv (.tsv, .txt, compressed or not) or of a folder with the four IDX files.
         data_dir: folder with the IDX files of `name`, or the folder above it; $MLP_JAX_DATA_DIR when it is None.
-        validation: part of the training examples held out, a fraction below 1 or a count, where the data set has no
+        validation: how many training examples to hold out, as a fraction below 1 or a count, if the data set has no
             validation part of its own.
-        test: the same for a test part.
-        split_seed: the splits are a function of this and the data alone.
+        test: the same for the test part.
+        split_seed: the splits depend on this seed and the data alone.
         stratify: give each part its share of every class.
-        class_weight: none, or balanced: each class counts as much as any other in training.
+        class_weight: none, or balanced: all classes count the same in training.
         scaling: unit | standard | none, or auto: unit for images, standard for other features.
         target_scaling: for real targets: none | standard (mean 0, standard deviation 1) | scale (divided by it).
         options: fields of `Options`, for tables and archives: column, task, drop, separator, decimal, header, missing.
 
     Raises:
-        DataError: the data can't be had or can't be used.
-        ValueError: an option is unknown or its value not allowed.
+        DataError: the data can't be found, downloaded or used.
+        ValueError: an option is unknown or its value is not allowed.
     """
     asked = build(Options, "the options of a data set", options, key="option")
     if (made := inmemory.find(str(name))) is not None:
@@ -82,7 +82,7 @@ def load(
 
 
 def catalogue() -> list[dict[str, str]]:
-    """List what can be loaded by name: its task and where it comes from; needs no network.
+    """List the data sets that can be loaded by name, with task and source; needs no network.
 
     >>> [entry["name"] for entry in catalogue() if entry["source"] == "embedded"]
     ['digits', 'breast_cancer', 'diabetes', 'iris', 'wine']
@@ -96,16 +96,16 @@ def catalogue() -> list[dict[str, str]]:
 
 
 def prepare(name: str, *, data_dir: Path | str | None = None, **options: Any) -> Path:
-    """Read a data set once, downloading it if it must be, and return the file or folder that holds it.
+    """Read a data set once, after downloading it if necessary, and return the file or folder that holds it.
 
-    That is a file inside scikit-learn for an embedded data set, the file or folder itself for a local one, and a folder
-    in the user's cache for one that is downloaded.
+    For an embedded data set that is a file inside scikit-learn, for a local one the file or folder itself, and for a
+    downloaded one a folder in the user's cache.
 
     >>> prepare("wine").name
     'wine_data.csv'
 
     Raises:
-        DataError: as `load`, or what was downloaded can't be kept.
+        DataError: as `load`, or the downloaded data can't be stored.
     """
     place = _find(str(name), data_dir, build(Options, "the options of a data set", options, key="option"))
     place.read()
@@ -152,7 +152,7 @@ def _read_archive(path: Path, options: Options) -> Source:
 
 
 def _read_table(path: Path, options: Options) -> Source:
-    """Read a table; what a large one gave is cached until it changes."""
+    """Read a table; the result of a large one is cached until the file changes."""
     from mlp_jax.data import columns, table
 
     read = lambda: columns.read(table.read_table(path, options), options)
@@ -164,7 +164,7 @@ def _read_table(path: Path, options: Options) -> Source:
 
 
 def _check_variable(name: str) -> None:
-    """Refuse to download what $MLP_JAX_DATA_DIR should hold and does not."""
+    """Refuse to download a data set if $MLP_JAX_DATA_DIR is set but does not hold it."""
     given = os.environ.get(VARIABLE)
     if given and not Path(given).is_dir():
         raise DataError(f"${VARIABLE} holds {given!r}, which is not a folder; name one that exists, or unset it")
@@ -176,7 +176,7 @@ def _check_variable(name: str) -> None:
 
 
 def _local(name: str, data_dir: Path | str | None) -> dict[str, Path] | None:
-    """Return the IDX files of `name` in data_dir, in the folder below it that has its name, or in `name` itself."""
+    """Return the IDX files of `name` from data_dir, from the folder `name` in it, or from the folder `name` itself."""
     given = data_dir or os.environ.get(VARIABLE)
     candidates = [Path(name)] if Path(name).is_dir() else []
     if given and Path(given).is_dir():

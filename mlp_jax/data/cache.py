@@ -1,7 +1,7 @@
-"""Arrays kept as .npy in the user's cache directory and memory-mapped when they are wanted again.
+"""Arrays stored as .npy in the user's cache directory, and memory-mapped when they are needed again.
 
-Invariant: what is mapped is what was filed, bit for bit; an entry that is damaged is made anew, and a cache that can't
-be written costs time, not a run.
+Invariant: the arrays that are read are those that were stored, bit for bit. A damaged entry is made anew, and a cache
+that can't be written costs time but stops no run.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ import numpy as np
 
 from mlp_jax.machine import cache, files
 
-NAMES = "arrays.json"  # says of each array its type, its shape and its checksum, and makes them count
+NAMES = "arrays.json"  # type, shape and checksum of each array; written last, it makes the entry valid
 
 
 def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the arrays filed under `key`, memory-mapped; the first time `read` makes them.
+    """Return the arrays stored under `key`, memory-mapped; the first time, `read` makes them.
 
-    `key` says all that decides the arrays. When they can't be filed, warn and return what `read` made.
+    `key` must name everything on which the arrays depend. If they can't be stored, warn and return what `read` made.
     """
     try:
         directory = _directory(key)
@@ -46,7 +46,7 @@ def cached(key: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
 
 
 def held(key: str) -> Path | None:
-    """Return the folder of the arrays that are filed under `key`, or None when they are not, or not all of them."""
+    """Return the folder of the arrays stored under `key`, or None if they are not all stored."""
     directory = _directory(key)
     return directory if (directory / NAMES).is_file() else None
 
@@ -71,16 +71,16 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _description(array: np.ndarray) -> dict[str, Any]:
-    """Return what tells an array from any other that damage may leave: its type, its shape, and a checksum."""
+    """Return the type, shape and checksum of an array, from which damage can be told."""
     content = sha256(np.ascontiguousarray(array).data).hexdigest()
     return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": content}
 
 
 def _save(directory: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write every array, then what they are, which makes them count; whatever else has their names goes."""
+    """Write every array, then their descriptions, which make the entry valid; remove what else has these names."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        (directory / "names").unlink()  # of entries without checksums
+        (directory / "names").unlink()  # left by an older version, without checksums
     for name in (NAMES, *(f"{name}.npy" for name in arrays)):
         if not (directory / name).is_file():
             files.remove(directory / name)

@@ -1,7 +1,7 @@
-"""What the columns of a table and a target are taken for: numbers, categories, left out; classes or real numbers.
+"""Decide what each column of a table is: numbers, a category, or left out; and encode the columns as features.
 
-Invariant: this is decided here alone, from all values, and can be said in words; a value is a class or a category as
-the text that it is.
+Invariant: this is decided here alone, from all values, and with a reason in words; the name of a category is its text
+in the file.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ from mlp_jax.data.table import Table
 from mlp_jax.data.target import FEW, Target, taken
 
 MOST_CATEGORIES = 1000
-PIXELS = 64  # a table with fewer columns is no picture
+PIXELS = 64  # a table with fewer columns is not taken for pictures
 
 
 def read(table: Table, options: Options) -> Source:
-    """Return the examples of a table with what each of its columns was taken for.
+    """Return the examples of a table, and what each of its columns was taken for.
 
     Raises:
         DataError: there is no target column, no feature is left, a value is missing, or a column holds numbers that
@@ -44,14 +44,14 @@ def read(table: Table, options: Options) -> Source:
 
 
 def encode(table: Table, columns: list[Column], *, missing: bool, unseen: list[str] | None = None) -> np.ndarray:
-    """Return the features that `columns` say, in their order, whatever the order of the table's.
+    """Return the features that `columns` describe, in their order, whatever the order of the table's columns is.
 
     Args:
-        missing: a missing value may be there, and is NaN.
-        unseen: where to note categories that `columns` do not know, which belong to none; None refuses them.
+        missing: allow missing values, which become NaN.
+        unseen: a list for the names of unknown categories, whose features are all 0; None refuses them.
 
     Raises:
-        DataError: a column or a value is missing, or a value is not finite, or is none that `columns` know.
+        DataError: a column or a value is missing, or a value is not finite or an unknown category.
     """
     used = [column for column in columns if column.width]
     if absent := [column.name for column in used if column.name not in table.names]:
@@ -86,7 +86,7 @@ def _target(table: Table, options: Options) -> Target:
 
 
 def _column(table: Table, name: str, options: Options) -> Column:
-    """Decide what a column beside the target is taken for."""
+    """Decide what a column other than the target is taken for."""
     leave = lambda why: Column(name, "left out", why=why)
     if name in options.drop:
         return leave("dropped")
@@ -111,7 +111,7 @@ def _column(table: Table, name: str, options: Options) -> Column:
 
 
 def _feature(table: Table, column: Column, unseen: list[str] | None) -> np.ndarray:
-    """Return the features of one column in 64 bits; NaN stands for what is missing."""
+    """Return the features of one column in 64 bits; NaN stands for a missing value."""
     name = column.name
     if name in table.numeric and column.kind == "number":
         return table.numbers[:, [table.numeric.index(name)]].astype(np.float64)
@@ -131,7 +131,7 @@ def _feature(table: Table, column: Column, unseen: list[str] | None) -> np.ndarr
 
 
 def _check(table: Table, columns: list[Column], x: np.ndarray, missing: bool) -> None:
-    """Raise a DataError that names the first value that is missing (where it may not be), not finite, or too large."""
+    """Raise a DataError about the first value that is not finite, too large, or missing where that is not allowed."""
     if x.dtype.kind != "f":
         return
     with np.errstate(invalid="ignore"):
@@ -152,7 +152,7 @@ def _check(table: Table, columns: list[Column], x: np.ndarray, missing: bool) ->
 
 
 def _check_numbers(table: Table, name: str, cells: np.ndarray, numbers: np.ndarray, advice: str = "") -> np.ndarray:
-    """Return `numbers`, of a column that mostly holds such, unless a cell is neither a number nor empty."""
+    """Return `numbers` of a column of numbers; raise a DataError if a cell is neither a number nor empty."""
     bad = ~(abs(np.nan_to_num(numbers, nan=np.inf, posinf=np.inf)) <= LARGEST) & ~numerals.missing(cells)
     if bad.any():
         row = int(np.argmax(bad))
@@ -171,7 +171,7 @@ def _counts_rows(values: np.ndarray) -> bool:
 
 
 def _pixels(x: np.ndarray, columns: list[Column]) -> tuple[int, tuple[int, ...]]:
-    """Return the value of white and the shape, where a table holds square pictures of bytes."""
+    """Return the value of white and the shape, if a table holds square pictures of bytes."""
     side = round(x.shape[1] ** 0.5)
     numbers = all(column.kind != "category" for column in columns)
     if numbers and x.dtype == np.uint8 and x.shape[1] >= PIXELS and side**2 == x.shape[1] and x.max() > 127:

@@ -16,10 +16,10 @@ Task = Literal["multiclass", "binary", "regression"]
 class Split(NamedTuple):
     """Examples, one a row.
 
-    `x` is uint8 for pixels and other small whole numbers (normalised inside the training step), float64 where float32
-    would merge values (normalised before they are placed on a device), and float32 otherwise; `y` holds class ids
-    0…k−1 (int32) for classification and targets (float32) for regression. `weight` is how much the loss of each counts
-    in training, 1 on average; None is 1 for all. Metrics count every example once.
+    `x` is uint8 for pixels and other small whole numbers (normalised inside the training step), float64 if different
+    values would become equal in float32 (normalised before they are placed on a device), and float32 otherwise. `y`
+    holds class ids 0…k−1 (int32) for classification and targets (float32) for regression. `weight` says how much the
+    loss of each example counts in training, 1 on average; None stands for 1. Metrics count every example once.
 
     >>> from mlp_jax.data import load
     >>> test = load("digits").test
@@ -42,21 +42,21 @@ class Column(NamedTuple):
     name: str
     kind: Literal["number", "category", "left out"]
     categories: tuple[str, ...] = ()
-    why: str = ""  # it is left out
+    why: str = ""  # the reason for leaving it out
     decimal: str = "."
 
     @property
     def width(self) -> int:
-        """The number of features it becomes."""
+        """The number of features that the column becomes."""
         return {"number": 1, "category": len(self.categories), "left out": 0}[self.kind]
 
 
 class Source(NamedTuple):
-    """What a reader found: examples as they are on disk, with a validation or test part or (None) without one.
+    """What a reader found: examples as they are on disk, and a validation and a test part, each None if there is none.
 
-    `levels` is the value of white in an image, 0 where features are no pixels. NaN in `x` is a missing value; of a
-    category it is in all of its features. `why` says why `y` is taken for what it is, `columns` what the features are.
-    `weight` is how much each example that has no part of its own counts in training.
+    `levels` is the value of white in an image, 0 if features are not pixels. NaN in `x` is a missing value; a missing
+    category is NaN in all of its features. `why` says why `y` is taken for classes or numbers, `columns` what the
+    features are. `weight` says how much each example counts in training, for those outside the two parts.
     """
 
     x: np.ndarray
@@ -82,8 +82,8 @@ class Dataset:
 
     name: str
     task: Task
-    shape: tuple[int, ...]  # of one example before it was vectorised, e.g. (28, 28)
-    classes: tuple[str, ...]  # what class id i is called; () for regression
+    shape: tuple[int, ...]  # the shape of one example before it was vectorised, e.g. (28, 28)
+    classes: tuple[str, ...]  # the name of class id i; () for regression
     levels: int  # the value of white in an image; 0 for other features
     train: Split
     validation: Split
@@ -92,9 +92,9 @@ class Dataset:
     scale: np.ndarray
     target_center: float = 0.0
     target_scale: float = 1.0
-    columns: tuple[Column, ...] = ()  # of a table: what each is taken for
-    column: str | None = None  # the one that is predicted
-    fill: np.ndarray | None = None  # what stands for a missing value, by feature; None: nothing may be missing
+    columns: tuple[Column, ...] = ()  # for a table: what each column is taken for
+    column: str | None = None  # the column to predict
+    fill: np.ndarray | None = None  # the value that replaces a missing one, by feature; None: no value may be missing
     why: str = ""  # why the target is taken for classes, or for numbers
 
     @property
@@ -104,7 +104,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that training can see: examples, labels, order, normalisation."""
+        """A hash of everything that training reads: examples, labels, order, normalisation."""
         digest = hashlib.sha256()
         arrays = (*self.train, *self.validation, *self.test, self.center, self.scale)
         for array in (array for array in arrays if array is not None):
@@ -131,29 +131,29 @@ class Dataset:
     ) -> "Dataset":
         """Make a data set of arrays, data frames of numbers, or sparse matrices in memory.
 
-        Its name is a hash of its content, and `Config(dataset=data.name)` finds it as long as it is kept in this
-        process: so do `train`, `train_many` and `Study`.
+        Its name is a hash of its content; `Config(dataset=data.name)`, and so `train`, `train_many` and `Study`, find
+        it as long as this process keeps the object.
 
         >>> data = Dataset.of([[0.0], [1.0], [2.0], [3.0]] * 5, ["low", "low", "high", "high"] * 5)
         >>> data.classes, len(data.train.y)
         (('high', 'low'), 14)
 
         Args:
-            x: a row per example, of any shape; uint8 of two or more dimensions an example is an image.
-            y: a number or a text for each.
-            validation: a part of the examples, a fraction or a count, or a pair (x, y) of its own.
-            test: the same.
-            split_seed: the splits are a function of this and the data alone.
+            x: one row for each example, of any shape; uint8 with two or more dimensions per example is an image.
+            y: a number or a text for each example.
+            validation: how many of the examples to hold out, as a fraction or a count, or a separate pair (x, y).
+            test: the same for the test part.
+            split_seed: the splits depend on this seed and the data alone.
             stratify: give each part its share of every class.
             weight: how much each example counts in training, in any unit; metrics count every example once.
-            class_weight: none, or balanced: each class counts as much as any other in training.
-            task: classification | regression, or auto: the values say it.
+            class_weight: none, or balanced: all classes count the same in training.
+            task: classification | regression, or auto: decided by the values.
             missing: refuse | mean | most_frequent, for NaN in x.
-            scaling: as `load` has it.
+            scaling: as in `load`.
             target_scaling: standard, or scale for an output of relu, or none.
 
         Raises:
-            DataError: the arrays do not fit each other, or hold what is no number.
+            DataError: the arrays do not fit each other, or hold values that are not numbers.
             ValueError: an option is not allowed.
         """
         from mlp_jax.data import inmemory

@@ -1,4 +1,4 @@
-"""A data set in words and plain values: what its columns were taken for, its task and why, what was left out."""
+"""Describe a data set in words and plain values: what its columns are taken for, its task and why, what is left out."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ SHOWN = 12  # names of columns in a sentence
 
 
 def describe(dataset: Dataset) -> dict:
-    """Describe a data set in plain values: task, shapes, classes, and how many examples of each class are where.
+    """Describe a data set in plain values: task, shapes, classes, and the number of examples of each class by part.
 
     >>> from mlp_jax.data import load
     >>> describe(load("iris"))["class_counts"]["test"]
@@ -40,7 +40,7 @@ def describe(dataset: Dataset) -> dict:
 
 
 def sentence(dataset: Dataset) -> str:
-    """Say in one line what a data set was taken for: its features, its task and why, what was left out.
+    """Say in one line how a data set was read: its features, its task and why, what was left out.
 
     >>> from mlp_jax.data import load
     >>> sentence(load("digits"))
@@ -83,6 +83,6 @@ def _listed(names: list[str]) -> str:
 
 
 def _plain(column: Column) -> dict:
-    """Return a column as plain values, without what does not concern its kind."""
+    """Return a column as plain values, with only the fields that its kind has."""
     categories = {"categories": list(column.categories)} if column.kind == "category" else {}
     return {"name": column.name, "kind": column.kind, **categories, **({"why": column.why} if column.why else {})}

@@ -1,7 +1,7 @@
 """Data sets of the tensorflow-datasets catalogue, without TensorFlow wherever that is possible.
 
-The MNIST family is downloaded by that library's download manager, which checks size and SHA-256 against its own
-table, and read from its IDX files here. Any other data set is read if it is prepared; preparing it needs TensorFlow.
+The library's download manager downloads the MNIST family and checks size and SHA-256 against its own table; the IDX
+files are read here. Any other data set is read if it is prepared; preparing it needs TensorFlow.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def read_family(name: str) -> Source:
     """Read one of FAMILY, downloading it the first time.
 
     Raises:
-        DataError: the download failed, or what came is not what the catalogue says.
+        DataError: the download failed, or a file differs from what the catalogue says.
     """
     return idx.assemble(cached(_key(name), lambda: _download(name)), name)
 
@@ -51,7 +51,7 @@ def path(name: str) -> Path:
     """Return the folder in the user's cache that holds the arrays of a data set that has been read.
 
     Raises:
-        DataError: they could not be kept.
+        DataError: the arrays could not be stored.
     """
     if (folder := held(_key(name))) is None:
         raise DataError(f"{name} can't be kept; make room in {cache.cache_directory()}, or set $MLP_JAX_CACHE_DIR")
@@ -67,7 +67,7 @@ def names() -> list[str]:
 
 
 def assemble_any(arrays: dict[str, np.ndarray], name: str) -> Source:
-    """Make a Source of the arrays x, y, and x_test, y_test where there is a test split."""
+    """Make a Source of the arrays x and y, and of x_test and y_test if there is a test split."""
     k = int(max(arrays[part].max() for part in ("y", "y_test") if part in arrays)) + 1
     flat = lambda x: np.ascontiguousarray(x.reshape(len(x), -1))
     test = Split(flat(arrays["x_test"]), arrays["y_test"].astype(np.int32)) if "x_test" in arrays else None
@@ -77,7 +77,7 @@ def assemble_any(arrays: dict[str, np.ndarray], name: str) -> Source:
 
 
 def fetch(collection: str) -> dict[str, Path]:
-    """Download the files of `collection` once and return their paths by the name they have in their URL.
+    """Download the files of `collection` once, and return their paths by the names in their URLs.
 
     Raises:
         DataError: no connection, a connection that broke, or a file with another size or SHA-256 than published.
@@ -89,7 +89,7 @@ def fetch(collection: str) -> dict[str, Path]:
         from tensorflow_datasets.core.download import downloader
         from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-        downloader.MAX_RETRIES = RETRIES  # its own 10 keep a user waiting for minutes
+        downloader.MAX_RETRIES = RETRIES  # the default of 10 would keep a user waiting for minutes
         directory = cache.cache_directory() / "downloads"
         manager = tfds.download.DownloadManager(
             download_dir=directory, url_infos=table, dataset_name=collection, force_checksums_validation=True
@@ -193,7 +193,7 @@ def _stack(builder: Any, sources: dict, name: str) -> dict[str, np.ndarray]:
 
 
 def _cause(error: Exception) -> str:
-    """Return the innermost reason, for a message of one line."""
+    """Return the innermost cause of an error, as one line."""
     while isinstance(reason := getattr(error, "reason", None) or (error.args[0] if error.args else None), Exception):
         error = reason
     return " ".join(str(error).split())
@@ -201,7 +201,7 @@ def _cause(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep that library's progress bars off a standard output that is for results, and its notes to itself."""
+    """Suppress the library's notes, and keep its progress bars off stdout, which is for results."""
     import logging
     import warnings
 

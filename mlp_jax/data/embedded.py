@@ -1,4 +1,4 @@
-"""The data sets that scikit-learn ships inside its package, read from its files: no download, and no import of it.
+"""The data sets that scikit-learn ships in its package, read from its files without download or import.
 
 Importing scikit-learn takes longer than reading any of them.
 """
@@ -16,7 +16,7 @@ from mlp_jax.data.errors import DataError
 
 
 class Embedded(NamedTuple):
-    """A data set of scikit-learn's: its file (of two, that of the inputs), its task, and how the file is read."""
+    """A data set of scikit-learn: its file (the inputs', if there are two), its task, and a function that reads it."""
 
     file: str
     task: str

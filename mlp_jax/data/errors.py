@@ -1,5 +1,5 @@
-"""The one error of this room."""
+"""The error that all modules of this room raise."""
 
 
 class DataError(ValueError):
-    """Data that can't be had or can't be used; the message says what was given, what is allowed, what to do."""
+    """Data that can't be obtained or used; the message says what was given, what is allowed, what to do."""

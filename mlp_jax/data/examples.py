@@ -1,6 +1,6 @@
-"""New examples from a file, in the form of those that a network was trained on.
+"""New examples from a file, in the form of the examples that a network was trained on.
 
-Invariant: what is kept of a data set beside the network is enough; the data set itself is not needed again.
+Invariant: what is stored of the data set beside the network is enough; the data set itself is not needed again.
 """
 
 import warnings
@@ -20,7 +20,7 @@ IMAGES = (".png", ".jpg", ".jpeg")
 
 
 class Examples(NamedTuple):
-    """Rows in the data set's own units, what each is called, and their targets as text where the file has them."""
+    """Rows in the data set's own units, the name of each, and their targets as text if the file has them."""
 
     x: np.ndarray
     names: list[str]
@@ -28,7 +28,7 @@ class Examples(NamedTuple):
 
 
 def memory(dataset: Dataset) -> dict[str, Any]:
-    """Return what new examples need of a data set, as plain values."""
+    """Return the facts about a data set with which new examples are read, as plain values."""
     plain = lambda array: None if array is None else np.asarray(array).tolist()
     return {
         "shape": list(dataset.shape),
@@ -49,14 +49,14 @@ def read_examples(path: Path, memory: dict[str, Any], options: Options, invert: 
     """Read the examples in a file.
 
     Args:
-        path: a table with the columns that the network knows, by name and in any order, where others are left out; an
-            image; or .npy with one example or one a row.
-        memory: what `memory` returned.
-        options: how tables were read.
-        invert: the image has dark strokes on a light ground, the data set light ones on a dark ground.
+        path: a table with the named columns of the training data, in any order (further columns are ignored); an image;
+            or .npy with one example, or one per row.
+        memory: what the function `memory` returned.
+        options: the options with which tables were read.
+        invert: invert an image with dark strokes on a light ground, for a data set with light strokes.
 
     Raises:
-        DataError: the file is of another kind, or does not fit.
+        DataError: the file has another format, or does not fit the network.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the path of a file")
@@ -75,7 +75,7 @@ def _table(path: Path, memory: dict[str, Any], options: Options) -> Examples:
     if not columns:
         raise DataError(f"{path} is a table, but this run was not trained on one; give a .npy file")
     table = read_table(path, options, [column.name for column in columns if column.kind == "category"])
-    if not table.style.header and len(table.names) == len(columns):  # the target's place is not there
+    if not table.style.header and len(table.names) == len(columns):  # the target's number is missing
         table = _renamed(table, dict(zip(table.names, [column.name for column in columns])))
     unseen: list[str] = []
     x = kinds.encode(table, columns, missing=memory["fill"] is not None, unseen=unseen)
@@ -121,7 +121,7 @@ def _image(path: Path, memory: dict[str, Any], invert: bool) -> np.ndarray:
 
 
 def _picture(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return height and width, and 3 for colours, of examples that are pictures or flat square ones; else None."""
+    """Return (height, width) or (height, width, 3) of examples that are pictures or flat square pictures; else None."""
     if len(shape) == 3:
         channels, size = (shape[0], shape[1:]) if shape[0] in (1, 3) else (shape[2], shape[:2])
         return size if channels == 1 else (*size, 3) if channels == 3 else None
@@ -135,7 +135,7 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 def _range(dataset: Dataset) -> list[float]:
-    """Return the values of black and white: of pixels that are no bytes, the usual ones around those that are there."""
+    """Return the values of black and white; for pixels that are not bytes, the usual ones that enclose all values."""
     if dataset.levels:
         return [0, dataset.levels]
     low, high = float(dataset.train.x.min()), float(dataset.train.x.max())

@@ -23,7 +23,7 @@ FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 NAMED = re.compile(r"(?:emnist-(\w+)-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
-SHA256 = {  # of the uncompressed files, where they are known
+SHA256 = {  # of the uncompressed files, as far as they are published
     "mnist": {
         "x": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "y": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -40,13 +40,13 @@ CLASSES = {
 
 
 def find(folder: Path, name: str = "") -> dict[str, Path] | None:
-    """Return the paths of the four files in `folder`, or None when it has none of them.
+    """Return the paths of the four files in `folder`, or None if it has none of them.
 
-    They may be called as other mirrors do (train-images.idx3-ubyte, emnist-letters-test-labels-idx1-ubyte.gz), and
-    each may be in a folder of its own. Where there are those of several parts of EMNIST, `name` says which.
+    Names of other mirrors are found too (train-images.idx3-ubyte, emnist-letters-test-labels-idx1-ubyte.gz), and each
+    file may be in a folder of its own. If a folder has several parts of EMNIST, `name` says which one to take.
 
     Raises:
-        DataError: some are there and some are missing, or they are of several data sets.
+        DataError: only some of the files are there, or they belong to several data sets.
     """
     sets: dict[str, dict[str, Path]] = {}
     for path in sorted([*folder.glob("*ubyte*"), *folder.glob("*ubyte*/*ubyte*"), *folder.glob("*/emnist-*ubyte*")]):
@@ -67,10 +67,10 @@ def find(folder: Path, name: str = "") -> dict[str, Path] | None:
 def read_folder(paths: dict[str, Path], name: str) -> Source:
     """Read the four files; the arrays are cached until one of the files changes.
 
-    Those of EMNIST, which its name or theirs says, are turned as `upright` does.
+    If `name` or the files' names say EMNIST, the images are turned by `upright`.
 
     Raises:
-        DataError: a file is damaged, has another content than is known of `name`, or does not fit the others.
+        DataError: a file is damaged, differs from the published file of `name`, or does not fit the others.
     """
     paths = {part: path.resolve() for part, path in paths.items()}
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths.values()]
@@ -80,7 +80,7 @@ def read_folder(paths: dict[str, Path], name: str) -> Source:
 
 
 def upright(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return EMNIST's arrays with images that stand upright, which its files transpose, and with labels from 0."""
+    """Return EMNIST's arrays with upright images (its files hold them transposed) and with labels from 0."""
     images = {key: np.ascontiguousarray(arrays[key].transpose(0, 2, 1)) for key in ("x", "x_test")}
     first = min(arrays["y"].min(), arrays["y_test"].min())
     return arrays | images | {key: arrays[key] - first for key in ("y", "y_test")}
@@ -118,12 +118,12 @@ def parse(content: bytes, dimensions: int, what: object) -> np.ndarray:
 
 
 def decompress(content: bytes, what: object) -> bytes:
-    """Return the content of an IDX file, uncompressed if it is gzip's; `what` names it in errors."""
+    """Return the content of an IDX file, which may be compressed by gzip; `what` names it in errors."""
     return unpacking.gunzip(content, _size, what) if content.startswith(b"\x1f\x8b") else content
 
 
 def _size(head: bytes) -> int:
-    """Return the size of an IDX file by its header; 0 of what is none."""
+    """Return the size of an IDX file according to its header; 0 if it is not an IDX file."""
     dimensions = head[3] if len(head) > 3 and head.startswith(b"\0\0\x08") else 0
     shape = [int.from_bytes(head[4 * k : 4 * k + 4], "big") for k in range(1, 1 + min(dimensions, 3))]
     return 4 + 4 * dimensions + math.prod(shape) if dimensions else 0

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def read_image(
     path: Path, shape: tuple[int, ...], *, levels: float = 255, black: float = 0.0, invert: bool = False
 ) -> np.ndarray:
-    """Read a PNG or JPEG as a viewer shows it, resize it to `shape` and return it, vectorised.
+    """Read a PNG or JPEG as a viewer shows it, resize it to `shape` and return it as a vector.
 
-    It becomes grey for a shape (height, width), and coloured for (height, width, 3). Black is `black` and white is
-    `levels`, as uint8 where black is 0 and white a whole number. Transparency is laid on white, so that dark strokes
-    stay dark; `invert` then makes them light, as in MNIST. Grey of 16 bits is scaled by the 65535 that it goes to.
+    It becomes grey for a shape (height, width), and coloured for (height, width, 3). Black gets the value `black` and
+    white the value `levels`, as uint8 if black is 0 and white a whole number. Transparent parts become white, so that
+    dark strokes stay dark; `invert` then makes them light, as in MNIST. Grey of 16 bits goes up to 65535.
 
     Raises:
-        DataError: the file is no image that can be read, is cut off, or is too large.
+        DataError: the file is not a readable image, is cut off, or is too large.
         OSError: the file can't be opened.
     """
     from PIL import Image, ImageOps
@@ -37,7 +37,7 @@ def read_image(
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path} has too many pixels ({error}); give a smaller image") from error
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, OSError) and error.filename:  # of the system, not of what the file holds
+        if isinstance(error, OSError) and error.filename:  # an error of the system, not of the file's content
             raise
         raise DataError(f"{path} can't be read as an image ({error}); give a PNG or JPEG file") from error
     pixels = np.asarray(small, np.float64) / 255
@@ -47,10 +47,10 @@ def read_image(
 
 
 def _shown(image: "Image.Image") -> "Image.Image":
-    """Return an image as colours of 8 bits on a white ground."""
+    """Return an image in 8-bit colours on a white ground."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits, which a conversion would clip
+    if image.mode.startswith("I"):  # a conversion would clip 16 bits
         values = np.asarray(image, np.float64)
         values[values == image.info.get("transparency", -1)] = 65535
         image = Image.fromarray(np.rint(values / 65535 * 255).astype(np.uint8))

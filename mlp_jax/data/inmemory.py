@@ -1,6 +1,6 @@
-"""Arrays and data frames from memory as a Dataset, known by a name that hashes its content while it is there.
+"""Arrays and data frames from memory as a Dataset, whose name is a hash of its content.
 
-Invariant: a name stands for one content.
+Invariant: equal names mean equal content.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ def make(
     how: dict[str, Any],
     options: Options,
 ) -> Dataset:
-    """Return the Dataset of `x` and `y`, see `Dataset.of`; `parts` are those that are given, `how` is for `divide`.
+    """Make a Dataset, as `Dataset.of` explains; `parts` are the separate parts that were given, `how` is for `divide`.
 
     Raises:
-        DataError: the arrays do not fit each other, or hold what is no number.
+        DataError: the arrays do not fit each other, or hold values that are not numbers.
     """
     given = {"": (x, y)} | {f"_{part}": pair for part, pair in parts.items() if pair is not None}
     arrays = {}
@@ -47,10 +47,10 @@ def make(
 
 
 def find(name: str) -> Dataset | None:
-    """Return the Dataset of a name that `make` gave; None for another name.
+    """Return the Dataset with a name that `make` gave; None for any other kind of name.
 
     Raises:
-        DataError: it is no longer in this process, or never was.
+        DataError: the Dataset is no longer in this process, or never was.
     """
     if not name.startswith(PREFIX):
         return None
@@ -70,7 +70,7 @@ def _weights(given: Any, n: int) -> np.ndarray:
 
 
 def _array(what: str, given: Any) -> np.ndarray:
-    """Return an array, a data frame or a sparse matrix as an array."""
+    """Return an array, a data frame or a sparse matrix as a NumPy array."""
     if hasattr(given, "toarray"):
         given = given.toarray()
     array = np.asarray(given)

@@ -1,4 +1,4 @@
-"""What a table gave, as arrays that can be filed, and back."""
+"""Turn what was read from a table into arrays that can be cached, and back."""
 
 import json
 
@@ -10,13 +10,13 @@ WORDS = ("shape", "classes", "levels", "columns", "column", "why")
 
 
 def arrays(source: Source) -> dict[str, np.ndarray]:
-    """Return a Source without parts of its own as arrays."""
+    """Return a Source, which must have no validation or test part, as arrays."""
     words = json.dumps({name: getattr(source, name) for name in WORDS})
     return {"x": source.x, "y": source.y, "words": np.frombuffer(words.encode(), np.uint8)}
 
 
 def restored(arrays: dict[str, np.ndarray]) -> Source:
-    """Undo `arrays`."""
+    """Return the Source of which `arrays` made these arrays."""
     words = json.loads(bytes(arrays["words"]))
     columns = tuple(Column(name, kind, tuple(values), *rest) for name, kind, values, *rest in words.pop("columns"))
     words |= {"shape": tuple(words["shape"]), "classes": tuple(words["classes"])}

@@ -18,13 +18,13 @@ PARTS = {"": ("", "train"), "_validation": ("val", "valid", "validation"), "_tes
 
 
 def read_npz(path: Path, options: Options) -> Source:
-    """Read the arrays x and y, and those of a validation and a test part where they are there.
+    """Read the arrays x and y, and those of a validation and a test part if the archive has them.
 
-    uint8 x of two or more dimensions an example is an image, as is flat uint8 that goes beyond 127; y may be a column,
-    one-hot rows, text, or any numbers.
+    x is taken for images if it is uint8 with two or more dimensions per example, or flat uint8 with values above 127. y
+    may be a column, one-hot rows, text, or any numbers.
 
     Raises:
-        DataError: an array is missing, has another length, is not numeric or not finite, or it all does not fit into
+        DataError: an array is missing, has another length, is not numeric or not finite, or the arrays do not fit into
             memory.
     """
     arrays = _arrays(path)
@@ -34,12 +34,12 @@ def read_npz(path: Path, options: Options) -> Source:
 
 
 def assemble(what: str, arrays: dict[str, np.ndarray], options: Options) -> Source:
-    """Make a Source of arrays named x, y, x_validation, y_validation, x_test, y_test, of which the first two must be.
+    """Make a Source of arrays named x, y and, if there are any, x_validation, y_validation, x_test, y_test.
 
-    `what` names them in messages.
+    `what` names their origin in messages.
 
     Raises:
-        DataError: they have different lengths or shapes, or values that are not finite.
+        DataError: the arrays have different lengths or shapes, or values that are not finite.
     """
     arrays = {name: _plain(array) if name.startswith("y") else array for name, array in arrays.items()}
     parts = [part for part in PARTS if f"x{part}" in arrays]
@@ -64,7 +64,7 @@ def assemble(what: str, arrays: dict[str, np.ndarray], options: Options) -> Sour
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an archive under our names."""
+    """Return the arrays of an archive under the names that `assemble` takes."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacking.check(path, path.stat().st_size, sum(member.file_size for member in archive.infolist()))
@@ -81,7 +81,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _our_name(name: str) -> str | None:
-    """Return x or y with the end _validation or _test, for an archive's name such as x_train, train_images or X."""
+    """Return x or y, perhaps with _validation or _test, for a name in an archive such as x_train, train_images or X."""
     words = name.lower().replace("-", "_").split("_") if name not in ("arr_0", "arr_1") else [name]
     for end, called in PARTS.items():
         rest = [word for word in words if word not in called]
@@ -93,7 +93,7 @@ def _our_name(name: str) -> str | None:
 
 
 def _plain(y: np.ndarray) -> np.ndarray:
-    """Return a target of one number or text for each example, where it is a column or one-hot rows."""
+    """Return a target with one number or text for each example, even if it is a column or one-hot rows."""
     if y.ndim == 2 and y.shape[1] == 1:
         return y[:, 0]
     if y.ndim == 2 and y.dtype.kind in "biuf" and len(y) and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():

@@ -1,6 +1,6 @@
-"""Texts that are numbers, or nearly: decimal signs, thousands marks, currencies, and words for a missing value.
+"""Texts that are numbers, or look like numbers: decimal signs, thousands marks, currencies, words for a missing value.
 
-Invariant: what pandas does not read as a number is none, but for a decimal comma.
+Invariant: a text is a number if pandas reads it as one, or would with a point for its decimal comma.
 """
 
 import re
@@ -9,7 +9,7 @@ import numpy as np
 
 from mlp_jax.data.errors import DataError
 
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in a column of numbers; a category may be called so
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in a column of numbers; a category may have such a name
 CURRENCY = "$€£¥%"
 DECIMAL_COMMA = re.compile(r"[-+]?\d*(,\d+)?([eE][-+]?\d+)?")
 SURELY_DECIMAL = re.compile(r"[-+]?(0?|\d{4,}),\d+|.*,(\d{1,2}|\d{4,})|.*,.*[eE].*")
@@ -17,7 +17,7 @@ NUMBER_LIKE = re.compile(rf"[-+(]?[{CURRENCY}]?\s?[-+]?\d[\d.,' \u00a0]*\s?[{CUR
 
 
 def coerced(cells: np.ndarray, decimal: str = ".") -> np.ndarray:
-    """Return texts as numbers, NaN where one is none."""
+    """Return texts as numbers, with NaN for each text that is not a number."""
     import pandas
 
     cells = np.array([cell.replace(decimal, ".") for cell in cells], object) if decimal != "." else cells
@@ -25,18 +25,18 @@ def coerced(cells: np.ndarray, decimal: str = ".") -> np.ndarray:
 
 
 def parsed(cells: np.ndarray, decimal: str = ".") -> np.ndarray | None:
-    """Return texts as numbers, or None when one is none."""
+    """Return texts as numbers, or None if any of them is not a number."""
     numbers = coerced(cells, decimal)
     return None if np.isnan(numbers).any() else numbers
 
 
 def as_numbers(y: np.ndarray) -> np.ndarray | None:
-    """Return an array of texts as numbers, or None when one is none."""
+    """Return an array of any type as numbers, or None if any value is not a number."""
     return parsed(y.astype(object) if y.dtype.kind == "O" else y.astype(str).astype(object))
 
 
 def mostly_numbers(cells: np.ndarray) -> bool:
-    """Tell whether more than half of the texts that are there are numbers."""
+    """Tell whether more than half of the texts that are not missing are numbers."""
     there = ~missing(cells)
     return bool((~np.isnan(coerced(cells[there]))).sum() * 2 > there.sum())
 
@@ -47,10 +47,10 @@ def missing(cells: np.ndarray) -> np.ndarray:
 
 
 def decimal_sign(what: str, cells: np.ndarray, asked: str) -> str:
-    """Return the decimal sign of a text column, "," when its cells are numbers with one, or refuse what looks like it.
+    """Return the decimal sign of a text column: "," if its cells are numbers with a decimal comma, otherwise ".".
 
     Raises:
-        DataError: most cells are numbers with thousands marks, currencies or per cent, or may be.
+        DataError: most cells look like numbers, but with thousands marks, currencies, per cent or an unclear comma.
     """
     there = cells[~missing(cells)]
     strange = np.isnan(coerced(there))

@@ -1,6 +1,6 @@
 """Types that hold the values of a data set, and the constants that normalise them.
 
-Invariant: what rounding to 32 bits would spoil stays in 64 bits until it has been centred.
+Invariant: values that rounding to 32 bits would make equal stay in 64 bits until they have been centred.
 """
 
 import warnings
@@ -12,8 +12,8 @@ from mlp_jax.data.errors import DataError
 
 SCALINGS = ("auto", "unit", "standard", "none")
 TARGET_SCALINGS = ("none", "standard", "scale")
-HARMLESS = 1e-6  # rounding errors below this share of a column's spread change nothing
-LARGEST = 1e38  # of 32 bits
+HARMLESS = 1e-6  # rounding errors below this share of a column's spread do not matter
+LARGEST = 1e38  # for numbers of 32 bits
 
 
 def compact(x: Shaped[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
@@ -27,7 +27,7 @@ def compact(x: Shaped[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
 
 
 def rounded(x: Num[np.ndarray, "n inputs"]) -> Num[np.ndarray, "n inputs"]:
-    """Return float64 `x` as float32, unless a column has values too close together for that."""
+    """Return float64 `x` as float32, unless float32 can't tell the values of a column apart."""
     if x.dtype != np.float64 or not x.size:
         return x
     with np.errstate(over="ignore"):
@@ -37,15 +37,15 @@ def rounded(x: Num[np.ndarray, "n inputs"]) -> Num[np.ndarray, "n inputs"]:
 
 
 def white(x: Num[np.ndarray, "..."]) -> int:
-    """Return the value that stands for white in pixels: 255, or the largest where none is above half of that."""
+    """Return the value of white in pixels: 255, or the largest value if none is above half of 255."""
     largest = int(x.max(initial=0))
     return 255 if largest > 127 else max(largest, 1)
 
 
 def constants(x: Num[np.ndarray, "n inputs"], levels: int, scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return center and scale: a pair for all pixels of images, else one for each feature.
+    """Return center and scale: one pair for all pixels of images, otherwise a pair for each feature.
 
-    They are 64 bits wide where `x` is.
+    They have 64 bits if `x` has.
     """
     scaling = ("unit" if levels else "standard") if scaling == "auto" else scaling
     if scaling == "none":
@@ -76,14 +76,14 @@ def target_constants(y: Num[np.ndarray, " n"], target_scaling: str) -> tuple[flo
 
 
 def normalized(x: Num[np.ndarray, "n *inputs"], center: np.ndarray, scale: np.ndarray) -> Num[np.ndarray, "n *inputs"]:
-    """Return (x − center) · scale in 64 bits, rounded to 32 in the end."""
+    """Return (x − center) · scale, computed in 64 bits and then rounded to 32."""
     return ((x.astype(np.float64) - center) * scale).astype(np.float32)
 
 
 def warn_of_merged(
     name: str, x: Num[np.ndarray, "n inputs"], seen: Num[np.ndarray, "n inputs"], what: list[str]
 ) -> None:
-    """Warn where different values of a column of `x` are one and the same in `seen`, what a network is given."""
+    """Warn if different values of a column of `x` are equal in `seen`, the values that a network gets."""
     count = lambda column: len(np.unique(column))
     lost = [label for label, a, b in zip(what, x.T, seen.T) if count(a) > count(b)]
     if lost:

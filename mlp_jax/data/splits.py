@@ -1,6 +1,6 @@
-"""From what a reader found to a Dataset: rows are divided, gaps filled, constants computed from the training part.
+"""Make a Dataset of what a reader found: divide rows, fill gaps, compute constants from the training part.
 
-Invariant: the parts are a function of the rows, the seed and the sizes alone.
+Invariant: the parts depend on the rows, the seed and the sizes alone.
 """
 
 import warnings
@@ -30,12 +30,13 @@ def divide(
 ) -> Dataset:
     """Split and normalise what a reader found.
 
-    The rows are permuted by `split_seed`; the first ones are the test part, then come the validation part and the
-    rest, which trains; a part that the source has of its own is kept. With `stratify`, or where a class would have no
-    example to train on, each part has its share of every class. `unit` scales to 0…1, `standard` to mean 0 and
-    standard deviation 1: one pair of constants for all pixels of images, a pair per feature otherwise, a constant
-    feature only centred. A missing value becomes the `mean` or the `most_frequent` of the training part. With the
-    `class_weight` balanced, each class counts as much as any other in training, whatever its number of examples.
+    The rows are permuted by `split_seed`; the first rows are the test part, the next ones the validation part, and the
+    rest is the training part. Parts that the source already has are kept. With `stratify`, or if a class would
+    otherwise have no training example, each part has its share of every class. `unit` scales to 0…1, `standard` to mean
+    0 and standard deviation 1, with one pair of constants for all pixels of images and otherwise a pair for each
+    feature; a constant feature is only centred. A missing value becomes the `mean` or the `most_frequent` value of the
+    training part. With `class_weight` balanced, all classes count the same in training, however many examples they
+    have.
 
     Raises:
         DataError: a split size or a scaling is not allowed, or nothing is left to train on.
@@ -80,7 +81,7 @@ def divide(
 
 
 def feature_names(source: Source | Dataset) -> list[str]:
-    """Return what each feature is called: its column, a category with its value, or its number."""
+    """Return the name of each feature: its column, a category with its value, or a number."""
     if not source.columns:
         width = source.inputs if isinstance(source, Dataset) else source.x.shape[1]
         return [f"feature {number}" for number in range(width)]
@@ -91,7 +92,7 @@ def feature_names(source: Source | Dataset) -> list[str]:
 def _rows(
     source: Source, validation: float | int, test: float | int, split_seed: int, stratify: bool
 ) -> list[np.ndarray]:
-    """Return which rows are held out for testing and for validation, and which train."""
+    """Return the rows for testing, for validation and for training."""
     order = np.random.default_rng(split_seed).permutation(len(source.y))
     held_out = 0 if source.test is not None else _size("test", test, len(order))
     validating = 0 if source.validation is not None else _size("validation", validation, len(order) - held_out)
@@ -112,7 +113,7 @@ def _rows(
 
 
 def _evenly(order: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return `order` so that every stretch of it has its share of each class."""
+    """Return `order` rearranged so that every stretch of it has its share of each class."""
     place = np.empty(len(order))
     for label in np.unique(y):
         (of_label,) = np.nonzero(y[order] == label)
@@ -121,7 +122,7 @@ def _evenly(order: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _weights(source: Source, y: np.ndarray, given: np.ndarray | None, class_weight: str) -> np.ndarray | None:
-    """Return how much each example counts in training, 1 on average; None where all count the same."""
+    """Return how much each example counts in training, 1 on average; None if all count the same."""
     choose("class weight", class_weight, CLASS_WEIGHTS)
     if class_weight == "balanced" and not source.classes:
         raise DataError("class_weight balanced is for classes, and these targets are real numbers; leave it out")
@@ -136,9 +137,9 @@ def _weights(source: Source, y: np.ndarray, given: np.ndarray | None, class_weig
 
 
 def _fill(source: Source, x: np.ndarray, missing: str) -> np.ndarray:
-    """Return what stands for a missing value of each feature: the training part's mean, or what is there most often.
+    """Return the value that replaces a missing one, for each feature: the mean or most frequent in the training part.
 
-    A category has no mean: what is there most often stands for it.
+    A category has no mean, so its most frequent value is always used.
     """
     names, there = feature_names(source), ~np.isnan(x)
     if not (known := there.any(axis=0)).all():
@@ -158,7 +159,7 @@ def _fill(source: Source, x: np.ndarray, missing: str) -> np.ndarray:
 
 
 def _of_one_type(parts: dict[str, Split]) -> dict[str, Split]:
-    """Give the examples of all parts one type, of 32 bits where that does the training part no harm."""
+    """Give the examples of all parts the same type, with 32 bits if they are enough for the training part."""
     kind = np.result_type(*(split.x.dtype for split in parts.values()))
     if kind == np.float64:
         kind = rounded(parts["train"].x.astype(kind)).dtype
@@ -166,7 +167,7 @@ def _of_one_type(parts: dict[str, Split]) -> dict[str, Split]:
 
 
 def _size(what: str, given: float | int, n: int) -> int:
-    """Return a split size in examples; a fraction is of `n`."""
+    """Return the size of a part as a number of examples; a fraction is taken of `n`."""
     if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
         return given
     if isinstance(given, float) and 0 <= given < 1:

@@ -1,7 +1,7 @@
-"""The rows of a text file (CSV, tab-separated, compressed or not), before anything is taken for anything.
+"""The rows of a text file (CSV, tab-separated, compressed or not), before it is decided what the columns are.
 
-Invariant: a column is numbers when pandas read every cell of it as a number, and else its cells are the file's own
-text, so that no value passes through a number that is none.
+Invariant: a column holds numbers if pandas read every cell of it as a number; otherwise its cells are the file's own
+text, so that no text is changed by a conversion to a number.
 """
 
 import csv
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import pandas
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-HEAD_ROWS, HEAD_BYTES = 20, 2**24  # what is looked at to find out how the text is written
+HEAD_ROWS, HEAD_BYTES = 20, 2**24  # the part of a file from which its style is found
 CHUNK_CELLS = 3_000_000  # cells that are parsed at once, so that memory stays bounded
 
 
 class Style(NamedTuple):
-    """How a text is written: its encoding, what separates cells, its decimal sign, the names, lines before the rows."""
+    """How a text is written: encoding, separator, decimal sign, column names, number of lines before the rows."""
 
     encoding: str
     separator: str
@@ -41,9 +41,9 @@ class Style(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Columns by name: numbers side by side in one array (NaN where a cell is empty), and texts, without spaces around.
+    """Columns by name: numbers in one array (NaN where a cell is empty), and texts, without spaces at their ends.
 
-    `path` and `style` are for messages that name a row.
+    `path` and `style` are needed for messages that name a row.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Table(NamedTuple):
         return len(self.numbers)
 
     def place(self, row: int, name: str) -> str:
-        """Say in which line of the file, and in which column, a cell is."""
+        """Return file, line and column of a cell, for messages."""
         with _opened(self.path, self.style.encoding) as file:
             lines = _rows(itertools.islice(file, self.style.skip, None), self.style.separator)
             number = next((line for at, (line, _) in enumerate(lines) if at == row), row)
@@ -77,16 +77,16 @@ def is_table(path: Path) -> bool:
 
 
 def read_table(path: Path, options: Options, as_text: Collection[str] = ()) -> Table:
-    """Read a text file; the column to predict stays text, since a class is its text, and so do those in `as_text`.
+    """Read a text file; the column to predict stays text, since a class is named by its text, as do those in `as_text`.
 
     Raises:
-        DataError: it is no text in a known encoding, has no rows, names a column twice, or a row has more or fewer
-            cells than the first.
+        DataError: the file is not text in a known encoding, has no rows, names a column twice, or a row has more or
+            fewer cells than the first.
     """
     style = _style(path, options)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a row longer than the first is a warning to pandas
+            warnings.simplefilter("error")  # pandas only warns of a row that is longer than the first
             asked = {str(options.column), *as_text} & set(style.names)
             numeric, numbers, texts = _read(path, style, sorted(asked))
             if names := [name for name in style.names if name not in numeric and name not in texts]:
@@ -101,7 +101,7 @@ def read_table(path: Path, options: Options, as_text: Collection[str] = ()) -> T
 
 
 def _read(path: Path, style: Style, as_text: list[str]) -> tuple[tuple[str, ...], np.ndarray, dict[str, np.ndarray]]:
-    """Return the columns that hold nothing but numbers and empty cells, in the smallest type, and `as_text` as such."""
+    """Return the columns of numbers and empty cells (names and values, in the smallest type), and those `as_text`."""
     import pandas
 
     how: Any = _how(style) | {
@@ -142,7 +142,7 @@ def _how(style: Style) -> dict[str, Any]:
 
 
 def _style(path: Path, options: Options) -> Style:
-    """Find out how the text is written where the user does not say it."""
+    """Find out how the text is written, as far as the options do not say it."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -180,16 +180,16 @@ def _head(path: Path, file: io.TextIOWrapper) -> list[str]:
 
 
 def _separator(head: list[str]) -> str:
-    """Return what divides every line of the head into as many cells, or else the first line into the most."""
+    """Return the mark that divides all first lines into equally many cells, or else the first line into the most."""
     widths = {mark: [len(cells) for _, cells in _rows(head, mark)] for mark in "\t;|, "}
     even = [mark for mark, found in widths.items() if found[0] > 1 and len(set(found)) == 1]
     return even[0] if even else max("\t;|,", key=lambda mark: (widths[mark][0], mark == ","))
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Tell whether the first row names the columns: it is no row of numbers, or it counts them as pandas does.
+    """Tell whether the first row names the columns: it is no row of numbers, or it numbers the columns as pandas does.
 
-    A number among names, as a year, is a name too where the cells below another name are numbers.
+    A number among names, such as a year, is a name too if the cells below another name are numbers.
     """
     first, rest = rows[0], rows[1:]
     named = [not is_number(cell) for cell in first]
@@ -209,7 +209,7 @@ def is_number(cell: str) -> bool:
 
 
 def _rows(lines: Any, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row that is not blank, with the number of the line that it ends in."""
+    """Yield the cells of each row that is not blank, with the number of the line in which the row ends."""
     if separator == " ":
         yield from ((number, line.split()) for number, line in enumerate(lines, 1) if line.strip())
         return
@@ -218,7 +218,7 @@ def _rows(lines: Any, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_lengths(table: Table) -> None:
-    """Raise a DataError where a row has fewer cells than the first; pandas fills them up."""
+    """Raise a DataError if a row has fewer cells than the first, which pandas would fill up."""
     last, width = table.names[-1], len(table.names)
     if last in table.texts:
         empty = table.texts[last] == ""

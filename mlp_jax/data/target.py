@@ -1,6 +1,6 @@
-"""What the values of a target are taken for: classes or real numbers.
+"""Decide whether the values of a target are classes or real numbers.
 
-Invariant: this is decided here alone, from all values, and said in words; a class is the text that it is.
+Invariant: this is decided here alone, from all values, and explained in words; the name of a class is its text.
 """
 
 from typing import NamedTuple
@@ -10,12 +10,12 @@ import numpy as np
 from mlp_jax.data import numerals
 from mlp_jax.data.errors import DataError
 
-MOST_CLASSES = 50  # whole numbers with more values are numbers
-FEW = 10  # so many texts are classes, or categories, however few rows there are
+MOST_CLASSES = 50  # whole numbers with more different values are numbers
+FEW = 10  # up to so many different texts are classes, or categories, however few rows there are
 
 
 class Target(NamedTuple):
-    """What a target is taken for: class ids with what they are called, or numbers (`classes` is empty); and why."""
+    """What a target is taken for: class ids and the names of classes, or numbers (`classes` is empty); and why."""
 
     y: np.ndarray
     classes: tuple[str, ...]
@@ -23,14 +23,14 @@ class Target(NamedTuple):
 
 
 def taken(what: str, y: np.ndarray, task: str) -> Target:
-    """Decide whether the values of a target are classes or numbers, where `task` does not say it.
+    """Decide whether the values of a target are classes or numbers, if `task` does not say so.
 
-    Text is classes. Whole numbers are classes when they have few values, most of them more than once; an array of
-    integers also when these are 0…k−1 or 1…k.
+    Text is taken for classes. Whole numbers are classes if they have few different values, most of which occur more
+    than once; an array of integers also if its values are 0…k−1 or 1…k.
 
     Raises:
-        DataError: there is one value only, or `task` needs numbers and there are none, or text has nearly as many
-            values as there are rows.
+        DataError: there is only one value, or `task` needs numbers and the values are text, or there are nearly as many
+            different texts as rows.
     """
     y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
     text = y.dtype.kind in "OUST"
@@ -56,7 +56,7 @@ def taken(what: str, y: np.ndarray, task: str) -> Target:
 
 
 def _classes_because(y: np.ndarray, numbers: np.ndarray | None, values: np.ndarray, is_whole: bool) -> str:
-    """Say why values are classes, or, beginning with that word, numbers."""
+    """Return why values are classes, or, in a text that begins with "numbers", why they are numbers."""
     k, n = len(values), len(y)
     if numbers is None or y.dtype == bool:
         return f"{k} different texts" if numbers is None else "true and false"
@@ -72,7 +72,7 @@ def _classes_because(y: np.ndarray, numbers: np.ndarray | None, values: np.ndarr
 
 
 def _classes(y: np.ndarray, numbers: np.ndarray | None, is_whole: bool, why: str) -> Target:
-    """Return class ids, in the order of the numbers that the classes are called, or of the alphabet."""
+    """Return class ids, numbered in the order of the classes' numbers or in alphabetical order."""
     if y.dtype.kind == "f" and is_whole:
         y = y.astype(np.int64)
     texts, first, ids = np.unique(y.astype(str), return_index=True, return_inverse=True)

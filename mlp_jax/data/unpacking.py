@@ -1,6 +1,6 @@
-"""Compressed files, unpacked no further than they say, than data are, and than memory goes.
+"""Unpack compressed files, but no further than their headers say, than data sets go, and than memory allows.
 
-Invariant: a small file never takes gigabytes: what is larger than LARGE and RATIO times its file is no data set.
+Invariant: a small file never takes gigabytes: content larger than LARGE and than RATIO times its file is refused.
 """
 
 import gzip
@@ -15,12 +15,12 @@ from mlp_jax.data.errors import DataError
 
 SHARE = 0.8  # of the free memory that a file may take
 LARGE = 1 << 30  # bytes
-RATIO = 200  # tables and images come to a few dozen
+RATIO = 200  # tables and images have ratios of a few dozen
 CHUNK = 1 << 20
 
 
 def check(what: object, packed: int, unpacked: int) -> None:
-    """Raise a DataError unless `unpacked` bytes may come out of `packed` ones.
+    """Raise a DataError unless `packed` bytes may unpack to `unpacked` bytes.
 
     Args:
         what: names the file in the message.
@@ -35,10 +35,10 @@ def check(what: object, packed: int, unpacked: int) -> None:
 
 
 def check_gzip(path: Path) -> None:
-    """Raise a DataError unless the whole of a gzip file may be unpacked; takes no memory for it.
+    """Raise a DataError unless all of a gzip file may be unpacked; the check itself takes little memory.
 
     Raises:
-        EOFError, gzip.BadGzipFile, zlib.error: it is damaged.
+        EOFError, gzip.BadGzipFile, zlib.error: the file is damaged.
     """
     packed, size = path.stat().st_size, 0
     with gzip.open(path) as file:
@@ -48,13 +48,13 @@ def check_gzip(path: Path) -> None:
 
 
 def gunzip(content: bytes, size_of: Callable[[bytes], int], what: object) -> bytes:
-    """Return the bytes of a gzip file, and one more at most than its own header says.
+    """Return the content of a gzip file, at most one byte more than the header of the content says.
 
     Args:
-        size_of: returns the size of the whole from its first bytes.
+        size_of: returns the size of the content from its first bytes.
 
     Raises:
-        DataError: it is no whole gzip file, or too large.
+        DataError: it is not a complete gzip file, or too large.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
