@@ -1,1 +1,1 @@
-"""The cellar: devices, caches, files, programs, clocks, checkpoints, hosts; it knows nothing of training."""
+"""The lowest layer: devices, caches, files, programs, clocks, checkpoints, hosts; it knows nothing of training."""

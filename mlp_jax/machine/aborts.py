@@ -1,7 +1,7 @@
-"""One line in place of what JAX's distributed runtime writes when it ends a process: it calls abort().
+"""Print one line instead of what JAX's distributed runtime writes when it ends a process, which it does by abort().
 
-Invariant: an abort that has another reason is passed on, with all that was written before it; and what C++ and children
-write to stderr arrives there, a second late at most.
+Invariant: an abort for another reason is passed on, with all that was written before it; what C++ code and child
+processes write to stderr arrives there, at most a second late.
 """
 
 import atexit
@@ -14,16 +14,16 @@ import tempfile
 import threading
 
 LOOK_SECONDS = 0.5
-_RUNTIME = re.compile(rb"[EWIF]\d{4} .*(coordination|distributed)")  # what the runtime writes on its way to abort()
+_RUNTIME = re.compile(rb"[EWIF]\d{4} .*(coordination|distributed)")  # what the runtime writes before it calls abort()
 _LOGGED = re.compile(rb"[EWIF]\d{4} ")
-_kept: list[object] = []  # what must live as long as the process
+_kept: list[object] = []  # objects that must live as long as the process
 
 
 class Abort:
-    """Takes over SIGABRT, and stderr as C++ and children see it: that goes into a file, since a pipe may be full.
+    """Handle SIGABRT, and redirect the stderr of C++ code and child processes to a file, since a pipe may be full.
 
-    A thread passes on what is there for LOOK_SECONDS, by when the process would have ended. Python's stderr stays what
-    it was.
+    A thread passes text on after LOOK_SECONDS, when an abort would already have ended the process. Python's own stderr
+    is not redirected.
     """
 
     def __init__(self, message: str, hint: str, code: int) -> None:
@@ -43,7 +43,7 @@ class Abort:
         os.register_at_fork(after_in_child=lambda: os.dup2(self._stderr, 2))
 
     def means(self, message: str, hint: str, code: int) -> None:
-        """Set what to say of an abort from now on, and the exit code."""
+        """Set the message for an abort from now on, and the exit code."""
         self.message, self.hint, self.code = message, hint, code
 
     def _pass_on(self) -> None:
@@ -54,7 +54,7 @@ class Abort:
             before = there
 
     def _pass(self, end: int) -> None:
-        """Pass on the whole lines up to `end`, but those of the runtime."""
+        """Pass on the complete lines up to `end`, except those of the runtime."""
         with self._lock:
             text = os.pread(self._written.fileno(), max(0, end - self._passed), self._passed)
             text = text[: text.rfind(b"\n") + 1]
@@ -72,7 +72,7 @@ class Abort:
         self._pass(os.fstat(self._written.fileno()).st_size)
 
     def _handle(self, number: int) -> None:
-        # Python's own handlers run too late: abort() does not return. Here its thread still may run Python.
+        # Python's own handlers would run too late, since abort() does not return; here the thread can still run Python
         try:
             text = os.pread(self._written.fileno(), 1 << 20, self._passed).decode(errors="replace")
             if "JAX distributed service detected fatal errors" in text:
@@ -89,5 +89,5 @@ class Abort:
 def _write(file: int, text: bytes) -> None:
     try:
         os.write(file, text)
-    except OSError:  # who read it has gone
+    except OSError:  # the reader has gone
         return

@@ -1,6 +1,6 @@
-"""Accelerators, here or not: what their makers say of them, and their compilers, which need no device.
+"""Accelerators that need not be here: their makers' data, and their compilers, which need no device.
 
-Invariant: a compiler for a device that is not here runs in a process that uses the CPU alone.
+Invariant: a compiler for an absent device runs in a process that uses the CPU alone.
 """
 
 import importlib.util
@@ -32,10 +32,11 @@ dnn_version_info { major: 9 minor: 10 }
 
 
 class Accelerator(NamedTuple):
-    """One device, as JAX counts them, by its maker's data; `kind` is what JAX calls it.
+    """One device, as JAX counts them, with its maker's data; `kind` is JAX's name for it.
 
-    `memory` has so many bytes and moves `bytes_per_second`. `flops_per_second` are those of float32 products at the
-    default precision. `fast` is the memory on the chip that holds what a program works on, 0 where caches do that.
+    `memory` is its size in bytes, and `bytes_per_second` what it moves. `flops_per_second` is for float32 products at
+    the default precision. `fast` is the size of the memory on the chip that programs work in, 0 if it has caches
+    instead.
     """
 
     kind: str
@@ -59,9 +60,9 @@ COMPILERS = {"cuda": "jax_plugins.xla_cuda13", "tpu": "libtpu"}
 
 
 def absent(name: str) -> Any:
-    """Return devices of this kind that are not here, for a compiler; four of them.
+    """Return four absent devices of this kind, for a compiler.
 
-    Must be called before JAX starts a back end, once in a process: from then on this process computes on the CPU.
+    It must be called before JAX starts a back end, and only once in a process, which then computes on the CPU alone.
 
     Raises:
         ValueError: there is no such accelerator, or its compiler is not installed.
@@ -71,7 +72,7 @@ def absent(name: str) -> Any:
         raise ValueError(
             f"the compiler for {name} is not installed; pip install 'mlp-jax[accelerators]', or choose another device"
         )
-    logging.getLogger(COMPILERS["cuda"]).setLevel(logging.ERROR)  # it says what its absent device would need
+    logging.getLogger(COMPILERS["cuda"]).setLevel(logging.ERROR)  # it logs what the absent device would need
     os.environ.update(TPU if device.platform == "tpu" else {})
     jax.config.update("jax_platforms", "cpu")
     asked = {"platform": device.platform, "topology_name": device.topology}
@@ -81,7 +82,7 @@ def absent(name: str) -> Any:
 
 
 def of(device: Any) -> Accelerator | None:
-    """Return what is known of a device of JAX, by what this calls its kind; None where nothing is."""
+    """Return the data of a JAX device, found by its kind; None if they are not known."""
     return next((each for each in ACCELERATORS.values() if each.kind == device.device_kind), None)
 
 

@@ -1,4 +1,4 @@
-"""The user's own cache directory, and compiled programs kept in it: what lies there is trusted, so it is private."""
+"""The user's cache directory, and the compiled programs in it; it is trusted, so only the user may write there."""
 
 import os
 import stat
@@ -14,13 +14,13 @@ _set: list[str] = []  # the directories that were set here, not by the user
 
 
 def cache_directory(part: str = "") -> Path:
-    """Return the directory for caches, or a part of it, private to the user (mode 0700), making it when it is missing.
+    """Return the directory for caches, or a part of it; if it is missing, make it, private to the user (mode 0700).
 
-    It is `$MLP_JAX_CACHE_DIR`, else the user's own of this system: `$XDG_CACHE_HOME/mlp_jax` or `~/.cache/mlp_jax` on
-    Linux.
+    It is `$MLP_JAX_CACHE_DIR` or, without that, the usual one of the system: on Linux `$XDG_CACHE_HOME/mlp_jax` or
+    `~/.cache/mlp_jax`.
 
     Raises:
-        OSError: it can't be made, or others may write to it (what is cached there is trusted).
+        OSError: it can't be made, or others may write to it, although its content is trusted.
     """
     if given := os.environ.get("MLP_JAX_CACHE_DIR"):
         directory = Path(given)
@@ -51,10 +51,10 @@ def _check(directory: Path) -> None:
 
 
 def enable_compilation_cache() -> None:
-    """Keep compiled programs on disk in the user's cache directory, so that a second run compiles in no time.
+    """Keep compiled programs on disk in the user's cache directory, so that a second run need not compile them.
 
-    When that directory is not safe or can't be made, warn and go on without it. Where the user has given JAX a cache
-    ($JAX_COMPILATION_CACHE_DIR or `jax_compilation_cache_dir`), that one is used as it is.
+    If that directory is not safe or can't be made, warn and go on without it. A cache that the user has given JAX
+    ($JAX_COMPILATION_CACHE_DIR or `jax_compilation_cache_dir`) is used as it is.
     """
     if jax.config.jax_compilation_cache_dir not in (None, "", *_set):  # pyright: ignore[reportAttributeAccessIssue]
         return

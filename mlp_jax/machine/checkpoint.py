@@ -1,7 +1,7 @@
-"""Save and restore a pytree of arrays with a JSON note beside it, whole or not at all.
+"""Save and restore a pytree of arrays with a JSON note beside it, completely or not at all.
 
-Orbax writes arrays and JSON, never pickles, to a temporary name that it renames when all is on disk. A checksum of both
-goes with them, so that what has changed on disk since is never taken for what was saved.
+Orbax writes arrays and JSON, never pickles, to a temporary name that it renames when everything is on disk. A checksum
+of arrays and note is stored with them, so that a checkpoint that has changed on disk is never restored.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ import orbax.checkpoint as ocp
 from mlp_jax.machine import controls
 
 KEPT = 2
-CHECKSUM, OF = "sha256", "of"  # what stands in every note
+CHECKSUM, OF = "sha256", "of"  # entries of every note
 OVERHEAD = 2**18  # bytes that a checkpoint takes beside its arrays, at most
 LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 
@@ -35,13 +35,13 @@ LATE_SECONDS = 5.0  # to wait for the writers of a save that has failed
 class Checkpoints:
     """The checkpoints in one directory, numbered by step; the newest few are kept.
 
-    Of several processes that run together process 0 alone keeps any, and none waits for another. `of` names what these
-    are checkpoints of, where that is known: what was saved under another name is not taken.
+    If several processes run together, only process 0 keeps checkpoints, and no process waits for another. `of` names
+    the training that the checkpoints belong to, if it is known: those saved under another name are not restored.
 
     Raises:
-        ValueError: this is another process of several.
-        OSError: the directory's name is no plain text; from `save`, when the disk is full or may not be written to.
-        ValueError: from `restore`, when nothing on disk is sound and of the right shapes.
+        ValueError: this is one of several processes, but not process 0.
+        OSError: the directory's name is not plain text; from `save`, if the disk is full or can't be written to.
+        ValueError: from `restore`, if no checkpoint is sound and has the right shapes.
     """
 
     def __init__(self, directory: Path, of: str = "") -> None:
@@ -62,16 +62,16 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The newest step that was saved whole."""
+        """The newest step that was saved completely."""
         return self._manager.latest_step()
 
     def save(self, step: int, tree: Any, note: dict) -> None:
-        """Save `tree` and `note` as number `step`, unless that number is there already; what is damaged goes."""
+        """Save `tree` and `note` as number `step`, unless it exists already; a damaged one is replaced."""
         while self._damaged:
             self._manager.delete(self._damaged.pop())
         if step in self._manager.all_steps():
             return
-        tree = jax.tree.map(np.asarray, tree)  # a process of several may not save a device's array by itself
+        tree = jax.tree.map(np.asarray, tree)  # one of several processes may not save a device's array alone
         note = note | {OF: self._of}
         note |= {CHECKSUM: _checksum(tree, note)}
         arguments = ocp.args.Composite(tree=ocp.args.StandardSave(tree), note=ocp.args.JsonSave(note))
@@ -80,7 +80,7 @@ class Checkpoints:
             with _silent_writers():
                 self._manager.save(step, args=arguments)
                 self._manager.wait_until_finished()
-        except Exception as error:  # the writers below raise their own kinds for a full disk
+        except Exception as error:  # orbax's writers raise errors of their own for a full disk
             for partial in self._directory.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(partial, ignore_errors=True)
             reason = getattr(error, "strerror", None) or _first_line(error)
@@ -91,10 +91,10 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Callable[[dict], Any]) -> tuple[Any, dict]:
-        """Return the newest sound tree, as NumPy arrays, and its note; what was passed over is said in a warning.
+        """Return the newest sound tree, as NumPy arrays, and its note; warn about each newer one that is damaged.
 
         Args:
-            like: gives for a note the arrays, or their shapes and types, that its tree must hold.
+            like: returns for a note the arrays, or their shapes and types, that the tree must have.
         """
         if self.latest is None:
             raise ValueError(f"no checkpoint in {self._directory}; train with this --out first")
@@ -103,7 +103,7 @@ class Checkpoints:
             try:
                 read = self._read(step, like)
             except (MemoryError, PermissionError):
-                raise  # nothing is known of the checkpoint then
+                raise  # that says nothing about the checkpoint
             except Exception as error:  # damage shows in many ways
                 found.append(f"can't read checkpoint {step} in {self._directory}: {_first_line(error)}")
                 self._damaged.append(step)
@@ -115,7 +115,7 @@ class Checkpoints:
         raise ValueError(f"{found[0]}; no other is sound: delete that directory to train from the start")
 
     def faults(self) -> dict[int, str]:
-        """Return the number of every checkpoint, and what is wrong with it; nothing where it is sound."""
+        """Return for the number of each checkpoint what is wrong with it, or "" if it is sound."""
         found = {}
         for step in self._manager.all_steps():
             try:
@@ -130,7 +130,7 @@ class Checkpoints:
     def _read(self, step: int, like: Callable[[dict], Any] | None = None) -> tuple[Any, dict]:
         _silence_readers()
         note = self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"]
-        checksum = note.pop(CHECKSUM, None)  # none: it is older than checksums
+        checksum = note.pop(CHECKSUM, None)  # None: it was saved before there were checksums
         shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note)) if like else None
         tree = self._manager.restore(step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(shapes)))["tree"]
         shape = lambda tree: [leaf.shape for leaf in jax.tree.leaves(tree)]
@@ -150,7 +150,7 @@ class Checkpoints:
 
 @functools.cache
 def _silence_readers() -> None:
-    """Keep those of orbax's readers from printing that end after damage has stopped the reading."""
+    """Keep orbax's readers quiet that end after damage has stopped the reading."""
     before = sys.unraisablehook
     of_reader = lambda record: record.exc_info and "tensorstore_spec" in str(record.exc_info[1])
 
@@ -164,7 +164,7 @@ def _silence_readers() -> None:
 
 @contextlib.contextmanager
 def _silent_writers() -> Iterator[None]:
-    """Keep orbax's threads from printing what also becomes an error; some of them end only after `save` has failed."""
+    """Keep orbax's threads from printing what also becomes an error; some end only after `save` has failed."""
     logger, level, others = logging.getLogger("absl"), logging.getLogger("absl").level, set(threading.enumerate())
     before = threading.excepthook
 
@@ -187,9 +187,9 @@ def _silent_writers() -> Iterator[None]:
 
 
 def _checksum(tree: Any, note: dict) -> str:
-    """Return what tells these arrays, by their names, and this note from any others."""
+    """Return a checksum of the arrays, with their names, and of the note."""
     digest = hashlib.sha256(json.dumps(json.loads(json.dumps(note)), sort_keys=True).encode())
-    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")  # alike for a tuple's field and a key
+    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")  # same for a tuple's field and a key
     named = ((name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree))
     for path, leaf in sorted(named, key=lambda pair: pair[0]):
         digest.update(f"{path} {leaf.dtype.str} {leaf.shape}".encode())

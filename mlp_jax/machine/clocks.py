@@ -1,6 +1,6 @@
 """Where a program's wall time went: named parts that do not overlap, and the total they add up to.
 
-Invariant: whoever times device work waits for it inside the part, so no part pays for another's work.
+Invariant: work on a device is awaited inside the part that started it, so no part pays for another's work.
 """
 
 import os
@@ -15,17 +15,17 @@ Steps = Callable[[int], None]  # takes so many steps and awaits them
 
 
 class Clock:
-    """Seconds by part. `startup` is what the process had spent before; `earlier` what an interrupted run had."""
+    """Seconds by part. `startup` is what the process spent before, `earlier` what an interrupted run spent."""
 
     def __init__(self, startup: float = 0.0, earlier: dict[str, float] | None = None) -> None:
         self._begin = time.perf_counter() - startup
         self._earlier = earlier or dict.fromkeys((*PARTS, "total"), 0.0)
         self._parts = dict.fromkeys(PARTS, 0.0) | {"startup": startup}
-        self._inside = 0.0  # seconds of the blocks inside the one that is open
+        self._inside = 0.0  # seconds of blocks inside the open block
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Add the time inside the `with` block to `part`, but for that of the blocks inside it."""
+        """Add the time inside the `with` block to `part`, without the time of blocks nested in it."""
         begin, around, self._inside = time.perf_counter(), self._inside, 0.0
         try:
             yield
@@ -38,7 +38,7 @@ class Clock:
         return self._earlier[part] + self._parts[part]
 
     def move(self, part: str, to: str, seconds: float) -> None:
-        """Count so many of the seconds of `part` as another part's, where one call did the work of both."""
+        """Move `seconds` of `part` to the part `to`, if one call did the work of both."""
         self._parts[part] -= seconds
         self._parts[to] += seconds
 
@@ -48,13 +48,13 @@ class Clock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """All parts and `total`, the wall time; what they leave of it is the loop around them."""
+        """The seconds of all parts, and `total`, the wall time; the rest is the loop around them."""
         total = self._earlier["total"] + time.perf_counter() - self._begin
         return {part: self[part] for part in PARTS} | {"total": total}
 
 
 class Pace:
-    """How many steps to take before the next look at the clock: as many as fill `seconds`, growing at most tenfold."""
+    """The number of steps until the next look at the clock: as many as fill `seconds`, growing at most tenfold."""
 
     def __init__(self, seconds: float) -> None:
         self.rate = 0.0  # steps per second, when last measured
@@ -75,7 +75,7 @@ def process_age() -> float:
     try:
         began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
-    except (OSError, AttributeError):  # only Linux tells this; psutil rounds what it tells to seconds there
+    except (OSError, AttributeError):  # not Linux; there psutil would round to seconds
         import psutil
 
         return max(0.0, time.time() - psutil.Process().create_time())
@@ -89,7 +89,7 @@ def time_of(run: Steps, count: int) -> float:
 
 
 def steps_in(run: Steps, seconds: float) -> int:
-    """Return how many steps take about `seconds`, from trials of 1, 4, 16, … of them; a first use is not counted."""
+    """Return how many steps take about `seconds`, by trying 1, 4, 16, … steps after a first use."""
     run(1)
     count = 1
     while (each := time_of(run, count)) * count < seconds / 8:

@@ -1,14 +1,14 @@
-"""Characters that would not be seen themselves but change what others look like, written as codes.
+"""Write invisible characters that change how other text looks as codes.
 
-Invariant: what is returned can be shown and encoded anywhere, and says what the text holds.
+Invariant: the result can be shown and encoded anywhere, and shows everything that the text contains.
 """
 
 import re
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # of a terminal, but tab and line feed
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of the direction of writing
-    "\ud800-\udfff]"  # bytes of a name that is not UTF-8, as Python keeps them
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls of a terminal, except tab and line feed
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # controls of the direction of writing
+    "\ud800-\udfff]"  # Python's form of the bytes of a name that is not UTF-8
 )
 
 

@@ -1,6 +1,6 @@
-"""The devices that JAX has here: how many CPU devices it starts, a mesh of them, and what memory they have free.
+"""The devices that JAX has here: how many CPU devices it starts, a mesh of devices, and their free memory.
 
-Importing this starts no back end.
+Importing this module starts no back end.
 """
 
 import warnings
@@ -11,15 +11,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-MEMORY_SHARE = 0.8  # of what a device has free
+MEMORY_SHARE = 0.8  # of a device's free memory
 
 
 def start_cpu_devices(count: int | None = None) -> None:
-    """Make JAX see `count` CPU devices, by default $JAX_NUM_CPU_DEVICES or one a core, before anything runs on JAX.
+    """Make JAX use `count` CPU devices (default: $JAX_NUM_CPU_DEVICES, or one per core); call it before JAX computes.
 
-    When the back end has started with fewer, warn and go on with these.
+    If the back end has already started with fewer devices, warn and go on with those.
     """
-    asked = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]  # −1 where nobody asked
+    asked = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]  # −1 if it was not set
     count = count or (asked if asked > 0 else cores())
     try:
         jax.config.update("jax_num_cpu_devices", count)
@@ -36,7 +36,7 @@ def missing_back_end() -> str | None:
     """Say why JAX can't start a back end, and what to do; None if it can."""
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the second where nothing of the name is installed
+    except (RuntimeError, AssertionError) as error:  # AssertionError: no such platform is installed
         asked = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
         why = next(iter(str(error).splitlines()), f"nothing for {asked} is installed")
         return (
@@ -47,13 +47,14 @@ def missing_back_end() -> str | None:
 
 
 def mesh(shape: tuple[int, int] | None = None, there: Sequence[Any] | None = None) -> Mesh:
-    """Return `there`, by default this process's devices, as a mesh with the axes trial and data; neighbours share data.
+    """Return a mesh of devices with the axes trial and data; devices along the data axis are neighbours.
 
     Args:
-        shape: how many lie along each axis; None is all along the trial axis.
+        shape: the number of devices along each axis; None puts all along the trial axis.
+        there: the devices (default: those of this process).
 
     Raises:
-        ValueError: `shape` does not multiply to the devices.
+        ValueError: `shape` does not multiply to the number of devices.
     """
     there = jax.local_devices() if there is None else there
     trial, data = shape or (len(there), 1)
@@ -64,14 +65,14 @@ def mesh(shape: tuple[int, int] | None = None, there: Sequence[Any] | None = Non
 
 
 def free_memory(device: Any) -> int:
-    """Return the bytes that are free on a device; CPU devices share what the machine has available."""
+    """Return the free bytes of a device; CPU devices share the available memory of the machine."""
     if statistics := device.memory_stats():
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
     return _available_memory() // max(1, jax.local_device_count())
 
 
 def check_memory(needed: int, device: Any) -> None:
-    """Raise a ValueError if one trial, with its data, needs more bytes than MEMORY_SHARE of what is free."""
+    """Raise a ValueError if one trial, with its data, needs more than MEMORY_SHARE of the free memory."""
     free = free_memory(device)
     if needed > MEMORY_SHARE * free:
         raise ValueError(

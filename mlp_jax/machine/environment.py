@@ -42,7 +42,7 @@ def _processor() -> str:
 
 
 def commit() -> dict:
-    """Return the commit of the checkout that this code runs from; nothing for an installed package."""
+    """Return the commit of the checkout from which this code runs; {} for an installed package."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}

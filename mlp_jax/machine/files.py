@@ -1,6 +1,6 @@
-"""Files written whole or not at all, folders, and JSON read back with its faults said in one line.
+"""Write files completely or not at all, make folders, and read JSON back, with its faults told in one line.
 
-Invariant: JSON that was written here is read only as it was written: a checksum beside its values tells what changed.
+Invariant: JSON that was written here is read only if it has not changed since: a checksum beside its values tells.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ except ImportError:  # Windows
     fcntl = None
 
 LEFTOVER_SECONDS = 86400.0
-NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor wait for a pipe
-LARGEST, DEEPEST = 2**24, 50  # bytes of a JSON file of ours, and levels in it: more than any has
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # follow no link, wait for no pipe
+LARGEST, DEEPEST = 2**24, 50  # limits of a JSON file: bytes, and levels of nesting; none comes near
 TOO_DEEP = "it is nested too deeply"
-CHECKSUM = "checksum"  # the entry of a JSON object that tells its other entries from any others
+CHECKSUM = "checksum"  # the entry of a JSON object with the checksum of its other entries
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing.
+    """Make a folder and the folders above it, if they are missing.
 
     Raises:
-        OSError: it can't be made; the message says what to do.
+        OSError: the folder can't be made; the message says what to do.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any], ascii: bool = True) -> None:
-    """Write `value` as a JSON object, with null for every number that is not finite, and its checksum as last entry.
+    """Write `value` as a JSON object, with null for every number that is not finite, and a checksum as last entry.
 
     Raises:
         OSError: it can't be written.
@@ -54,10 +54,10 @@ def write_json(path: Path, value: Mapping[str, Any], ascii: bool = True) -> None
 
 
 def read_json(directory: Path, name: str, what: str = "run") -> dict:
-    """Read one JSON file of the run, or whatever `what` says, in `directory`.
+    """Read one JSON file in the directory of a run, or of something else that `what` names in messages.
 
     Raises:
-        ValueError: there is no run, or the file is damaged, or another than was written.
+        ValueError: the directory holds no run, or the file is damaged or has changed since it was written.
     """
     path = directory / name
     try:
@@ -73,10 +73,11 @@ def read_json(directory: Path, name: str, what: str = "run") -> dict:
 
 
 def parsed_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, without its checksum, which must be right where there is one.
+    """Return the object in a JSON file, without its checksum, which must be right if there is one.
 
     Raises:
-        ValueError: it is no regular file, no JSON, no object, or has changed since it was written; without its name.
+        ValueError: it is no regular file, no JSON, no object, or has changed since it was written; the message does not
+            name the file.
         OSError: it can't be read.
     """
     there = path.stat()
@@ -98,13 +99,13 @@ def parsed_json(path: Path) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    """Read a whole number that a float can hold too."""
+    """Read a whole number, which must be small enough for a float."""
     _real(digits)
     return int(digits)
 
 
 def _real(digits: str) -> float:
-    """Read a number that is finite, as all are that are written here."""
+    """Read a number, which must be finite, like all numbers that are written here."""
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError(f"it holds a number that is too large, of {len(digits)} characters")
@@ -112,7 +113,7 @@ def _real(digits: str) -> float:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    """Tell whether lists and objects lie within each other on more than so many levels."""
+    """Tell whether lists and objects are nested more than so many levels deep."""
     here = [value]
     for _ in range(levels):
         lists = [each.values() if isinstance(each, dict) else each for each in here if isinstance(each, dict | list)]
@@ -127,10 +128,10 @@ def _checksum(value: dict) -> str:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """Return what a regular file holds; None where its name is that of a link or of anything else.
+    """Return the content of a regular file; None if the path is a link or anything else.
 
     Raises:
-        OSError: it is not there, or can't be read.
+        OSError: nothing is there, or it can't be read.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         return None
@@ -138,17 +139,17 @@ def read_plain(path: Path) -> bytes | None:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever has this name: a file, a link (not what it points to), a folder; nothing where that fails."""
+    """Remove whatever has this path: a file, a link (not its target) or a folder; ignore a failure."""
     with contextlib.suppress(OSError):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def replace(path: Path, write: Callable[[Path], object], follow: bool = True) -> None:
-    """Let `write` make the file under a temporary name, then rename it to `path`; leave nothing when it fails.
+    """Let `write` make the file under a temporary name, then rename it to `path`; if that fails, nothing is left.
 
-    The file is on the disk before it has its name, so a power failure leaves the old file or the new one. What a killed
-    writer of this path has left is removed. A link is followed, and what is no plain file (a pipe, a device) is written
-    to as it is, never replaced; unless `follow` is False: then whatever is there but a folder is replaced.
+    The file is on disk before it is renamed, so a power failure leaves the old file or the new one. Files that a killed
+    writer of this path has left are removed. A link is followed, and something that is no regular file (a pipe, a
+    device) is written to but never replaced. With `follow` False, anything at `path` but a folder is replaced.
     """
     if path.is_symlink() and not follow:
         remove(path)
@@ -170,10 +171,10 @@ def replace(path: Path, write: Callable[[Path], object], follow: bool = True) ->
 
 
 def check_place(path: Path) -> None:
-    """Make the folder of `path`, and see that a file can be written there, before anything is computed for it.
+    """Make the folder of `path`, and check that a file can be written there, before anything is computed for it.
 
     Raises:
-        OSError: it can't; the message says what to do.
+        OSError: no file can be written there; the message says what to do.
     """
     make_folder(path.parent)
     if path.is_dir():
@@ -189,13 +190,13 @@ def check_place(path: Path) -> None:
 
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[tuple[Path, int]]:
-    """Make a temporary file beside `path`, and hold its lock, which says that its writer lives."""
+    """Make a temporary file beside `path`, and hold its lock, which shows that its writer is alive."""
     while True:
         partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
-        file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # the bits that any new file gets
+        file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # the permissions of any new file
         if _locked(file) is False or os.fstat(file).st_nlink:
             break
-        os.close(file)  # removed as a leftover before it was locked
+        os.close(file)  # another process removed it as a leftover before it was locked
     try:
         yield partial, file
     finally:
@@ -205,9 +206,9 @@ def _partial(path: Path) -> Iterator[tuple[Path, int]]:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed writers of the file `name`, or of any, left in a folder, and nothing of those that live.
+    """Remove temporary files that killed writers of `name` (None: of any file) left in a folder.
 
-    Where the system has no locks, who lives is not known: what is a day old goes.
+    Files of writers that are alive stay. On a system without locks, files that are a day old are removed.
     """
     for leftover in folder.glob(f"{'*' if name is None else glob.escape(name)}.*.partial"):
         with contextlib.suppress(OSError):
@@ -221,7 +222,7 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def _locked(file: int) -> bool | None:
-    """Take the lock of an open file, which the system gives back at its end: False if another has it, None if none."""
+    """Try to lock an open file until it is closed: False if another process holds the lock, None without locks."""
     if fcntl is None:
         return None
     try:
@@ -234,7 +235,7 @@ def _locked(file: int) -> bool | None:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
+    """Write the names in a folder to the disk, if the system can do that."""
     with contextlib.suppress(OSError):
         file = os.open(folder, os.O_RDONLY)
         try:
@@ -244,7 +245,7 @@ def _sync(folder: Path) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Return `value` with None for every number in it that JSON can't hold."""
+    """Return `value` with None in place of every number that JSON can't hold."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

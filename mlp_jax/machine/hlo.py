@@ -1,7 +1,7 @@
-"""The text of a compiled program, read: its loops, what it launches, the bytes that it moves, where it waits.
+"""Read the text of a compiled program: its loops, what it launches, the bytes that it moves, where it waits.
 
-Invariant: what is counted is what the text says. A loop of unknown length counts as one turn, and bytes are those that
-kernels read and write outside the chip's fast memory, caches left out.
+Invariant: counts come from the text alone. A loop of unknown length counts as one turn; bytes are those that kernels
+read and write outside the chip's fast memory, as if there were no caches.
 """
 
 import math
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-FREE = {  # what launches nothing
+FREE = {  # operations that launch nothing
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all",
     "async-update", "opt-barrier", "partition-id", "replica-id",
 }  # fmt: skip
@@ -20,7 +20,7 @@ ARRAY = re.compile(r"(pred|[a-z]+\d+\w*)\[([\d,]*)\](\{[^}]*\})?")
 
 
 class Instruction(NamedTuple):
-    """One line: its name, the shape of its result, what it does, to what, and the rest of the line."""
+    """One line: its name, the shape of its result, its operation, the operands, and the rest of the line."""
 
     name: str
     shape: str
@@ -30,19 +30,19 @@ class Instruction(NamedTuple):
 
     @property
     def calls(self) -> list[str]:
-        """The computations that it runs."""
+        """The names of the computations that it runs."""
         named = CALLED.findall(self.rest)
         return named + [each.strip(" %") for group in BRANCHES.findall(self.rest) for each in group.split(",")]
 
     @property
     def turns(self) -> int | None:
-        """How often a loop turns, None where its length is not known."""
+        """The number of turns of a loop; None if it is not known."""
         known = re.search(r'"known_trip_count":\{"n":"(\d+)"', self.rest)
         return int(known[1]) if known else None
 
     @property
     def collective(self) -> bool:
-        """Whether devices wait for each other here."""
+        """Whether devices wait for each other at this instruction."""
         return self.opcode.removesuffix("-start") in COLLECTIVES
 
 
@@ -64,7 +64,7 @@ class Module:
                 current[found.name] = found
 
     def inside(self, name: str) -> Iterator[Instruction]:
-        """Yield what a computation runs and what that runs, kernels' insides left out."""
+        """Yield the instructions of a computation and of all that it runs, but not the insides of kernels."""
         for each in self.computations[name].values():
             yield each
             if each.opcode in ("while", "conditional", "call"):
@@ -76,23 +76,23 @@ class Module:
         return [each for each in self.inside(self.entry) if each.opcode == "while"]
 
     def body(self, loop: Instruction) -> str:
-        """Name the computation of a loop's turn."""
+        """Return the name of the computation that is one turn of a loop."""
         return re.search(r"body=%([\w.\-]+)", loop.rest)[1]  # pyright: ignore[reportOptionalSubscript]
 
     def mentions(self, name: str, words: str) -> bool:
-        """Tell whether what a computation runs, or a kernel of it, came from a traced operation of such a name."""
+        """Tell whether an instruction of a computation, or of its kernels, comes from a traced operation `words`."""
         for each in self.inside(name):
             if words in each.rest or any(words in inner.rest for inner in self._kernel(each).values()):
                 return True
         return False
 
     def total(self, name: str, of: Count) -> float:
-        """Add up `of` over a computation and what it runs: as often as loops turn, of a choice the dearest branch."""
+        """Add up `of` over a computation and all it runs: loops times their turns, choices by their dearest branch."""
         own = self.computations[name]
         return sum(of(own, each) + self.within(each, of) for each in own.values())
 
     def within(self, each: Instruction, of: Count) -> float:
-        """Add up `of` over what a loop, a choice or a call runs; 0 for all else."""
+        """Add up `of` over what a loop, a choice or a call runs; 0 for any other instruction."""
         if each.opcode not in ("while", "conditional", "call"):
             return 0.0
         called = [self.total(inner, of) for inner in each.calls]
@@ -120,12 +120,12 @@ class Module:
 
 
 def launched(_: Computation, each: Instruction) -> float:
-    """Count an instruction that is a kernel or a copy."""
+    """Return 1 for an instruction that is a kernel or a copy, else 0."""
     return float(not _free(each))
 
 
 def waits(_: Computation, each: Instruction) -> float:
-    """Count where a GPU's host waits for the device: at each look at a condition or a choice that lies there."""
+    """Return 1 if the host of a GPU waits for the device: to read the condition of a loop or a choice; else 0."""
     return float(each.opcode == "conditional" or (each.opcode == "while" and each.turns is None))
 
 
@@ -171,7 +171,7 @@ def _instruction(line: str) -> Instruction | None:
 
 
 def _closing(line: str, opens: int) -> int:
-    """Return the place behind the parenthesis that closes the one at `opens`."""
+    """Return the position after the parenthesis that closes the one at `opens`."""
     depth = 0
     for place in range(opens, len(line)):
         depth += {"(": 1, ")": -1}.get(line[place], 0)
@@ -187,7 +187,7 @@ def _moved_alone(own: Computation, each: Instruction) -> float:
         return 2 * slow(each.shape)
     if each.opcode == "dynamic-update-slice":
         return 2 * slow(operands[1].shape)
-    if each.opcode in ("copy-start", "slice-start", "dynamic-slice-start"):  # the result names the source too
+    if each.opcode in ("copy-start", "slice-start", "dynamic-slice-start"):  # the result contains the source too
         first, second = ARRAY.findall(each.shape)[:2]
         outside = sum("S(" not in layout for _, _, layout in (first, second))
         return outside * min(_bytes(*first[:2]), _bytes(*second[:2]))
@@ -195,7 +195,7 @@ def _moved_alone(own: Computation, each: Instruction) -> float:
 
 
 def _read(kernel: Computation, parameter: Instruction, whole: int) -> int:
-    """Return the bytes that a kernel reads of one of its parameters, which has so many."""
+    """Return the bytes that a kernel reads of a parameter that has `whole` bytes."""
     if not whole:
         return 0
     read = 0

@@ -1,7 +1,7 @@
-"""Several processes of one run, on one host or on many: joined by JAX's distributed runtime, with messages through it.
+"""Several processes of one run, on one or many hosts, which JAX's distributed runtime joins and lets send messages.
 
-Invariant: a process that fails, is interrupted or dies ends all others, each with one line that says why. A process
-that runs by itself is process 0 of 1.
+Invariant: if a process fails, is interrupted or dies, all others end too, each with one line that says why. A process
+that runs alone is process 0 of 1.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from jax._src import distributed  # its client has no public name
+from jax._src import distributed  # the client has no public name
 from jax.errors import JaxRuntimeError
 
 from mlp_jax.machine.aborts import Abort
 
-CONNECT_SECONDS = 60  # to wait for the other processes at the start
-DEATH_SECONDS = 30  # without a sign of life, and a process counts as dead
-LOOPBACK = re.compile(r"(127\.|localhost:|\[::1\])")  # process 0 listens there alone when that is its name
+CONNECT_SECONDS = 60  # the wait for the other processes at the start
+DEATH_SECONDS = 30  # after so long without a sign of life, a process counts as dead
+LOOPBACK = re.compile(r"(127\.|localhost:|\[::1\])")  # addresses at which process 0 listens on this machine alone
 LOOK_SECONDS = 1.0  # between two looks at whether the run has been stopped, while waiting for a message
 
 
@@ -30,20 +30,21 @@ def start(
     process_id: int | None = None,
     seconds: int = CONNECT_SECONDS,
 ) -> None:
-    """Join the other processes of this run; it must come before anything runs on JAX.
+    """Join the other processes of this run; call it before JAX computes anything.
 
-    From here on, the death of one process ends this one with a line on stderr and exit code 1, after DEATH_SECONDS at
-    most; processes that do not come together end with a line and exit code 2.
+    From then on, if another process dies, this one ends after at most DEATH_SECONDS, with a line on stderr and exit
+    code 1. If the processes do not come together, each ends with a line and exit code 2.
 
     Args:
-        coordinator: HOST:PORT at which process 0 listens; without these three, the cluster that JAX finds itself in
-            says them (SLURM, Open MPI, Kubernetes, TPU pods).
+        coordinator: HOST:PORT at which process 0 listens. Without the first three arguments, JAX takes them from the
+            cluster in which it runs (SLURM, Open MPI, Kubernetes, TPU pods).
         num_processes: how many processes there are.
-        process_id: which of them this is, from 0.
+        process_id: the number of this process, from 0.
         seconds: how long to wait for the others.
 
     Raises:
-        ValueError: the three are given in part, are not allowed or differ between processes, or no cluster is found.
+        ValueError: only some of the three are given, a value is not allowed or differs between processes, or no cluster
+            is found.
         OSError: process 0 can't listen at the port, or no one answers there.
     """
     _check(coordinator, num_processes, process_id)
@@ -83,22 +84,22 @@ def count() -> int:
 
 
 def index() -> int:
-    """Return which of them this is, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.global_state.process_id
 
 
 def name() -> str:
-    """Return what to call this process in a message."""
+    """Return the name of this process for messages."""
     return f"process {index()} of {count()}"
 
 
 def send(key: str, value: bytes) -> None:
-    """Leave a message, once for each key."""
+    """Send a message to all processes; each key can be used once."""
     _client().key_value_set_bytes(key, value)
 
 
 def receive(key: str) -> bytes:
-    """Return a message when it has come.
+    """Wait for a message and return it.
 
     Raises:
         ValueError: a process has failed in the meantime.
@@ -109,7 +110,7 @@ def receive(key: str) -> bytes:
 
 
 def receive_if_there(key: str, seconds: float = 0.001) -> bytes | None:
-    """Return a message, None if it has not come in so many seconds."""
+    """Return a message, or None if it does not come within so many seconds."""
     try:
         return _client().blocking_key_value_get_bytes(key, max(1, int(1000 * seconds)))
     except JaxRuntimeError as error:
@@ -119,7 +120,7 @@ def receive_if_there(key: str, seconds: float = 0.001) -> bytes | None:
 
 
 def receive_all(start: str) -> list[tuple[str, bytes]]:
-    """Return the rest of the key and the message of all that have come whose keys start so, each once."""
+    """Return all new messages whose keys begin with `start`, each with the rest of its key, and each only once."""
     messages = _client().key_value_dir_get_bytes(start)
     for key, _ in messages:
         _client().key_value_delete(key)
@@ -127,12 +128,12 @@ def receive_all(start: str) -> list[tuple[str, bytes]]:
 
 
 def take(key: str) -> int:
-    """Return the next number, from 0, that no process has taken of this key."""
+    """Return the next number, from 0, that no process has taken yet under this key."""
     return _client().key_value_increment(key, 1) - 1
 
 
 def stop(reason: str = "") -> None:
-    """Ask all processes to stop: as if interrupted, or as failed for a reason."""
+    """Ask all processes to stop, as if interrupted or, with a reason, as after a failure."""
     _client().key_value_set_bytes("stop", reason.encode(), allow_overwrite=True)
 
 
@@ -149,7 +150,7 @@ def stopped() -> bool:
 
 
 def interruptible(interrupted: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a question that asks all processes; who is interrupted tells the others."""
+    """Return a function that is true if any process is interrupted; the interrupted process tells the others."""
 
     def asked() -> bool:
         if interrupted() and not stopped():
@@ -202,7 +203,7 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
 
 
 def _check_free(coordinator: str, _: float) -> None:
-    """The runtime dies of a port that is taken, so look first."""
+    """Raise an OSError if the port is taken, since the runtime would end the process."""
     port = int(coordinator.rpartition(":")[2])
     try:
         socket.create_server(("", port)).close()
@@ -229,7 +230,7 @@ def _await_answer(coordinator: str, end: float) -> None:
 
 
 def _agree_on_count() -> None:
-    """The runtime sees no difference, and the back ends would wait for each other for minutes."""
+    """Raise a ValueError if the numbers of processes differ: the runtime would not notice, and wait for minutes."""
     send(f"count/{index()}", str(count()).encode())
     for other in range(1, count()) if index() == 0 else [0]:
         if (there := int(receive(f"count/{other}"))) != count():

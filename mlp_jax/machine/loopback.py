@@ -1,6 +1,6 @@
-"""One page at an address of this machine alone, for who knows its token: read-only, and never asked by other pages.
+"""Serve one read-only page at an address of this machine alone, to those who know its token, and to no other page.
 
-Invariant: what is served is the last page that was shown, whole; any other path, host or method is refused.
+Invariant: the last page that was shown is served, complete; any other path, host or method is refused.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 HOST = "127.0.0.1"
-POLL = 2.0  # seconds between two questions of a page whether there is a new one
-PATIENCE = 10.0  # seconds that a browser has to ask
+POLL = 2.0  # seconds between two requests of a page for a newer one
+PATIENCE = 10.0  # seconds that a browser has to send its request
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -50,7 +50,7 @@ class Loopback:
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """The address of the page, with its token."""
         return f"http://{HOST}:{self._server.server_port}{self._path}"
 
     def show(self, page: str) -> None:
@@ -59,20 +59,20 @@ class Loopback:
         self._page = (body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
     def linger(self) -> None:
-        """Give the browsers that have asked of late the time to get the page."""
+        """Wait long enough for browsers that have asked recently to get the last page."""
         if time.monotonic() - self._asked < 2 * POLL:
             time.sleep(1.5 * POLL)
 
     def close(self) -> None:
-        """End."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def answer(self, path: str, host: str) -> tuple[HTTPStatus, bytes, str]:
-        """Return what a request for `path` gets, with the tag of the page."""
+        """Return the answer to a request for `path`: status, content, and the tag of the page."""
         port = self._server.server_port
-        if host not in (f"{HOST}:{port}", f"localhost:{port}"):  # a name that someone made point here
+        if host not in (f"{HOST}:{port}", f"localhost:{port}"):  # another name that was made to point here
             return HTTPStatus.FORBIDDEN, b"another host\n", ""
         if not secrets.compare_digest(path.encode(), self._path.encode()):
             return HTTPStatus.NOT_FOUND, b"nothing here\n", ""
@@ -90,7 +90,7 @@ class _Server(ThreadingHTTPServer):
         self.server_port = self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away is no error."""
+        """Ignore errors: a browser that closes a connection is none."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def do_GET(self) -> None:
-        """Send the page, or that it is the one that the browser has."""
+        """Send the page, or say that the browser has the newest one."""
         status, body, tag = self.of.answer(self.path, self.headers.get("Host", ""))
         if tag and self.headers.get("If-None-Match") == tag:
             status, body = HTTPStatus.NOT_MODIFIED, b""
@@ -121,4 +121,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *_: Any) -> None:
-        """Say nothing: the terminal is the study's."""
+        """Log nothing: the terminal shows the study."""

@@ -1,6 +1,6 @@
-"""Columns of numbers and words in a Parquet file that says whether they are still those that were written.
+"""Columns of numbers and words in a Parquet file, with a checksum that shows whether they have changed.
 
-Invariant: what is read is what was written, bit for bit, or a ValueError says that it is not.
+Invariant: the columns that are read are those that were written, bit for bit; otherwise there is a ValueError.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ CHECKSUM = b"mlp_jax checksum"
 
 
 def write(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns, whole or not at all.
+    """Write columns to a file, completely or not at all.
 
     Raises:
-        OSError: they can't be written.
+        OSError: the file can't be written.
     """
     import pyarrow
     import pyarrow.parquet
@@ -29,18 +29,18 @@ def write(path: Path, columns: Mapping[str, Any]) -> None:
     table = table.replace_schema_metadata({CHECKSUM: _checksum(table).encode()})
 
     def fill(partial: Path) -> None:
-        with partial.open("wb") as file:  # a name may hold bytes that are no text
+        with partial.open("wb") as file:  # a path may hold bytes that are not text
             pyarrow.parquet.write_table(table, file, write_page_checksum=True)
 
     files.replace(path, fill, False)
 
 
 def read(path: Path) -> "pyarrow.Table":
-    """Read what `write` wrote.
+    """Read a file that `write` wrote.
 
     Raises:
-        ValueError: it is damaged.
-        OSError: it can't be read.
+        ValueError: the file is damaged.
+        OSError: the file can't be read.
     """
     import pyarrow.parquet
 
@@ -51,9 +51,9 @@ def read(path: Path) -> "pyarrow.Table":
             table = pyarrow.parquet.read_table(file, page_checksum_verification=True)
         said = (table.schema.metadata or {}).get(CHECKSUM, b"").decode()
         changed = said != _checksum(table)
-    except Exception as error:  # pyarrow raises its own kinds for damage of every sort
+    except Exception as error:  # pyarrow raises many kinds of errors for damage
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # nothing is known of the file then
+            raise  # that says nothing about the file
         raise ValueError(next(iter(str(error).splitlines()), type(error).__name__)) from error
     if changed:
         raise ValueError("its rows are not those that were written" if said else "it has no checksum")
@@ -61,7 +61,7 @@ def read(path: Path) -> "pyarrow.Table":
 
 
 def _checksum(table: "pyarrow.Table") -> str:
-    """Return what tells these rows, in this order and under these names, from any others."""
+    """Return a checksum of the rows, their order and the columns' names."""
     digest = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns):
         digest.update(f"{name} {column.type}".encode())

@@ -1,7 +1,7 @@
-"""Compiled programs: a function is compiled once for each kind of its arguments, and every call is awaited and timed.
+"""Compiled programs: a function is compiled once for each kind of arguments, and every call is awaited and timed.
 
-Invariant: a program is found again only for arguments of the same shapes, types and places, and under the same
-precision of the products. The whole process keeps at most CAPACITY shared programs, the ones last asked for. No other
+Invariant: a compiled program is used again only for arguments of the same shapes, types and devices, and with the same
+precision of products. The process keeps at most CAPACITY shared programs, those that were asked for last. No other
 thread compiles while one measures `undisturbed`.
 """
 
@@ -14,15 +14,15 @@ import jax
 
 from mlp_jax.machine.clocks import Clock
 
-# Parameters are copied on every step without it: that is an eighth to a sixth of a step at batch size 1.
+# Without it parameters are copied on every step, which takes an eighth to a sixth of a step at batch size 1.
 CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 CAPACITY = 64  # one takes about 3 MB of memory; the default study has 57
 
 
 class Program:
-    """What a jitted function becomes once it is compiled; `static` are its first arguments, given once.
+    """A jitted function with what it has compiled; `static` are its first arguments, given once.
 
-    Threads may share it: who needs what another thread is compiling waits for that one.
+    Threads may share it: a thread that needs a program which another thread is compiling waits for it.
     """
 
     def __init__(self, jitted: Any, *static: Any) -> None:
@@ -31,7 +31,7 @@ class Program:
         self._locks: dict[tuple, threading.Lock] = {}
 
     def __call__(self, part: str, clock: Clock, *arguments: Any) -> Any:
-        """Run it and await it; its time counts as `part`, that of a first use as tracing and compilation too."""
+        """Run it and await it; its time counts as `part`, and at a first use also as tracing and compilation."""
         with clock(part):
             if compiled := self.compiled.get(_kind(arguments)):
                 return jax.block_until_ready(compiled(*arguments))
@@ -40,10 +40,10 @@ class Program:
             return jax.block_until_ready(compiled(*arguments))
 
     def compile(self, clock: Clock, *arguments: Any) -> Callable:
-        """Compile it for such arguments, unless that is done, and return that, without running it.
+        """Compile it for such arguments, unless that was done before, and return the compiled function; do not run it.
 
-        A thread in the background needs a clock of its own, and must enter `jax.default_matmul_precision` itself: that
-        is of one thread. What the foreground waits for it counts as compilation.
+        A background thread needs a clock of its own, and must enter `jax.default_matmul_precision` itself, which holds
+        for one thread only. The time that the foreground waits for it counts as compilation.
         """
         kind = _kind(arguments)
         lock = self._locks.setdefault(kind, threading.Lock())
@@ -62,7 +62,7 @@ class Program:
 
 
 class _Work:
-    """What the threads of this process do: any number compile at once, or one measures and may compile too."""
+    """What the threads of this process do now: any number of them compile, or one measures and may compile too."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -70,7 +70,7 @@ class _Work:
 
     @contextmanager
     def compiling(self, clock: Clock) -> Iterator[None]:
-        """Wait until no other thread measures; then none begins to before the block ends."""
+        """Wait until no other thread measures; none begins to measure before the block ends."""
         with clock("compilation"), self._change:
             self._change.wait_for(lambda: self._measuring in (0, threading.get_ident()))
             self._compiling += 1
@@ -83,7 +83,7 @@ class _Work:
 
     @contextmanager
     def undisturbed(self, clock: Clock) -> Iterator[None]:
-        """Wait until no thread compiles or measures, and hold off those that want to until the block ends."""
+        """Wait until no thread compiles or measures; until the block ends, other threads that want to must wait."""
         with clock("compilation"), self._change:
             self._change.wait_for(lambda: not (self._compiling or self._measuring))
             self._measuring = threading.get_ident()
@@ -99,17 +99,17 @@ _work = _Work()
 undisturbed = _work.undisturbed  # a compiler takes the cores that a measurement needs
 
 
-_shared: dict[tuple, Program] = {}  # the one that was last asked for is last
+_shared: dict[tuple, Program] = {}  # in the order in which they were last asked for
 _lock = threading.RLock()
 
 
 def shared(function: Callable, *key: Any) -> Program:
-    """Return the program of a function; all who ask for the same one share it, and what it has compiled.
+    """Return the program of a function; all callers that ask for the same one share it, and what it has compiled.
 
     Args:
-        function: a jitted function whose first arguments `key` are static; or a plain one that makes, from `key`, a
-            jitted function, which is dropped with its program.
-        key: hashable.
+        function: a jitted function whose first arguments `key` are static; or a plain function that makes a jitted
+            function of `key`, which is dropped with its program.
+        key: hashable values.
     """
     with _lock:
         program = _shared.pop((function, key), None)
@@ -121,18 +121,18 @@ def shared(function: Callable, *key: Any) -> Program:
 
 
 def _drop_oldest() -> None:
-    """Keep CAPACITY compiled programs; who holds one that is dropped may go on with it."""
+    """Keep only CAPACITY compiled programs; code that holds a dropped one may go on using it."""
     count = sum(len(program.compiled) for program in _shared.values())
     for name in list(_shared)[:-1]:
         if count <= CAPACITY:
             return
         program = _shared.pop(name)
         count -= len(program.compiled)
-        program._jitted.clear_cache()  # JAX keeps what it has traced of a function that lives on
+        program._jitted.clear_cache()  # JAX would keep the traces of a function that stays alive
 
 
 def _kind(arguments: tuple) -> tuple:
-    """What a compiled program is for; shapes that are put somewhere stand for arrays there."""
+    """Return the kind of arguments of a compiled program; shapes with a sharding stand for arrays placed so."""
     leaves, structure = jax.tree.flatten(arguments)
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     return precision, structure, *((_type(leaf), _devices(leaf)) for leaf in leaves)
@@ -144,7 +144,7 @@ def _type(leaf: Any) -> tuple:
 
 
 def _devices(leaf: Any) -> frozenset:
-    """Where an array lies; one of NumPy's goes where the others are."""
+    """Return the devices of an array; none for a NumPy array, which goes to the devices of the others."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return frozenset(leaf.sharding.device_set) if leaf.sharding is not None else frozenset()
     return frozenset(leaf.devices()) if isinstance(leaf, jax.Array) else frozenset()

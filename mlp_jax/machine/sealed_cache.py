@@ -1,7 +1,7 @@
-"""JAX's cache of compiled programs, whose entries say which program they are and whether they are whole.
+"""JAX's cache of compiled programs, with entries that say which program they hold and whether they are complete.
 
-Invariant: a program is taken only from an entry that was written for it, as it was written; any other is removed, said
-once, and made anew. An entry has its name only when it is whole on the disk.
+Invariant: a program is read only from an undamaged entry that was written for it; a damaged one is removed, with one
+warning, and made anew. An entry gets its name only when it is completely on disk.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ _sealed: set[Path] = set()
 
 
 class SealedCache:
-    """What JAX asks of a cache (`get`, `put`, `clear`), in one directory; any number of processes may share it."""
+    """The methods that JAX needs of a cache (`get`, `put`, `clear`), for a directory that processes may share."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory
         self._said = False
 
     def get(self, key: str) -> bytes | None:
-        """Return the program filed under `key`; None where there is none, or none that is sound."""
+        """Return the program stored under `key`; None if there is none, or it is damaged."""
         path = self._path / (key + SUFFIX)
         content = None
         with contextlib.suppress(FileNotFoundError):
@@ -35,11 +35,11 @@ class SealedCache:
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """File a program under `key`."""
+        """Store a program under `key`."""
         files.replace(self._path / (key + SUFFIX), lambda partial: partial.write_bytes(_seal(key, value) + value))
 
     def clear(self) -> None:
-        """Forget nothing: what is on disk is checked whenever it is read."""
+        """Do nothing: entries are checked whenever they are read."""
 
     def _remove(self, path: Path) -> None:
         files.remove(path)
@@ -49,7 +49,7 @@ class SealedCache:
 
 
 def install(directory: Path) -> None:
-    """Let JAX keep its programs in `directory` like this, or in its own way where it can't be told so."""
+    """Let JAX keep its programs in `directory` as a SealedCache, or in its own way if this JAX can't be told to."""
     from jax._src import compilation_cache
 
     plain = getattr(compilation_cache, "get_file_cache", None)

@@ -1,4 +1,4 @@
-"""What is said of a file that was looked at: whether it is what was written, and what that means."""
+"""The result of checking a file: whether it is as it was written, and what that means."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from mlp_jax.machine import files
 
 
 class Looked(NamedTuple):
-    """A file or folder that was looked at; `wrong` where it is not what it should be."""
+    """A file or folder that was checked; `wrong` if it is not as it should be."""
 
     path: Path
     said: str
@@ -15,7 +15,7 @@ class Looked(NamedTuple):
 
 
 def of_json(directory: Path, name: str, what: str) -> Looked:
-    """Look at a JSON file."""
+    """Check a JSON file."""
     try:
         files.read_json(directory, name, what)
     except (ValueError, OSError) as error:
