@@ -15,7 +15,7 @@ LINEAR = 4.0  # decades that a whole linear space counts as: as many as a learni
 
 
 class Scale(NamedTuple):
-    """How values from `low` to `high` are spread: linear, log (by ratios) or log_complement (by ratios of 1 − value)."""
+    """How the values from `low` to `high` are spread: linear, log (ratios) or log_complement (ratios of 1 − value)."""
 
     name: str
     low: float

@@ -85,7 +85,7 @@ def _exponents(table: Table, truth: Truth, exponents: Sequence[power_law.Exponen
 
 
 def _of_two(truths: tuple[Truth, Truth], drawn: tuple[Sequence[Study], Sequence[Study]]) -> dict:
-    """Return how often the interval of two optimizers' ratio contains the true ratio, at the least and the largest B."""
+    """Return how often the interval of two optimizers' ratio contains the true ratio, at the least and largest B."""
     shares = {}
     for what, k in (("smallest", 0), ("largest", -1)):
         first, second = truths[0].steps[k], truths[1].steps[k]

@@ -94,7 +94,7 @@ def truth(table: Table) -> Truth:
 
 
 def draw(table: Table, design: Design, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the rates and steps of all trials of a drawn study, by batch size; each rate is the nearest in the table."""
+    """Return the rates and steps of all trials of a drawn study, by batch size; the rates are those of the table."""
     return [_cell(table.rates, steps, design, rng) for steps in table.steps]
 
 

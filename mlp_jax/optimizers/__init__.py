@@ -1,7 +1,7 @@
-"""Optimizers: a table from a name to hyper-parameters and an optax chain that is built inside the traced function.
+"""Optimizers: a table from names to hyper-parameters and optax chains, which are built inside the traced function.
 
-Invariant: every constant of an optimizer is a hyper-parameter, an entry of a dictionary of traced scalars with a
-default pinned in its row; only the names present decide the program, so changing a value never recompiles.
+Invariant: every constant of an optimizer is a hyper-parameter: an entry in a dictionary of traced scalars, with its
+default in the table. Only the names in the dictionary decide the program, so changing a value never recompiles.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ def build(name: str, schedule: str, hyper: Hyper) -> optax.GradientTransformatio
     [-0.10000000149011612, -0.10000000149011612]
 
     Args:
-        hyper: the names that `complete` returns, with scalars that may be traced.
+        hyper: a scalar, which may be traced, for each name that `complete` returns.
     """
     return chain.links(find(name), schedule, hyper)
 
@@ -61,7 +61,7 @@ def update(
 ) -> tuple[Any, optax.OptState]:
     """Return the parameters and the optimizer's state after one update with `grads`, a pytree like `params`.
 
-    `loss` is the mini-batch's, for the links that ask for it, which optax calls `value`.
+    `loss` is the loss of the mini-batch, for links that need it; optax calls it `value`.
     """
     made = optax.with_extra_args_support(build(name, schedule, hyper))
     updates, opt_state = made.update(grads, opt_state, params, **({} if loss is None else {"value": loss}))
@@ -69,6 +69,6 @@ def update(
 
 
 def evaluated(name: str, opt_state: optax.OptState, params: Any) -> Any:
-    """Return the parameters that an optimizer has found, which are evaluated and kept: mostly `params` themselves."""
+    """Return the parameters to evaluate and keep: for most optimizers `params` themselves."""
     of_state = find(name).evaluated
     return params if of_state is None else of_state(opt_state, params)

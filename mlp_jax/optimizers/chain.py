@@ -1,4 +1,4 @@
-"""The optax chain of an optimizer, built inside the traced function, and the update that it makes.
+"""The optax chain of an optimizer, which is built inside the traced function.
 
 Invariant: only the names of the hyper-parameters decide the program, so changing a value never recompiles.
 """
@@ -14,7 +14,7 @@ def links(row: Optimizer, schedule: str, hyper: Hyper) -> optax.GradientTransfor
     """Return the chain: clip → direction → weight decay (of matrices) → −learning rate · schedule → rest.
 
     Args:
-        hyper: the names that `complete` returns, with scalars that may be traced.
+        hyper: a scalar, which may be traced, for each name that `complete` returns.
     """
     clip = [optax.clip_by_global_norm(hyper["clip"])] if "clip" in hyper else []
     if row.rate_inside:

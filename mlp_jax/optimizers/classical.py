@@ -1,6 +1,6 @@
 """The ten classical optimizers, from plain gradient descent to AMSGrad.
 
-Invariant: every constant of an optimizer is a hyper-parameter, with a default pinned here.
+Invariant: every constant of an optimizer is a hyper-parameter, with its default set here.
 """
 
 import optax
@@ -17,7 +17,7 @@ def adam(default: float, source: str) -> dict[str, Hyperparameter]:
 
 
 def betas_of(hyper: Hyper) -> dict:
-    """Return Adam's constants as optax calls them."""
+    """Return Adam's constants under the names that optax gives them."""
     return {"b1": hyper["beta1"], "b2": hyper["beta2"], "eps": hyper["epsilon"]}
 
 

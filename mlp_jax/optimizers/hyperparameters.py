@@ -1,7 +1,7 @@
 """A hyper-parameter: its default, its domain, where to search, its unit, and where the default comes from.
 
-Invariant: the rows of an optimizer's hyper-parameters are the one place that names them; the search spaces of a study,
-the checks and the help follow from them.
+Invariant: an optimizer's hyper-parameters are named only in its table; the search spaces of a study, the checks and the
+help are made from it.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Hyper = Mapping[str, Float[Array, ""] | float]
 
 
 class Range(NamedTuple):
-    """Where a search looks: from `low` to `high`, evenly on `scale`, as `study.spaces.Space` has them."""
+    """The range of a search: from `low` to `high`, evenly on `scale`, one of those of `study.spaces.Space`."""
 
     low: float
     high: float
@@ -28,17 +28,18 @@ class Range(NamedTuple):
 class Hyperparameter(NamedTuple):
     """One constant: its default, its domain, where to search, its unit, and where the default comes from."""
 
-    default: float | None  # None: the link that it belongs to is left out
+    default: float | None  # None: by default its link is left out
     domain: Domain
-    search: Range | None  # None: no range is known to hold the best value of most workloads
+    search: Range | None  # None: no range is known to suit most workloads
     unit: str
     source: str
 
 
 def check_value(name: str, value: Any, row: Hyperparameter) -> float:
-    """Return `value` as a plain number; raise a ValueError unless it is one in the domain of `row`.
+    """Return `value` as a plain number; raise a ValueError unless it is a number in the domain of `row`.
 
-    So must be what programs compute with: they have fewer digits, and 0 for all below their least normal number.
+    The number must be in the domain even after it is rounded to the type that programs compute in, where all numbers
+    below the least normal one become 0.
 
     >>> momentum = Hyperparameter(0.9, FRACTION, None, "share kept per step", "Polyak 1964")
     >>> check_value("momentum", 1.5, momentum)
@@ -59,7 +60,7 @@ def check_value(name: str, value: Any, row: Hyperparameter) -> float:
 
 
 def rate(default: float, low: float, high: float, source: str) -> dict[str, Hyperparameter]:
-    """Return the learning rate; the decades from `low` to `high` hold the best one from B = 1 to the full gradient.
+    """Return the learning rate, with a search range that holds the best rates from B = 1 to the full gradient.
 
     >>> rate(0.1, 1e-3, 10.0, "as sgd's")["learning_rate"].search
     Range(low=0.001, high=10.0, scale='log')
@@ -74,7 +75,7 @@ def fraction(name: str, default: float, source: str, domain: Domain = FRACTION) 
 
 
 def epsilon(default: float, unit: str, source: str, name: str = "epsilon") -> dict[str, Hyperparameter]:
-    """Return what keeps a divisor from 0; `unit` says of what it is, and where it is added."""
+    """Return the constant that keeps a divisor from 0; `unit` says what it is added to, and where."""
     return {name: Hyperparameter(default, NON_NEGATIVE, None, unit, source)}
 
 

@@ -1,7 +1,7 @@
-"""An optimizer: its hyper-parameters, and the optax links that turn a gradient into the direction that is followed.
+"""An optimizer: its hyper-parameters, and the optax links that turn a gradient into a direction.
 
-Invariant: the links are made from the hyper-parameters inside the traced function, so changing a value never
-recompiles; only the names present decide the program.
+Invariant: the links are made from the hyper-parameters inside the traced function. Only the names of the
+hyper-parameters decide the program, so changing a value never recompiles.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,11 +13,11 @@ import optax
 from mlp_jax.optimizers.hyperparameters import Hyperparameter
 
 ANY = ("clip", "weight_decay", "warmup_steps")
-"""The hyper-parameters of links that an optimizer takes besides its own, unless its row says otherwise."""
+"""Hyper-parameters that every optimizer takes besides its own, unless its row in the table says otherwise."""
 
 
 class Links(NamedTuple):
-    """The links of a direction: those before the weight decay, between that and the learning rate, and after both."""
+    """The links of a direction: before the weight decay, between it and the learning rate, and after the rate."""
 
     before: Iterable[optax.GradientTransformation] = ()
     between: Iterable[optax.GradientTransformation] = ()
@@ -25,15 +25,15 @@ class Links(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """One row of the table: hyper-parameters, and the direction whose negative is followed.
+    """One row of the table: hyper-parameters, and the direction; a step goes along its negative.
 
-    `direction` takes the hyper-parameters and returns Links, or one link, or several, which then stand before the
-    weight decay. With `rate_inside` it takes the learning rate of a step, a function, too, and its links return what
-    is added to the parameters: the chain puts nothing but clipping around them.
+    `direction` takes the hyper-parameters and returns Links, or one or several links, which are put before the weight
+    decay. With `rate_inside` it also takes a function that gives the learning rate of a step, and its links return what
+    is added to the parameters: the chain adds nothing but clipping.
 
-    `evaluated` takes the optimizer's state and the parameters and returns the parameters that are evaluated and kept;
-    None where these are the parameters themselves. `schedule` is what a schedule of `auto` means in a budget of steps.
-    `version` is a hash of the module that an optimizer of others comes from, empty for those built in.
+    `evaluated` takes the optimizer's state and the parameters, and returns the parameters to evaluate and keep; None
+    stands for the parameters themselves. `schedule` is the schedule that `auto` means if the budget is in steps.
+    `version` is a hash of the module of an optimizer that is not built in, and empty for the others.
     """
 
     hyperparameters: Mapping[str, Hyperparameter]
@@ -46,10 +46,10 @@ class Optimizer(NamedTuple):
 
 
 def as_links(made: Any) -> Links:
-    """Return what a direction has returned as Links.
+    """Return the result of a direction as Links.
 
     Raises:
-        ValueError: it is no link and holds none.
+        ValueError: the result is neither a link nor several links.
     """
     if isinstance(made, optax.GradientTransformation):
         made = Links(before=(made,))
@@ -64,5 +64,5 @@ def as_links(made: Any) -> Links:
 
 
 def matrices(params: optax.Params) -> optax.Params:
-    """Return which of the parameters are matrices: those that decay."""
+    """Return which of the parameters are matrices: weight decay applies to these alone."""
     return jax.tree.map(lambda p: p.ndim > 1, params)

@@ -1,7 +1,7 @@
-"""Optimizers made for large batches, and those that people ask for now, from optax.
+"""Optimizers made for large batches, and recent ones that are often used, from optax.
 
-Invariant: with equal constants the parameters are those of optax's optimizer of the same name, weight decay being of
-matrices only.
+Invariant: with equal constants the parameters are those of optax's optimizer of the same name, if its weight decay is
+applied to matrices only.
 """
 
 import math
@@ -20,7 +20,7 @@ OPEN = Domain(lambda v: 0 < v < 1, "a number above 0 and below 1")
 RECTIFIED = Domain(lambda v: 4 <= v < math.inf, "a number of at least 4, where the variance is finite")
 DECAYS = Range(1e-5, 1e-1)
 ROOT, INSIDE = "gradient (added to the root)", "gradient squared (inside the root)"
-SHAPE = contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)  # of W, which is outputs × inputs
+SHAPE = contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)  # W is outputs × inputs
 
 
 def _betas(first: float, second: float, source: str) -> dict[str, Hyperparameter]:
@@ -32,7 +32,7 @@ def _root(default: float, source: str) -> dict[str, Hyperparameter]:
 
 
 def _lars(h: Hyper) -> Links:
-    """Return the links of LARS: each matrix and bias moves by a share of its own norm, then gathers momentum."""
+    """Return the links of LARS: each matrix and bias moves by a share of its own norm, to which momentum is added."""
     trust = optax.scale_by_trust_ratio(trust_coefficient=h["trust_coefficient"])
     return Links(between=[trust], after=[optax.trace(decay=h["momentum"])])  # pyright: ignore[reportArgumentType]
 
@@ -45,7 +45,7 @@ def _adafactor(h: Hyper) -> Links:
 
 
 def _muon(h: Hyper) -> optax.GradientTransformation:
-    """Return Muon's link for matrices, whose Newton–Schulz iteration is optax's, and Nadam's for the biases."""
+    """Return a link that is Muon for matrices (with optax's Newton–Schulz iteration) and Nadam for biases."""
     shapes = lambda params: jax.tree.map(lambda p: SHAPE if p.ndim > 1 else optax.MaskedNode(), params)
     scale = lambda u: u * jnp.sqrt(jnp.maximum(1.0, u.shape[0] / u.shape[1]))
     wider = optax.stateless(lambda updates, _: jax.tree.map(scale, updates))
@@ -60,18 +60,18 @@ def _muon(h: Hyper) -> optax.GradientTransformation:
 
 
 def _schedule_free(base: optax.GradientTransformation, h: Hyper, rate) -> optax.GradientTransformation:
-    """Return the average of a base optimizer's iterates (Defazio et al. 2024); weight decay acts where gradients do."""
+    """Return schedule-free training with a base optimizer (Defazio et al. 2024); decay acts where gradients are taken."""
     decay = [optax.add_decayed_weights(h["weight_decay"], mask=matrices)] if "weight_decay" in h else []
     return contrib.schedule_free(
         optax.chain(base, *decay, optax.scale_by_schedule(lambda step: -rate(step))),
-        learning_rate=lambda count: rate(count - 1),  # optax counts from 1 there, and from 0 in the base
+        learning_rate=lambda count: rate(count - 1),  # optax counts steps from 1 here, but from 0 in the base
         b1=h["beta1"],
         weight_lr_power=h["weight_power"],
     )
 
 
 def _averaged(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
-    """Return the averaged parameters, which schedule-free training is about; gradients are taken elsewhere."""
+    """Return the averaged parameters, the result of schedule-free training; gradients are taken at others."""
     is_it = lambda state: isinstance(state, contrib.ScheduleFreeState)
     (state,) = [each for each in jax.tree.leaves(opt_state, is_leaf=is_it) if is_it(each)]
     return contrib.schedule_free_eval_params(state, params)
@@ -160,7 +160,7 @@ RECENT: dict[str, Optimizer] = {
         | {"alpha": Hyperparameter(5.0, NON_NEGATIVE, Range(1.0, 10.0), "slow means to one fast one", "optax 0.2")},
         lambda h: contrib.scale_by_ademamix(**betas_of(h), b3=h["beta3"], alpha=h["alpha"]),
     ),
-    "muon": Optimizer(  # for matrices; the biases follow nadam, with the same learning rate
+    "muon": Optimizer(  # for matrices; biases use nadam, with the same learning rate
         rate(0.02, 1e-3, 1.0, "Jordan 2024")
         | fraction("momentum", 0.95, "Jordan 2024")
         | _betas(0.9, 0.999, "optax 0.2")

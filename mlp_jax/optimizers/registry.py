@@ -1,7 +1,7 @@
 """The table of all optimizers: those built in, those registered, and those found in a module by `module:NAME`.
 
-Invariant: a row is in the table only after it was tried on a small network, without computing anything: its direction
-returns links, whose state is arrays of one kind, whatever the values of its hyper-parameters.
+Invariant: an optimizer is in the table only after it was tried on a small network, by shapes alone: its direction
+returns links whose state is arrays of the same kind, whatever the values of its hyper-parameters.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from mlp_jax.optimizers.schedules import LINKS, REGULARIZERS, SCHEDULES
 
 BUILT_IN: dict[str, Optimizer] = CLASSICAL | RECENT
 OPTIMIZERS: dict[str, Optimizer] = dict(BUILT_IN)
-"""All that are known by now, in the order in which they became so: plain ones first."""
+"""All optimizers that are known so far: those built in, then others in the order in which they were added."""
 NAMES = frozenset({*LINKS, *(key for row in BUILT_IN.values() for key in row.hyperparameters)})
-"""Every hyper-parameter of an optimizer that is built in, or of a link or schedule."""
+"""Every hyper-parameter of the optimizers that are built in, and of links and schedules."""
 RESERVED = frozenset((
     "phase", "cell", "round", "trial", "optimizer", "batch_size", "seed", "status", "failed", "steps", "step", "epoch",
     "steps_to_target", "examples", "training_seconds", "batch_loss", "noise_trace", "noise_squared_norm", "noise_scale",
 ))  # fmt: skip
-"""Columns of a study's rows, which no hyper-parameter can be called."""
+"""Columns of a study's rows; no hyper-parameter may have such a name."""
 
 
 def register(
@@ -45,7 +45,7 @@ def register(
 ) -> Optimizer:
     """Add an optimizer of your own, which `Config(optimizer=name)` and studies can then use.
 
-    It replaces one that was registered under the same name before.
+    It replaces an optimizer that was registered under the same name before.
 
     >>> import optax
     >>> from mlp_jax.optimizers import rate
@@ -55,12 +55,12 @@ def register(
 
     Args:
         name: letters, digits, and . _ - between them.
-        direction: takes the hyper-parameters by name, as traced values, and returns optax links.
-        hyperparameters: `learning_rate`, with a search range, and what else the direction needs.
+        direction: takes a dictionary of the hyper-parameters, as traced values, and returns optax links.
+        hyperparameters: `learning_rate`, with a search range, and all others that the direction needs.
         rate_inside, evaluated, schedule: see `Optimizer`.
 
     Raises:
-        ValueError: the name is taken, a hyper-parameter can't be, or the direction does not do what it must.
+        ValueError: the name or a hyper-parameter is not allowed, or the direction does not return what it must.
     """
     if not re.fullmatch(r"[A-Za-z]([\w.-]*\w)?", name):
         raise ValueError(f"an optimizer can't be called {name!r}; use letters, digits, and . _ - between them")
@@ -72,13 +72,13 @@ def register(
 
 
 def find(name: str) -> Optimizer:
-    """Return the optimizer of this name; `module:NAME` is imported where it is not known yet.
+    """Return the optimizer of this name; import `module:NAME` if it is not known yet.
 
     >>> list(find("momentum").hyperparameters)
     ['learning_rate', 'momentum']
 
     Raises:
-        ValueError: there is none, or it can't be imported.
+        ValueError: there is no such optimizer, or it can't be imported.
     """
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
@@ -90,7 +90,7 @@ def find(name: str) -> Optimizer:
 
 
 def put(rows: Mapping[str, Optimizer]) -> None:
-    """Put optimizers into the table as another process has checked them."""
+    """Put optimizers into the table without a check, since another process has checked them."""
     OPTIMIZERS.update(rows)
 
 
@@ -104,7 +104,7 @@ def version(name: str) -> str:
 
 
 def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
-    """Return every hyper-parameter that an optimizer takes under a schedule, those of optional parts included.
+    """Return every hyper-parameter that an optimizer takes with a schedule, optional ones included.
 
     >>> table("adam")["beta2"].default, table("adam")["learning_rate"].search
     (0.999, Range(low=0.0001, high=0.1, scale='log'))
@@ -118,7 +118,7 @@ def table(name: str, schedule: str = "constant") -> dict[str, Hyperparameter]:
 
 
 def complete(name: str, schedule: str = "constant", **given: float | None) -> dict[str, float]:
-    """Return all hyper-parameters of an optimizer: those that are given, and the defaults of the others.
+    """Return all hyper-parameters of an optimizer: the given values, and the defaults of the others.
 
     A hyper-parameter that is given as None gets its default.
 
@@ -126,8 +126,8 @@ def complete(name: str, schedule: str = "constant", **given: float | None) -> di
     {'learning_rate': 0.5, 'momentum': 0.9}
 
     Raises:
-        ValueError: the optimizer or schedule is unknown, does not take a hyper-parameter, lacks one, or its value
-            is outside its domain.
+        ValueError: the optimizer or schedule is unknown, does not take a hyper-parameter or lacks one, or a value is
+            outside its domain.
     """
     known = table(name, schedule)
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -155,7 +155,7 @@ def whole(name: str, schedule: str = "constant") -> tuple[str, ...]:
 
 
 def _imported(name: str) -> Optimizer:
-    """Return the optimizer that `module:NAME` is, checked; modules are looked for where the command was started too."""
+    """Import and check the optimizer `module:NAME`; modules are also looked for in the current directory."""
     place, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in place.split(".")) or not attribute.isidentifier():
         raise ValueError(f"{name!r} names no optimizer; write my_package.my_module:NAME, as Python would import it")
@@ -163,7 +163,7 @@ def _imported(name: str) -> Optimizer:
         sys.path.append(os.getcwd())
     try:
         module = importlib.import_module(place)
-    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+    except (Exception, SystemExit) as error:  # an imported module may raise anything
         missing = (isinstance(error, ModuleNotFoundError) and error.name) or "."
         if f"{place}.".startswith(f"{missing}."):
             raise ValueError(
@@ -224,7 +224,7 @@ def _check_row(key: str, row: Hyperparameter) -> None:
 
 
 def _version(row: Optimizer, module: Any) -> str:
-    """Return a hash of the module's file; where there is none, as in a notebook, of the direction's code."""
+    """Return a hash of the module's file, or of the direction's code if there is no file, as in a notebook."""
     path = getattr(module, "__file__", None)
     try:
         content = Path(path).read_bytes() if path else inspect.getsource(row.direction).encode()

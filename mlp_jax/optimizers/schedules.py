@@ -1,6 +1,6 @@
-"""What any optimizer takes besides: clipping, weight decay, a schedule of the learning rate, changes of the loss.
+"""What any optimizer takes besides its own: clipping, weight decay, a schedule of the rate, changes of the loss.
 
-Invariant: a link is in the program when its hyper-parameter is there, and only then.
+Invariant: a link is in the program if and only if its hyper-parameter is given.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ LINKS: dict[str, Hyperparameter] = {
     ),
     "stages": Hyperparameter(3.0, whole(2), None, "plateaus of the step schedule", "He et al. 2016"),
 }
-# Changes of the loss, for any optimizer: present when their hyper-parameter is.
+# Changes of the loss, for any optimizer; each is made only if its hyper-parameter is given.
 REGULARIZERS: dict[str, Hyperparameter] = {
     "l2": Hyperparameter(None, NON_NEGATIVE, None, "loss per ½‖W‖²", "Hoerl & Kennard 1970"),
     "label_smoothing": Hyperparameter(
@@ -47,11 +47,11 @@ SCHEDULES: dict[str, tuple[Callable[[Array, Hyper], Array], tuple[str, ...]]] = 
 
 
 def factor(schedule: str, hyper: Hyper, step: Int[ArrayLike, ""]) -> Float[Array, ""]:
-    """Return what the learning rate is multiplied by at `step` (0, 1, …).
+    """Return the factor on the learning rate at `step` (0, 1, …).
 
-    Warm-up is linear, (step + 1)/warmup_steps up to 1 (or so many steps as warmup_share of schedule_steps is); then
-    the schedule goes from 1 to `final_factor`, which it reaches at `schedule_steps` and keeps: linear, cosine (half a
-    period), exponential (equal ratios), step (`stages` plateaus of equal length and equal ratios).
+    Warm-up is linear: (step + 1)/warmup_steps up to 1, where warmup_share gives the steps as a share of schedule_steps.
+    Then the schedule goes from 1 to `final_factor`, which it reaches at `schedule_steps` and keeps: linear, cosine
+    (half a period), exponential (equal ratios), or step (`stages` plateaus of equal length and equal ratios).
     """
     t = jnp.asarray(step, jnp.result_type(float))
     warmup = hyper.get("warmup_steps", 0.0)
@@ -65,5 +65,5 @@ def factor(schedule: str, hyper: Hyper, step: Int[ArrayLike, ""]) -> Float[Array
 
 
 def _stage(progress: Array, hyper: Hyper) -> Array:
-    """Count the plateaus that are over; the two units more keep k/stages from being rounded to below k."""
+    """Return how many plateaus are over; two rounding units are added, so that k/stages never counts as less than k."""
     return jnp.floor(progress * hyper["stages"] * (1 + 2 * jnp.finfo(progress.dtype).eps))

@@ -1,4 +1,4 @@
-"""An optimizer tried on a small network by shapes alone, so that what is wrong with it shows before any training.
+"""Try an optimizer on a small network by shapes alone, so that its errors show before any training.
 
 Invariant: nothing is computed, and no back end is started.
 """
@@ -25,8 +25,8 @@ def check(row: Optimizer) -> None:
     """Try one update of a network with one hidden layer.
 
     Raises:
-        ValueError: the direction fails, returns no links, lets values decide its structure, or has a state that is not
-            arrays of one kind.
+        ValueError: the direction fails, returns no links, or has a structure that depends on values; or its state is
+            not arrays of the same kind at every step.
     """
     real = jnp.result_type(float)
     number = jax.ShapeDtypeStruct((), real)
@@ -41,13 +41,13 @@ def check(row: Optimizer) -> None:
         ) from error
     except ValueError:
         raise
-    except Exception as error:  # it is another's code
+    except Exception as error:  # a user's code may raise anything
         why = " ".join(str(error).split())[:200]
         raise ValueError(f"its update of a small network raises {type(error).__name__} ({why}); mend it") from error
 
 
 def _once(row: Optimizer, hyper: dict[str, Any], params: PyTree, loss: Any) -> Any:
-    """Take one update, and compare what comes out with what went in."""
+    """Make one update, and compare the results' structure, shapes and types with those of the arguments."""
     made = optax.with_extra_args_support(chain.links(row, "constant", hyper))
     state = made.init(params)
     if wrong := [leaf for leaf in jax.tree.leaves(state) if not _is_array(leaf)]:

@@ -56,7 +56,7 @@ CAPTIONS = {  # figure: title, what it shows
         "where the line does not fit; the bars are 95 % intervals by the study’s own way of reading.",
     ),
     "learning_rates": ("Best learning rate", "With 95 % intervals, and the linear and the square-root rule as guides."),
-    "statuses": ("Every rate that was tried", "Learning rate × batch size; each point shows the outcome of its trials."),
+    "statuses": ("Every rate that was tried", "Learning rate × batch size; a point shows the outcome of its trials."),
     "curves": ("Learning curves of the winners", "Median and range over the seeds; an ended one keeps its last value."),
     "noise_scale": (
         "Noise scale over training, and B_crit",

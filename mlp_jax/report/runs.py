@@ -35,8 +35,8 @@ CAPTIONS = {
     "score": ("{metric}", "Of each split that was evaluated during training; points are all splits at the end."),
     "confusion": (
         "Who is taken for whom",
-        "Examples of the {split} part: a row for each true class, a column for each predicted one. Blue is right, orange "
-        "is wrong; a colour is as strong as the square root of its share of the row.",
+        "Examples of the {split} part: a row for each true class, a column for each predicted one. Blue is right, "
+        "orange is wrong; a colour is as strong as the square root of its share of the row.",
     ),
     "wrong": (
         "What it got wrong",

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons as scikit-learn knows estimators, and a search that trains all its candidates at once."""
+"""Multi-layer perceptrons as scikit-learn estimators, and a grid search that trains all its candidates at once."""
 
 from mlp_jax.sklearn.estimators import MLPClassifier, MLPRegressor
 from mlp_jax.sklearn.sweep import SweepCV

@@ -1,6 +1,6 @@
-"""`MLPClassifier` and `MLPRegressor`: scikit-learn's estimators of these names, fitted by this laboratory.
+"""`MLPClassifier` and `MLPRegressor`: like scikit-learn's estimators of these names, but fitted by mlp_jax.
 
-Invariant: parameters are kept as they were given; what they mean is decided when an estimator is fitted.
+Invariant: parameters are kept as they were given; they are interpreted and checked only when an estimator is fitted.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from mlp_jax.sklearn.mlp import MLP, dense
 
 
 class MLPClassifier(ClassifierMixin, MLP):
-    """A multi-layer perceptron that predicts classes, as scikit-learn has estimators.
+    """A scikit-learn estimator that predicts classes by a multi-layer perceptron.
 
-    Parameters have scikit-learn's names where they mean the same. X is standardised inside (`scaling`), a solver is any
-    of mlp_jax's optimizers, and `schedule` says how the learning rate falls to the end of `max_iter` epochs. The loss
-    ends a fit early, as in scikit-learn, only where the rate is constant. All is computed in the type of X, in half
-    the time where that is float32.
+    Parameters with scikit-learn's names mean the same as there. X is standardised inside (`scaling`), the solver is any
+    of mlp_jax's optimizers, and `schedule` says how the learning rate falls until the end of `max_iter` epochs. The
+    loss can end a fit early, as in scikit-learn, only if the rate is constant. Everything is computed in the type of X;
+    float32 takes half the time.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -31,19 +31,19 @@ class MLPClassifier(ClassifierMixin, MLP):
         activation: relu, tanh, logistic, identity or gelu.
         solver: any of mlp_jax's optimizers, such as sgd, momentum, nesterov, rmsprop, adam, adamw, lion, muon.
         alpha: adds alpha/2 · |W|² / batch size to the loss, as in scikit-learn.
-        batch_size: auto is 32, or as many as there are; full is all.
-        learning_rate_init: None is the solver's own default, as are momentum, beta_1, beta_2 and epsilon.
+        batch_size: auto is 32, or all rows if there are fewer; full is all rows.
+        learning_rate_init: None is the solver's own default; so it is for momentum, beta_1, beta_2 and epsilon.
         schedule: cosine, linear, exponential, step or constant; auto is cosine, constant for the schedule-free solvers.
         max_iter: number of epochs at most; None is 20, or as many as 1,000 steps take.
         shuffle: whether each epoch has an order of its own.
-        random_state: of the weights, the order of the rows, and the rows that are held out.
-        tol, n_iter_no_change: a fit ends once the loss (early_stopping: the score) was no better by `tol` in so many
-            epochs, or more; where a schedule falls, the loss does not end it.
-        early_stopping: hold out `validation_fraction` of the rows, and return to the parameters that score best there.
-        warm_start: begin a fit with the parameters of the last one.
-        hyper: any other hyper-parameters, by mlp_jax's names: weight_decay, clip, warmup_steps, decay, …
+        random_state: seed of the weights, the order of the rows, and the rows that are held out.
+        tol, n_iter_no_change: a fit ends once the loss (early_stopping: the score) has not improved by `tol` for more
+            than so many epochs; with a falling schedule, the loss does not end a fit.
+        early_stopping: hold out `validation_fraction` of the rows, and keep the parameters that score best on them.
+        warm_start: begin a fit with the parameters of the last fit.
+        hyper: any other hyper-parameters, with mlp_jax's names: weight_decay, clip, warmup_steps, decay, …
         init: how weights start: he, glorot, lecun, truncated_normal.
-        scaling: standard gives each feature mean 0 and standard deviation 1, none leaves them as they are.
+        scaling: standard gives each feature mean 0 and standard deviation 1; none leaves the features as they are.
         class_weight: balanced, or a dictionary from a class to its weight.
         label_smoothing: share of a label that is spread over all classes.
         verbose: print the loss of each epoch.
@@ -88,15 +88,15 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.class_weight, self.label_smoothing = class_weight, label_smoothing
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "MLP":
-        """Train one epoch on X, y, and go on from there with the next; the learning rate is constant.
+        """Train one epoch on X, y, starting from the last call's parameters; the learning rate is constant.
 
-        With scaling standard, the constants are those of the first rows that were given.
+        With scaling standard, the constants are computed from the rows of the first call.
 
         Args:
-            classes: all classes that there will be; needed in the first call.
+            classes: all classes that will ever occur; needed in the first call.
 
         Raises:
-            ValueError: as `fit`, early_stopping is asked for, or the classes are others than in the first call.
+            ValueError: as `fit`; or early_stopping is asked for, or the classes differ from those of the first call.
         """
         return self._go_on(X, y, sample_weight, classes=classes)
 
@@ -144,10 +144,10 @@ class MLPClassifier(ClassifierMixin, MLP):
 
 
 class MLPRegressor(RegressorMixin, MLP):
-    """A multi-layer perceptron that predicts numbers, one or several a row, as scikit-learn has estimators.
+    """A scikit-learn estimator that predicts one or several numbers for each row by a multi-layer perceptron.
 
-    As `MLPClassifier`, but: y is standardised inside with X, and `loss_curve_` is of y so; where no learning rate is
-    given the gradient is clipped at norm 1.
+    It is like `MLPClassifier`, with two differences: inside, y is standardised as X is, and `loss_curve_` is the loss
+    of standardised y; if no learning rate is given, the gradient is clipped at norm 1.
 
     >>> import numpy as np
     >>> X = np.linspace(0, 1, 200)[:, None]
@@ -156,7 +156,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     Args:
         loss: squared_error or absolute_error.
-        output: identity, or relu for numbers of at least 0, which are divided by their spread alone.
+        output: identity, or relu for numbers of at least 0, which are divided by their spread but not centred.
     """
 
     def __init__(
@@ -198,9 +198,9 @@ class MLPRegressor(RegressorMixin, MLP):
         self.n_iter_no_change, self.hyper, self.init, self.scaling = n_iter_no_change, hyper, init, scaling
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLP":
-        """Train one epoch on X, y, and go on from there with the next; the learning rate is constant.
+        """Train one epoch on X, y, starting from the last call's parameters; the learning rate is constant.
 
-        With scaling standard, the constants are those of the first rows that were given.
+        With scaling standard, the constants are computed from the rows of the first call.
 
         Raises:
             ValueError: as `fit`, or early_stopping is asked for.
@@ -208,7 +208,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._go_on(X, y, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the number, or the row of them, that each row of X has."""
+        """Return the predicted number, or row of numbers, for each row of X."""
         check_is_fitted(self)
         outputs = self._fitted.outputs(validate_data(self, X, accept_sparse="csr", reset=False))
         return outputs[:, 0] if self._one_target else outputs
@@ -222,7 +222,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return 0
 
     def _validated(self, X: Any, y: Any, *, reset: bool, stream: bool = False, classes: Any = None) -> tuple:
-        """Return X as an array, and y with a column per output."""
+        """Return X as an array, and y as an array with one column for each output."""
         how = {"accept_sparse": "csr", "reset": reset, "multi_output": True, "y_numeric": True}
         x, y = validate_data(self, X, y, dtype=[np.float64, np.float32], **how)
         if y.ndim == 2 and y.shape[1] == 1:

@@ -1,6 +1,6 @@
-"""What an estimator is once it is fitted: a network, its parameters, and the constants of its data.
+"""The result of fitting an estimator: a network, its parameters, and the constants of its data.
 
-Invariant: it is arrays on the host; the device is given copies.
+Invariant: its arrays are on the host; devices get copies.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from mlp_jax.trial import Cell, TrialState
 
 @dataclass
 class Fitted:
-    """A network with its parameters; `state` is the optimizer's where it was last trained by `cell.schedule`.
+    """A network with its parameters; `state` is that of the last training by `cell.schedule`, with the optimizer's.
 
-    `dtype` is the type of X that it was trained on: all is computed in so many bits.
+    `dtype` is the type of X in training: everything is computed in it.
     """
 
     config: Config
@@ -37,7 +37,7 @@ class Fitted:
 
     @classmethod
     def of(cls, given: dict[str, Any], x: np.ndarray, target: np.ndarray, weight: Any, classes: int) -> "Fitted":
-        """Return what an estimator's parameters mean on its first data, untrained."""
+        """Make an untrained Fitted of an estimator's parameters and its first data."""
         config = parameters.config(given, regression=not classes)
         constants = parameters.constants(given["scaling"], x, None if classes else target, weight)
         if config.output == "relu":
@@ -46,27 +46,27 @@ class Fitted:
         return cls(config, cell, constants, classes, x.dtype)
 
     def asked(self, given: dict[str, Any], n: int, weight: np.ndarray | None, *, stream: bool = False) -> Asked:
-        """Return what a fit on `n` examples of such weights is to do."""
+        """Return the plan of a fit on `n` examples with these weights."""
         config = parameters.config(given, regression=not self.classes)
         each = 1.0 if weight is None else float(np.mean(weight))
         cell = Cell(network=self.cell.network, loss=self.cell.loss, optimizer=config.optimizer)
         return parameters.asked(given, config, cell, n, parameters.rows_for(n), each=each, stream=stream)
 
     def start(self, asked: Asked, seed: int) -> TrialState:
-        """Return the state that a fit begins with: the seed's weights, or those that are there."""
+        """Return the state with which a fit begins: weights drawn from the seed, or the present ones."""
         with jax.enable_x64(self.dtype == np.float64):
             state = fitting.start(asked.plan.cell, asked.hyper, seed)
         return state if self.params is None else state._replace(params=self.params)
 
     def stream(self, asked: Asked, seed: int) -> TrialState:
-        """Return the state that one more epoch of a stream begins with."""
+        """Return the state with which the next epoch of a stream begins."""
         same = self.state is not None and self.cell.starting == asked.plan.cell.starting
         return self.state if same else self.start(asked, seed)  # pyright: ignore[reportReturnType]
 
     def train(
         self, asked: Asked, x: np.ndarray, target: np.ndarray, weight: Any, held: Any, state: Any, seed: int, told: bool
     ) -> Fit:
-        """Take a fit to its end, and hold what it came to; `told` prints the loss of each epoch."""
+        """Run a fit to its end and keep its result; with `told`, print the loss of each epoch."""
         n, rows = len(x), parameters.rows_for(len(x))
         whole = asked.plan.cell.batch_size == rows
         data = self._data(x, target, weight, rows, whole)
@@ -84,7 +84,7 @@ class Fitted:
         return fit
 
     def outputs(self, x: Any) -> np.ndarray:
-        """Return what the network says of each row, in the unit of y; of two classes the second one's probability."""
+        """Return the network's output for each row, in the unit of y; for two classes the second one's probability."""
         x = x.toarray() if hasattr(x, "toarray") else x
         rows = parameters.rows_for(len(x))
         seen = parameters.padded(self.constants.seen(x).astype(self.dtype), rows)
@@ -96,7 +96,7 @@ class Fitted:
         return self.constants.of_outputs(outputs).astype(self.dtype)
 
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return W, as (inputs, outputs), and b of each layer, for X and y in their own units."""
+        """Return W, of shape (inputs, outputs), and b of each layer, converted for X and y in their own units."""
         layers = [(W.T.astype(np.float64), b.astype(np.float64)) for W, b in self.params]
         W, b = layers[0]
         W = W * self.constants.scale[:, None]
@@ -107,7 +107,7 @@ class Fitted:
         return [(W.astype(self.dtype), b.astype(self.dtype)) for W, b in layers]
 
     def _data(self, x: np.ndarray, target: np.ndarray, weight: Any, rows: int, whole: bool) -> Data:
-        """Return examples as the device has them: rows up to `rows`; with `whole` the weights of all of them."""
+        """Return examples in the form for the device, padded to `rows` rows; with `whole`, all rows get weights."""
         n, one = len(x), np.ones((), self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             seen = self.constants.seen(x).astype(self.dtype)

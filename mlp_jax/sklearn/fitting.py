@@ -1,7 +1,7 @@
-"""How an estimator is fitted: epoch after epoch on the device, until the loss or a score has stopped to get better.
+"""Fit estimators: epoch after epoch on the device, until the loss or a score no longer gets better.
 
 Invariant: a fit is a pure function of the plan, the hyper-parameters, the seed and the data, and computes each step as
-`mlp_jax.trial` does; many fits are a map, each of which ends by itself.
+`mlp_jax.trial` does. Many fits are mapped over lanes, and each of them ends by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,9 +29,9 @@ from mlp_jax.trial import Cell, TrialState
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What decides the program of a fit: its cell, whether rows are shuffled, whether held-out rows say when to end.
+    """What decides the program of a fit: its cell, whether rows are shuffled, whether held-out rows decide its end.
 
-    `room` is the number of epochs whose losses are kept at most.
+    `room` is the largest number of epochs whose losses are kept.
     """
 
     cell: Cell
@@ -44,7 +44,7 @@ Values = Any  # numbers, or arrays of them on the host or on the device
 
 
 class Rules(NamedTuple):
-    """When a fit ends: after so many `epochs`, or once more than `patience` in a row were no better by `tol`."""
+    """When a fit ends: after `epochs`, or once more than `patience` epochs in a row have not improved by `tol`."""
 
     epochs: Values
     tol: Values
@@ -52,16 +52,16 @@ class Rules(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Which rows train: the first `number` of `which`; None: all rows, each as its weight says."""
+    """The rows that train: the first `number` of `which`; with None all rows, each with its weight."""
 
     which: Array | np.ndarray | None
     number: Values
 
 
 class Fit(NamedTuple):
-    """How far a fit has come: `best` is the least loss, or the highest score, and `stale` the epochs since then.
+    """The state of a fit: `best` is the least loss or the highest score, `stale` the number of epochs since then.
 
-    `kept` are the parameters of the highest score, an empty tuple where no rows are held out.
+    `kept` holds the parameters of the highest score, or is an empty tuple if no rows are held out.
     """
 
     state: TrialState
@@ -73,12 +73,12 @@ class Fit(NamedTuple):
     scores: Float[Array, " room"]
 
     def params(self, cell: Cell) -> Params:
-        """Return the parameters that the fit has come to."""
+        """Return the parameters that are the result of the fit."""
         return self.kept or trial.found(cell, self.state)
 
 
 def begin(plan: Plan, state: TrialState) -> Fit:
-    """Return a fit that goes on from the parameters and the optimizer's state in `state`."""
+    """Return a fit that starts from the parameters and the optimizer's state in `state`."""
     real, room = jnp.result_type(float), jnp.full(plan.room, jnp.nan)
     best = jnp.asarray(-jnp.inf if plan.early else jnp.inf, real)
     kept = trial.found(plan.cell, state) if plan.early else ()
@@ -88,7 +88,7 @@ def begin(plan: Plan, state: TrialState) -> Fit:
 def go_on(
     plan: Plan, rules: Rules, hyper: Hyper, seed: UInt32[Array, ""], data: Data, part: Part, held: Data | None, fit: Fit
 ) -> Fit:
-    """Take a fit to its end, or to the end of `rules.epochs`; `held` is what the score is of."""
+    """Run a fit until the rules end it; `held` holds the rows that are scored."""
     goes = lambda fit: (fit.epoch < rules.epochs) & (fit.stale <= rules.patience) & (fit.state.failed < 0)
 
     def epoch(fit: Fit) -> Fit:
@@ -111,7 +111,7 @@ def go_on(
 def _epoch(
     plan: Plan, hyper: Hyper, seed: UInt32[Array, ""], data: Data, part: Part, state: TrialState
 ) -> tuple[TrialState, Float[Array, ""]]:
-    """Take the steps of one epoch, and return the mean of their losses too."""
+    """Take the steps of one epoch; return the state and the mean of the steps' losses."""
     size = plan.cell.batch_size
     steps = jnp.int32(1) if part.which is None else -(-jnp.asarray(part.number, jnp.int32) // size)
     end = state.step + steps
@@ -131,7 +131,7 @@ def _epoch(
 
 
 def sums(cell: Cell, params: Params, data: Data) -> Sums:
-    """Sum loss and metrics over `data`, each row as its weight says."""
+    """Sum loss and metrics over `data`, each row multiplied by its weight."""
     shift = losses.middle(data.y[: trial.EVALUATION_ROWS]) if losses.is_regression(cell.loss) else 0.0
 
     def of_rows(x, y, counted):
@@ -142,14 +142,14 @@ def sums(cell: Cell, params: Params, data: Data) -> Sums:
 
 
 def scored(sums: Any) -> Float[Array, "*lanes"]:
-    """Return the accuracy, or R² of the outputs together."""
+    """Return the accuracy, or R² over all outputs together."""
     if isinstance(sums, losses.ClassificationSums):
         return jnp.where(jnp.isfinite(sums.loss), 1 - sums.errors / sums.n, jnp.nan)
     return 1 - sums.squared / (sums.y_squared - sums.y**2 / sums.n)
 
 
 class Many(NamedTuple):
-    """What each of many fits has for itself: `fold` says which row of `Folds` it takes."""
+    """The values of each of many fits; `fold` is the row of `Folds` that a fit uses."""
 
     rules: Rules
     hyper: Mapping[str, Any]
@@ -158,10 +158,10 @@ class Many(NamedTuple):
 
 
 class Folds(NamedTuple):
-    """What each fold has for itself, stacked: which rows train, targets, constants, weights.
+    """The values of each fold, stacked: which rows train, targets, constants, weights.
 
-    `held` are the rows that decide when a fit ends, `tested` and `trained` those that it is scored on: 1 for each that
-    is among them, 0 for another.
+    `held`, `tested` and `trained` have a 1 for each row that belongs to the set, otherwise 0: `held` are the rows that
+    decide when a fit ends, `tested` and `trained` those on which it is scored.
     """
 
     part: Part
@@ -175,7 +175,7 @@ class Folds(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What many fits came to; `params` only where they were asked for."""
+    """The results of many fits; `params` only if they were asked for."""
 
     tested: Sums
     trained: Sums | None
@@ -187,18 +187,18 @@ class Found(NamedTuple):
 def alone(
     plan: Plan, rules: Rules, hyper: Hyper, seed: int, data: Data, part: Part, held: Data | None, fit: Fit
 ) -> Fit:
-    """Take one fit to its end in a compiled program, and return it on the host."""
+    """Run one fit to its end in a compiled program, and return it on the host."""
     arguments = (_plain(rules), _plain(hyper), np.uint32(seed), data, part, held, fit)
     return jax.device_get(shared(_alone, plan)("training", Clock(), *arguments))
 
 
 def start(cell: Cell, hyper: Hyper, seed: int) -> TrialState:
-    """Return the state of the seed's weights."""
+    """Return the first state, with weights drawn from the seed."""
     return shared(_start, cell.starting)("training", Clock(), _plain(hyper), np.uint32(seed))
 
 
 def many(plan: Plan, mesh: Mesh, x: Array | np.ndarray, folds: Folds, lanes: Many, keep: bool) -> Found:
-    """Take many fits to their ends in one compiled program over the devices of `mesh`, and return what they came to."""
+    """Run many fits to their ends in one compiled program over the devices of `mesh`, and return their results."""
     count = len(lanes.seed)
     lanes = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), mesh.shape["trial"]), lanes)
     found = jax.device_get(shared(_many, plan, mesh, keep)("training", Clock(), x, folds, lanes))
@@ -234,12 +234,12 @@ def _many(plan: Plan, mesh: Mesh, keep: bool) -> Callable:
 
 
 def _padded(leaf: np.ndarray, multiple: int) -> np.ndarray:
-    """Return `leaf` with its last entry again until the devices divide it."""
+    """Return `leaf` with its last entry repeated until its length is a multiple of `multiple`."""
     return np.concatenate([leaf, np.repeat(leaf[-1:], -len(leaf) % multiple, axis=0)])
 
 
 def _plain(tree: Any) -> Any:
-    """Return numbers as arrays of the default types, so that one program serves all."""
+    """Return numbers as arrays of the default types, so that one program serves all fits."""
     real = np.dtype(jnp.result_type(float))
     kind = lambda leaf: np.int32 if isinstance(leaf, int) else real
     return jax.tree.map(lambda leaf: np.asarray(leaf, kind(leaf)), tree)

@@ -1,6 +1,6 @@
-"""Many estimators on many folds as lanes of few programs: what each has for itself, and what it came to.
+"""Train many estimators on many folds as lanes of a few programs: the values of each lane, and its results.
 
-Invariant: a lane's seed, rows, constants and hyper-parameters are those of the estimator fitted on its fold alone.
+Invariant: a lane has the seed, rows, constants and hyper-parameters of the estimator when fitted on its fold alone.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from mlp_jax.sklearn.mlp import MLP, held_out, seed
 from mlp_jax.sklearn.parameters import Asked, Constants
 from mlp_jax.training.config import Config
 
-Place = tuple[int, int, int]  # of a fit among all: candidate, fold, seed
+Place = tuple[int, int, int]  # the place of a fit among all: candidate, fold, seed
 
 
 class Lane(NamedTuple):
-    """One fit: what it is to do, and the number of its share of the data."""
+    """One fit: its plan, and the number of its share of the data."""
 
     place: Place
     config: Config
@@ -34,7 +34,7 @@ class Lane(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What the data of some lanes are: which rows train, and which decide when to end; weights, constants, the fold."""
+    """The data that some lanes have in common: rows that train, rows that decide the end, weights, constants, fold."""
 
     train: np.ndarray
     held: np.ndarray | None
@@ -44,14 +44,14 @@ class Share(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Scores of (candidate, fold, seed), NaN where a loss was not finite; `fitted` where parameters were asked for."""
+    """Scores by (candidate, fold, seed), NaN where a loss was not finite; `fitted` if parameters were asked for."""
 
     tested: np.ndarray
     trained: np.ndarray
     fitted: dict[Place, Fitted]
 
     def scores(self, scorer: Callable, asked: list, base: MLP, X: Any, y: Any, rows: list[np.ndarray]) -> np.ndarray:
-        """Return what `scorer` says of each fit on the rows of its fold."""
+        """Return the score that `scorer` gives each fit on the rows of its fold."""
         scores = np.full(self.tested.shape, np.nan)
         known = {name: value for name, value in vars(base).items() if name.endswith("_") or name == "_one_target"}
         for place, fitted in self.fitted.items():
@@ -63,21 +63,21 @@ class Trained(NamedTuple):
 
 
 class Sweep:
-    """The data of a search, and the lanes of its fits in groups that share a program."""
+    """The data of a search, and its fits as lanes, in groups that share a program."""
 
     def __init__(self, base: MLP, x: np.ndarray, target: np.ndarray, weight: Any, folds: list, learned: bool) -> None:
         self.base, self.x, self.target, self.folds, self.learned = base, x, target, folds, learned
         self.sample_weight = None if weight is None else np.asarray(weight, float)
         self.classes = base._class_count()
-        self.whole = parameters.constants("standard", x, None, None)  # of all rows, so that 32 bits hold them
+        self.whole = parameters.constants("standard", x, None, None)  # from all rows, so that X fits into 32 bits
         self.shares: dict[tuple, Share] = {}
         self.known: dict[
             tuple, tuple[Config, Asked]
-        ] = {}  # to check the same parameters again for each fold takes time
+        ] = {}  # checking the same parameters again for each fold would take time
         self.groups: dict[tuple, list[Lane]] = {}
 
     def add(self, place: Place, estimator: MLP, seed: int) -> None:
-        """Give a fit a lane in the group of its program."""
+        """Add a lane for a fit to the group of its program."""
         given = estimator._parameters()
         early = seed if given["early_stopping"] else None
         key = (place[1], early, given["scaling"], repr(given.get("class_weight")))
@@ -119,7 +119,7 @@ class Sweep:
         return fitting.many(plan, devices.mesh(), x, self._folds(plan, shares), many, keep)
 
     def fitted(self, lane: Lane, params: Any) -> Fitted:
-        """Return what an estimator of a lane holds."""
+        """Return the Fitted that an estimator of this lane would hold."""
         constants = list(self.shares.values())[lane.share].constants
         return Fitted(lane.config, lane.asked.plan.cell, constants, self.classes, np.dtype(np.float32), params)
 
@@ -140,7 +140,7 @@ class Sweep:
         return Share(train, held, self.folds[fold], weight, constants)
 
     def _folds(self, plan: Plan, shares: list[Share]) -> Folds:
-        """Return what the lanes' shares of the data are on the device."""
+        """Return the lanes' shares of the data in the form for the device."""
         n, real, whole = len(self.x), np.float32, plan.cell.batch_size == len(self.x)
         most = max(len(share.train) for share in shares)
         index = np.stack([np.resize(share.train, most) for share in shares]).astype(np.int32)
@@ -174,12 +174,12 @@ def train(
     keep: bool,
     learned: bool,
 ) -> Trained:
-    """Train each of the estimators `asked` on each of `folds` with so many seeds.
+    """Train each of the estimators `asked` on each of `folds`, with `seeds` seeds each.
 
     Args:
-        base: knows the classes; `x` and `target` are what it made of the data.
-        weight: of the rows, or None.
-        folds: pairs of the rows that train, and those that are tested.
+        base: an estimator that knows the classes; it made `x` and `target` from the data.
+        weight: the weights of the rows, or None.
+        folds: pairs of the rows that train and the rows that are tested.
         keep: return the fitted networks too.
         learned: score the rows that train too.
     """
@@ -206,7 +206,7 @@ def train(
 
 
 def _weights(share: Share, n: int, whole: bool) -> np.ndarray:
-    """Return the weights of all rows: 1 on average over those that train, or with `whole` over all."""
+    """Return the weights of all rows: 1 on average over the rows that train, or with `whole` over all rows."""
     weight = np.zeros(n)
     own = np.ones(len(share.train)) if share.weight is None else share.weight / share.weight.mean()
     weight[share.train] = own * (n / len(share.train) if whole else 1)

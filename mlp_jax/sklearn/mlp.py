@@ -1,6 +1,6 @@
-"""What the estimators share: fitting from the start, on a stream, or from where the last fit ended.
+"""What both estimators share: fitting from the start, on a stream, or from where the last fit ended.
 
-Invariant: a fitted estimator holds NumPy arrays and plain values alone, so it can be pickled and copied.
+Invariant: a fitted estimator holds only NumPy arrays and plain values, so it can be pickled and copied.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from mlp_jax.sklearn.parameters import Asked
 
 
 class MLP(BaseEstimator):
-    """What both estimators share."""
+    """The base class of both estimators."""
 
     random_state: Any
     warm_start: Any
@@ -37,7 +37,7 @@ class MLP(BaseEstimator):
         """Train on all of X, y; with `warm_start` from where the last fit ended.
 
         Args:
-            sample_weight: how much each row counts, in any unit; a row of weight 2 is one that is there twice.
+            sample_weight: how much each row counts, in any unit; a weight of 2 is like having the row twice.
 
         Raises:
             ValueError: a parameter or the data are not allowed, or the loss was not finite.
@@ -99,7 +99,7 @@ class MLP(BaseEstimator):
 
     @property
     def n_layers_(self) -> int:
-        """The number of layers, that of the features among them."""
+        """The number of layers, including that of the features."""
         return len(self.coefs_) + 1
 
     @property
@@ -109,7 +109,7 @@ class MLP(BaseEstimator):
 
     @property
     def out_activation_(self) -> str:
-        """What the output layer's function is called."""
+        """The name of the output layer's function."""
         check_is_fitted(self)
         return {"sigmoid": "logistic"}.get(name := self._fitted.cell.network.output, name)
 
@@ -125,7 +125,7 @@ class MLP(BaseEstimator):
         return self.get_params(deep=False)
 
     def _train(self, asked: Asked, x: Any, target: Any, weight: Any, held: Any, state: Any) -> fitting.Fit:
-        """Take a fit to its end, and keep what it came to."""
+        """Run a fit to its end and keep its result."""
         fit = self._fitted.train(asked, x, target, weight, held, state, self._seed, bool(self.verbose))
         epochs = int(fit.epoch)
         self.loss_curve_ = self.loss_curve_ + fit.losses[:epochs].tolist()
@@ -143,11 +143,11 @@ class MLP(BaseEstimator):
         raise NotImplementedError
 
     def _validated(self, X: Any, y: Any, *, reset: bool, stream: bool = False, classes: Any = None) -> tuple:
-        """Return X as an array, and y as what a network learns."""
+        """Return X as an array, and y in the form that a network learns."""
         raise NotImplementedError
 
     def _weights(self, x: np.ndarray, target: np.ndarray, given: Any) -> np.ndarray | None:
-        """Return the weights of rows, those of their classes included; None where all count the same."""
+        """Return the weights of rows, multiplied by those of their classes; None if all rows count the same."""
         weight = None if given is None else _check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True)
         if not self._class_count() or self.class_weight is None:
             return weight
@@ -155,7 +155,7 @@ class MLP(BaseEstimator):
         return of_class if weight is None else weight * of_class
 
     def _divided(self, x: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> tuple:
-        """Hold rows out where early_stopping asks for it, and leave rows of weight 0 aside."""
+        """Hold out rows if early_stopping asks for it, and leave out rows of weight 0."""
         held = None
         if self.early_stopping:
             every = np.arange(len(x))
@@ -170,10 +170,10 @@ class MLP(BaseEstimator):
 def held_out(
     estimator: Any, rows: np.ndarray, target: np.ndarray, weight: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Divide `rows`, of these targets and weights: return those that train, their weights, and those that are held out.
+    """Divide `rows`: return the rows that train, their weights, and the rows that are held out.
 
     Raises:
-        ValueError: fewer than two would be held out, or a class has one row alone.
+        ValueError: fewer than two rows would be held out, or a class has only one row.
     """
     own = getattr(estimator, "classes_", None)
     how = {"test_size": estimator.validation_fraction, "random_state": seed}
@@ -185,14 +185,14 @@ def held_out(
 
 
 def seed(random_state: Any) -> int:
-    """Return the seed that a random state means: a whole number is itself."""
+    """Return the seed for a random state: a whole number is its own seed."""
     if isinstance(random_state, Integral) and 0 <= int(random_state) < 2**32:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def dense(x: Any) -> np.ndarray:
-    """Return a sparse matrix as an array, and an array as it is."""
+    """Return a sparse matrix as a dense array, and an array as it is."""
     return x.toarray() if hasattr(x, "toarray") else x
 
 

@@ -1,6 +1,6 @@
-"""What an estimator's parameters mean on its data: the plan of a fit, its rules, its hyper-parameters, its constants.
+"""Turn an estimator's parameters and data into the plan of a fit, its rules, hyper-parameters and constants.
 
-Invariant: defaults and what is allowed are those of `mlp_jax.Config`, but for what is said here.
+Invariant: defaults and allowed values are those of `mlp_jax.Config`, except for those set here.
 """
 
 import dataclasses
@@ -18,16 +18,16 @@ from mlp_jax.training import task
 from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell
 
-EPOCHS, LEAST_STEPS = 20, 500  # of a fit whose max_iter is None
-PADDED = 2**13  # rows up to which their number is rounded up to a power of two, so that few programs differ in it
-NAMES = {"beta_1": "beta1", "beta_2": "beta2"}  # scikit-learn's names for ours
+EPOCHS, LEAST_STEPS = 20, 500  # for a fit whose max_iter is None
+PADDED = 2**13  # up to here numbers of rows are rounded up to powers of two, so that fewer programs are needed
+NAMES = {"beta_1": "beta1", "beta_2": "beta2"}  # scikit-learn's names, and those of mlp_jax
 ACTIVATIONS = {"logistic": "sigmoid"}
 LOSSES = {"squared_error": "squared", "absolute_error": "absolute"}
 SCALINGS = ("standard", "none")
 
 
 class Asked(NamedTuple):
-    """What a fit is to do: `plan` and `hyper` decide its numbers, `rules` when it ends."""
+    """What a fit has to do: `plan` and `hyper` decide its numbers, `rules` its end."""
 
     plan: Plan
     hyper: dict[str, float]
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """A network sees `(X − center) · scale`, and y is `output · target_scale + target_center`."""
+    """The network gets `(X − center) · scale`, and y is `output · target_scale + target_center`."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -43,20 +43,20 @@ class Constants(NamedTuple):
     target_scale: np.ndarray
 
     def seen(self, x: np.ndarray) -> np.ndarray:
-        """Return what a network sees of X, in 64 bits."""
+        """Return X as a network gets it, in 64 bits."""
         return (x.astype(np.float64) - self.center) * self.scale
 
     def target(self, y: np.ndarray) -> np.ndarray:
-        """Return what a network learns of y, in 64 bits."""
+        """Return y as a network learns it, in 64 bits."""
         return (y - self.target_center) / self.target_scale
 
     def of_outputs(self, outputs: np.ndarray) -> np.ndarray:
-        """Return y as a network says it, in its own unit and in 64 bits."""
+        """Return the y that a network's outputs mean, in its own unit and in 64 bits."""
         return outputs * self.target_scale + self.target_center
 
 
 def constants(scaling: str, x: np.ndarray, y: np.ndarray | None, weight: np.ndarray | None) -> Constants:
-    """Return the constants of examples that train; y is None for classes."""
+    """Return the constants computed from the training examples; y is None for classes."""
     choose("scaling", scaling, SCALINGS)
     center, scale = _moments(x, weight) if scaling == "standard" else (np.zeros(x.shape[1]), np.ones(x.shape[1]))
     if y is None or scaling == "none":
@@ -66,7 +66,7 @@ def constants(scaling: str, x: np.ndarray, y: np.ndarray | None, weight: np.ndar
 
 
 def config(given: dict[str, Any], regression: bool) -> Config:
-    """Return the Config of an estimator's parameters, all but its budget, regularisation and batch size.
+    """Return the Config for an estimator's parameters, without its budget, regularisation and batch size.
 
     Raises:
         ValueError: a value is not allowed.
@@ -92,7 +92,7 @@ def config(given: dict[str, Any], regression: bool) -> Config:
 
 
 def network_of(asked: Config, x: np.ndarray, y: np.ndarray, classes: int) -> Cell:
-    """Return the cell of one example a step; `classes` is 0 for numbers, whose y has a column per output."""
+    """Return the cell for a batch size of 1; `classes` is 0 for numbers, where y has one column for each output."""
     kind = "regression" if not classes else "binary" if classes == 2 else "multiclass"
     names = tuple(map(str, range(classes)))
     split = Split(np.zeros((1, x.shape[1]), np.float32), y[:1, 0] if y.ndim > 1 else y[:1])
@@ -116,7 +116,7 @@ def asked(
     each: float = 1.0,
     stream: bool = False,
 ) -> Asked:
-    """Return what a fit on `n` examples in so many rows, of weight `each` on average, is to do.
+    """Return what a fit has to do on `n` examples, padded to `rows` rows, that have the average weight `each`.
 
     A `stream` has no end, and its learning rate is constant.
     """
@@ -135,10 +135,10 @@ def asked(
 
 
 def batch_size(given: int | str, n: int) -> int:
-    """Return how many of `n` examples a step takes: auto is 32, or as many as there are, and full all.
+    """Return how many of `n` examples a step takes: auto is 32, or all if there are fewer, and full is all.
 
     Raises:
-        ValueError: it is neither, nor a number of at least 1.
+        ValueError: `given` is neither of these words, nor a whole number of at least 1.
     """
     if isinstance(given, str):
         return min(task.DEFAULT_BATCH_SIZE, n) if choose("batch_size", given, ("auto", "full")) == "auto" else n
@@ -150,17 +150,17 @@ def batch_size(given: int | str, n: int) -> int:
 
 
 def padded(array: np.ndarray, rows: int) -> np.ndarray:
-    """Return `array` with zeros up to so many rows."""
+    """Return `array` filled up with zeros to `rows` rows."""
     return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
 
 
 def rows_for(n: int) -> int:
-    """Return into how many rows `n` examples are put."""
+    """Return the number of rows to which `n` examples are padded."""
     return 1 << (n - 1).bit_length() if n <= PADDED else n
 
 
 def _moments(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of each column, and 1 / its standard deviation, 1 where that is 0, in 64 bits."""
+    """Return, in 64 bits, the mean of each column and 1 / its standard deviation (1 if the deviation is 0)."""
     values = values.astype(np.float64)
     center = np.average(values, axis=0, weights=weight)
     spread = np.sqrt(np.average((values - center) ** 2, axis=0, weights=weight))

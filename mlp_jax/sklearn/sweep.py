@@ -1,7 +1,7 @@
 """`SweepCV`: a grid search that trains all candidates on all folds in one compiled program.
 
-Invariant: each fit is that of the estimator on the fold alone, within rounding; candidates that differ in what is
-shape-like (widths, activation, solver, batch size, …) have a program for each shape.
+Invariant: each fit equals that of the estimator on the fold alone, within rounding. Candidates that differ in what
+decides a program (widths, activation, solver, batch size, …) need a program each.
 """
 
 import time
@@ -23,12 +23,12 @@ from mlp_jax.sklearn.mlp import MLP
 class SweepCV(GridSearchCV):
     """scikit-learn's `GridSearchCV` for the estimators here: one compiled program trains all candidates on all folds.
 
-    Attributes and methods are GridSearchCV's. `cv_results_` has the means over seeds; a fit's time is the time of all,
-    divided by their number. Fits on the folds are in 32 bits, whatever the type of X. Call
+    Attributes and methods are those of GridSearchCV. `cv_results_` has the means over seeds; the time of a fit is the
+    time of all fits divided by their number. Fits on the folds are in 32 bits, whatever the type of X. Call
     `mlp_jax.devices.start_cpu_devices()` before anything else runs on JAX, so that all cores take part.
 
-    A fit is the one that GridSearchCV makes, but where folds train on numbers of rows with a power of two between them:
-    the smaller ones see their rows in another order then.
+    Each fit equals that of GridSearchCV, with one exception: if the folds' numbers of training rows lie on both sides of
+    a power of two, the smaller folds see their rows in another order.
 
     >>> from sklearn.datasets import load_iris
     >>> from mlp_jax.sklearn import MLPClassifier
@@ -42,10 +42,10 @@ class SweepCV(GridSearchCV):
         param_grid: values to try, by parameter; or several such dictionaries.
         scoring: a score's name or function; None is accuracy, or R².
         refit: fit the best candidate on all rows afterwards; or a function from `cv_results_` to the best one's number.
-        cv: number of folds, or what makes them.
-        n_seeds: number of fits of each candidate on each fold, with `random_state` and the numbers that follow it.
+        cv: number of folds, or a splitter that makes them.
+        n_seeds: number of fits of each candidate on each fold, with `random_state` and the numbers after it as seeds.
         error_score: score of a fit whose loss was not finite, or "raise".
-        return_train_score: score the rows that were trained on too.
+        return_train_score: also score the rows that were trained on.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class SweepCV(GridSearchCV):
         """Train every candidate on every fold, and the best one on all rows.
 
         Raises:
-            ValueError: the estimator is not one of ours, a parameter or the data are not allowed, or `scoring` names
+            ValueError: the estimator is not one of mlp_jax, a parameter or the data are not allowed, or `scoring` names
                 several scores.
         """
         self._check()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # JAX may have started, with fewer devices
+            warnings.simplefilter("ignore")  # JAX may have started with fewer devices
             devices.start_cpu_devices()
         X, y, groups = indexable(X, y, groups)
         cv: Any = check_cv(self.cv, y, classifier=is_classifier(self.estimator))  # pyright: ignore[reportArgumentType]
@@ -120,12 +120,12 @@ class SweepCV(GridSearchCV):
             raise ValueError(f"n_seeds {self.n_seeds!r} is not allowed; give a whole number of at least 1")
 
     def _scored_on_the_way(self, y: Any) -> bool:
-        """Tell whether the score is the accuracy, or R² of one number a row, which need no predictions on the host."""
+        """Tell whether the score is accuracy, or R² of one number per row: these need no predictions on the host."""
         usual = (None, "accuracy") if is_classifier(self.estimator) else (None, "r2")
         return self.scoring in usual and (is_classifier(self.estimator) or np.ndim(y) == 1)
 
     def _filled(self, scores: np.ndarray) -> np.ndarray:
-        """Return scores with `error_score` where there is none, and warn."""
+        """Return scores with `error_score` in place of missing ones, and warn of these."""
         failed = ~np.isfinite(scores)
         if failed.any() and isinstance(self.error_score, str):
             raise ValueError(f"the loss of {failed.sum()} of {failed.size} fits was not finite; try smaller rates")

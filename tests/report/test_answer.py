@@ -137,7 +137,7 @@ def test_a_noise_scale_is_compared_with_the_critical_batch_size():
     rows.loc[(rows["optimizer"] == "sgd") & (rows["batch_size"] == 256), "noise_trace"] *= 3
     found = findings(rows, NOISY)
     b_crit = {name: scaling.fit.b_crit.value for name, scaling in found.scaling.items()}
-    text = one(said(found), "The gradient noise scale, each part of a run weighed by the progress in it, is ")
+    text = one(said(found), "The gradient noise scale, with each part of a run weighted by its progress, is ")
     assert f"25 (25 to 75) for sgd, a factor of {number(b_crit['sgd'] / 25)} below its B_crit; " in text
     assert f"200 (200 to 200) for adam, a factor of {number(200 / b_crit['adam'])} above its B_crit" in text
     assert "the median over the batch sizes" in text
