@@ -60,7 +60,7 @@ def _muon(h: Hyper) -> optax.GradientTransformation:
 
 
 def _schedule_free(base: optax.GradientTransformation, h: Hyper, rate) -> optax.GradientTransformation:
-    """Return schedule-free training with a base optimizer (Defazio et al. 2024); decay acts where gradients are taken."""
+    """Return schedule-free training with a base optimizer (Defazio et al. 2024); decay acts where gradients do."""
     decay = [optax.add_decayed_weights(h["weight_decay"], mask=matrices)] if "weight_decay" in h else []
     return contrib.schedule_free(
         optax.chain(base, *decay, optax.scale_by_schedule(lambda step: -rate(step))),

@@ -27,8 +27,8 @@ class SweepCV(GridSearchCV):
     time of all fits divided by their number. Fits on the folds are in 32 bits, whatever the type of X. Call
     `mlp_jax.devices.start_cpu_devices()` before anything else runs on JAX, so that all cores take part.
 
-    Each fit equals that of GridSearchCV, with one exception: if the folds' numbers of training rows lie on both sides of
-    a power of two, the smaller folds see their rows in another order.
+    Each fit equals that of GridSearchCV, with one exception: if the folds' numbers of training rows lie on both sides
+    of a power of two, the smaller folds see their rows in another order.
 
     >>> from sklearn.datasets import load_iris
     >>> from mlp_jax.sklearn import MLPClassifier

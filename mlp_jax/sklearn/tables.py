@@ -1,4 +1,4 @@
-"""What a search found, as scikit-learn's `cv_results_`.
+"""The results of a search as scikit-learn's `cv_results_`.
 
 Invariant: columns, their names and their types are those of `GridSearchCV`.
 """
@@ -13,9 +13,9 @@ def results(candidates: list[dict], scores: dict[str, np.ndarray], times: np.nda
     """Return `cv_results_`.
 
     Args:
-        scores: of "test", and of "train" where it is wanted, by candidate, fold and seed; a fold's is the mean over
-            seeds.
-        times: the seconds that fitting and scoring took, of one fit.
+        scores: the scores of "test", and of "train" if asked for, by candidate, fold and seed; the score of a fold is
+            the mean over its seeds.
+        times: the seconds of fitting and of scoring, for one fit.
     """
     count = len(candidates)
     table: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""Training, one trial or hundreds, by one loop."""
+"""Train one trial or hundreds of trials, with the same loop."""

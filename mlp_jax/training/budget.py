@@ -1,6 +1,6 @@
 """A budget in steps, epochs or seconds: how many steps it has, and where in it to evaluate.
 
-Invariant: both follow from what is asked and from the number of examples alone.
+Invariant: both depend only on the Config and the number of examples.
 """
 
 import math
@@ -10,13 +10,13 @@ import numpy as np
 from mlp_jax.training.config import Config
 
 ENDS = ("epochs", "steps", "seconds")
-FIELDS = (*ENDS, "evaluations", "spacing")  # of a Config: those that say when training ends and where it is evaluated
+FIELDS = (*ENDS, "evaluations", "spacing")  # fields of a Config that say when training ends and where it is evaluated
 DEFAULT_EPOCHS = 20.0
-LEAST_STEPS = 200  # of a budget that nobody gave, for real targets
+LEAST_STEPS = 200  # of the default budget for real targets
 
 
 def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass") -> int | None:
-    """Return the number of steps after which the budget in steps or epochs is used up; None: seconds alone bind.
+    """Return the number of steps in the budget of steps or epochs; None if only seconds limit the training.
 
     Raises:
         ValueError: there are more steps than a program can count.
@@ -35,10 +35,10 @@ def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass
 
 
 def check_growth(where: str, before: Config, after: Config, schedule: str, n: int, batch_size: int, task: str) -> None:
-    """Raise a ValueError where a run can't go on with the budget of `after`: it is smaller, or decides the rates.
+    """Raise a ValueError if a run can't go on with the budget of `after`: it is smaller, or the schedule depends on it.
 
     Args:
-        where: names the run in the message.
+        where: the name of the run in messages.
     """
     if schedule != "constant":
         raise ValueError(
@@ -52,14 +52,14 @@ def check_growth(where: str, before: Config, after: Config, schedule: str, n: in
 
 
 def evaluation_points(config: Config, total: int | None) -> np.ndarray:
-    """Return where to evaluate, ascending from 0 to the end: in steps, or in seconds when `total` steps is None.
+    """Return the points at which to evaluate, ascending from 0 to the end: in steps, or in seconds if `total` is None.
 
-    `log` spacing covers three decades, or starts at step 1 when the budget has fewer.
+    `log` spacing covers three decades, or starts at step 1 if the budget has fewer.
     """
     if config.spacing == "linear":
         fractions = np.linspace(0, 1, config.evaluations + 1)
     else:
         smallest = 1e-3 if total is None else max(1e-3, 1 / total)
         fractions = np.append(0.0, np.geomspace(smallest, 1, config.evaluations))
-    fractions[-1] = 1.0  # one point alone would be the first
+    fractions[-1] = 1.0  # a single point must be the last one
     return np.unique(np.rint(fractions * total)) if total is not None else fractions * (config.seconds or 0.0)

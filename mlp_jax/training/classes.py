@@ -1,6 +1,6 @@
-"""How a trained network does on each example of a split, and a classifier on each class.
+"""The outputs of a trained network for each example of a split, and the results of a classifier for each class.
 
-Invariant: the counts of a split sum to its examples, and its diagonal to those that the accuracy counts as right.
+Invariant: the counts of a split sum to its number of examples, and the diagonal to those that the accuracy counts.
 """
 
 from functools import partial
@@ -16,11 +16,11 @@ from mlp_jax.data import Dataset, Split
 from mlp_jax.model import Network, Params
 from mlp_jax.rows import normalize, place
 
-ROWS = 10_000  # at once, so that memory stays bounded
+ROWS = 10_000  # computed at once, so that memory stays bounded
 
 
 def scores(network: Network, params: Params, dataset: Dataset, split: Split) -> Float[np.ndarray, "n outputs"]:
-    """Return z of each example, what the output layer's function is applied to."""
+    """Return z of each example: the outputs before the output layer's function is applied."""
     found = [np.zeros((0, network.outputs))]
     of_each = jax.jit(jax.vmap(partial(model.forward, network, params)))
     for begin in range(0, len(split.y), ROWS):
@@ -31,7 +31,7 @@ def scores(network: Network, params: Params, dataset: Dataset, split: Split) -> 
 
 
 def confusion(network: Network, params: Params, dataset: Dataset, split: Split) -> Int[np.ndarray, "classes classes"]:
-    """Count the examples of each class (row) that are predicted to be of each (column)."""
+    """Count the examples by their class (row) and their predicted class (column)."""
     return counted(network, scores(network, params, dataset, split), dataset, split)
 
 
@@ -60,7 +60,7 @@ def probabilities(network: Network, z: Float[np.ndarray, "n outputs"]) -> Float[
 
 
 def results(counts: Int[np.ndarray, "classes classes"], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return a confusion matrix with the precision and the recall of each class; NaN where nothing is divided by."""
+    """Return the confusion matrix, and precision and recall of each class; NaN where the divisor is 0."""
     right, predicted, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     with np.errstate(invalid="ignore"):
         precision, recall = right / predicted, right / there

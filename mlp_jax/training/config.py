@@ -1,6 +1,6 @@
-"""What one run is asked to do: every choice of data, network, loss, optimizer and budget as a validated field.
+"""The configuration of one run: every choice of data, network, loss, optimizer and budget as a validated field.
 
-Invariant: a run is decided by its Config alone; two equal ones give the same numbers on the same machine.
+Invariant: the Config alone decides a run; equal Configs give the same numbers on the same machine.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from mlp_jax.trial import Cell
 
 SPLITS = ("train", "validation", "test")
 SPACINGS = ("linear", "log")
-LATER = {"hyper": {}, "class_weight": "none"}  # fields that came after the first runs, and what they were before
+LATER = {"hyper": {}, "class_weight": "none"}  # fields that were added later, with the values that earlier runs had
 LISTS = ("hidden", "evaluate_on", "drop")
 SAFE_CLIP = 1.0  # for real targets, where the learning rate is a default
 PART = Domain(
@@ -32,10 +32,10 @@ Smoothing = Annotated[float, Domain(lambda v: 1 <= v < math.inf, "a number of at
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Options):
-    """What one training run is asked to do.
+    """The configuration of one training run.
 
-    A value of `None` or `auto` is filled in from the data set or from the table of the optimizer; one that
-    is not allowed is a ValueError.
+    A value of `None` or `auto` is filled in from the data set or from the optimizer's table; a value that is not
+    allowed raises a ValueError.
 
     >>> Config(dataset="wine", hidden=(32,), optimizer="adam").resolved_schedule
     'cosine'
@@ -52,9 +52,9 @@ class Config(Options):
     split_seed: Seed = 0
     """Seed that decides which examples are held out."""
     stratify: bool = False
-    """Give each part its share of every class. This is also done where a class would have no training example."""
+    """Give each part its share of every class. This is also done if a class would have no training example."""
     class_weight: Literal["none", "balanced"] = "none"
-    """balanced: each class counts as much as any other in training, however few its examples. Metrics do not change."""
+    """balanced: all classes count the same in training, however few examples they have. Metrics do not change."""
     scaling: Literal["auto", "unit", "standard", "none"] = "auto"
     """Give features values from 0 to 1 (unit) or mean 0, spread 1 (standard). auto: unit for images, else standard."""
 
@@ -75,7 +75,7 @@ class Config(Options):
     l2: float | None = None
     """Add ½·l2·‖W‖² to the loss (default: no such term)."""
     label_smoothing: float | None = None
-    """Share of each label that is spread over all classes, from 0 to below 1 (default: 0)."""
+    """Share of each label that is spread evenly over all classes, from 0 to below 1 (default: 0)."""
 
     optimizer: str = "momentum"
     """Name of the optimizer: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam, amsgrad,
@@ -90,7 +90,7 @@ class Config(Options):
     beta1: float | None = None
     """Share of the mean gradient kept at each step, for adam and optimizers like it (default: the optimizer's own)."""
     beta2: float | None = None
-    """The same of the mean squared gradient (default: the optimizer's own)."""
+    """The same for the mean squared gradient (default: the optimizer's own)."""
     epsilon: float | None = None
     """Number that keeps a divisor from 0, for adagrad, rmsprop, adam and others (default: the optimizer's own)."""
     initial_accumulator: float | None = None
@@ -98,28 +98,28 @@ class Config(Options):
     hyper: Mapping[str, float] = field(default_factory=dict)
     """Values of hyper-parameters that have no option of their own, such as rho=0.04."""
     weight_decay: float | None = None
-    """Decoupled weight decay, of the weights W alone (default: the optimizer's own, which for most is none)."""
+    """Decoupled weight decay, for the weights W alone (default: the optimizer's own; most have none)."""
     clip: float | None = None
-    """Shorten longer gradients to this norm (default: 1 for real targets without a given learning rate, else never)."""
+    """Shorten longer gradients to this norm (default: 1 for real targets if no learning rate is given, else never)."""
     schedule: str = "auto"
     """How the learning rate falls: constant, linear, cosine, exponential or step. auto: cosine to the end of the
-    budget, but constant where that is in seconds or the optimizer is schedule-free."""
+    budget, but constant if the budget is in seconds or the optimizer is schedule-free."""
     warmup_steps: float | None = None
     """Number of steps in which the learning rate rises to its full value (default: 0)."""
     final_factor: float | None = None
     """Share of the learning rate that is left at the end of a schedule (default: 0.01)."""
     stages: float | None = None
-    """Number of levels of schedule step (default: 3)."""
+    """Number of levels of the schedule step (default: 3)."""
 
     batch_size: Count | Literal["full", "auto"] = "auto"
-    """Number of examples in each step. full: all of them; auto: 32, or all where there are fewer."""
+    """Number of examples in each step. full: all of them; auto: 32, or all if there are fewer."""
     sampling: str = "epochs"
     """epochs: each example once in an epoch; replacement: each drawn at random, as in the slides."""
     seed: Seed = 0
     """Seed that decides the weights at the start and the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in passes over the data (default: 20 where no budget is given, for real targets at least 200 steps)."""
+    """Budget in passes over the data (default: 20 if no budget is given; for real targets at least 200 steps)."""
     steps: Steps | None = None
     """Budget in steps; of several budgets the first to run out ends the run (default: no limit)."""
     seconds: Positive | None = None
@@ -129,13 +129,13 @@ class Config(Options):
     stop_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
     """What `stop_at` is compared with. auto: the accuracy, or the RMSE of a regression."""
     stop_smoothing: Smoothing = 1.0
-    """With 1, the evaluation at step k meets `stop_at`; with more, all since step k/smoothing together."""
+    """With 1, the evaluation at step k alone must meet `stop_at`; with more, the mean of all since step k/smoothing."""
     evaluations: Count = 20
-    """Number of evaluations on the way, besides the one at the start."""
+    """Number of evaluations during training, besides the one at the start."""
     spacing: str = "linear"
     """How evaluations are spread over the steps: linear (evenly) or log (more of them early)."""
     evaluate_on: tuple[Literal["train", "validation", "test"], ...] = ("validation",)
-    """Splits that are evaluated on the way; all are evaluated at the end."""
+    """Splits that are evaluated during training; all splits are evaluated at the end."""
     noise_scale: bool = False
     """Measure the gradient noise scale at every evaluation, over all training examples."""
 
@@ -164,9 +164,9 @@ class Config(Options):
 
 
 def load_data(config: Config) -> Dataset:
-    """Load the data set that `config` names; where its `task` is auto, the output or the loss decides the task.
+    """Load the data set that `config` names; if its `task` is auto, the output or the loss may decide the task.
 
-    Real targets are standardised, but for a ReLU output only divided by their spread, so that they stay positive.
+    Real targets are standardised; for a ReLU output they are only divided by their spread, so that they stay positive.
     """
     asked = dataclasses.asdict(options(config))
     return load(
@@ -184,12 +184,12 @@ def load_data(config: Config) -> Dataset:
 
 
 def options(config: Config) -> Options:
-    """Return how `config` wants tables and archives to be read."""
+    """Return the options of `config` for reading tables and archives."""
     return Options(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Options)})
 
 
 def _task(config: Config) -> str:
-    """Return the task that is asked for, by its name or by an output or a loss that only it has."""
+    """Return the task that `config` asks for, by name or by an output or a loss that only this task has."""
     if config.task != "auto":
         return config.task
     regression = [name for name, fitting in losses.FITTING.items() if losses.is_regression(fitting[0])]
@@ -201,9 +201,9 @@ def _task(config: Config) -> str:
 
 
 def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) -> dict[str, float]:
-    """Return all hyper-parameters of this run, those in `changes` in the place of its own; schedules end with it.
+    """Return all hyper-parameters of this run, with `changes` in place of its own; a schedule ends with the run.
 
-    With real targets the gradient is clipped, unless a learning rate or a clip is given: the table's learning rates
+    For real targets the gradient is clipped unless a learning rate or a clip is given, since the default learning rates
     diverge on some of them.
 
     Raises:
@@ -220,12 +220,12 @@ def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) 
 
 
 def monitored(dataset: Dataset) -> str:
-    """Name the split that decides when a trial ends and which is best: validation, or train where there is none."""
+    """Return the split that decides when a trial ends and which one is best: validation, or train without validation."""
     return "validation" if len(dataset.validation.y) else "train"
 
 
 def score(config: Config, dataset: Dataset) -> str:
-    """Name the metric that `stop_at` is about: the monitored accuracy (more is better), RMSE or loss (less is)."""
+    """Return the metric that `stop_at` is about: the monitored accuracy (more is better), RMSE or loss (less is better)."""
     metric = usual_metric(dataset) if config.stop_metric == "auto" else config.stop_metric
     return f"{monitored(dataset)}_{metric}"
 
@@ -236,21 +236,21 @@ def less_is_better(score: str) -> bool:
 
 
 def usual_metric(dataset: Dataset) -> str:
-    """Name the metric of a data set that is not its loss."""
+    """Return the metric of a data set besides the loss: rmse or accuracy."""
     return "rmse" if dataset.task == "regression" else "accuracy"
 
 
 def to_dict(config: Config) -> dict:
-    """Return `config` as what JSON can hold.
+    """Return `config` as plain values for JSON.
 
-    A field of LATER is left out where it decides nothing, so that runs and studies made before it came keep their name.
+    A field of LATER is left out if it has its earlier value, so that older runs and studies keep their names.
     """
     plain = dataclasses.asdict(config) | {name: list(getattr(config, name)) for name in LISTS}
     return {name: value for name, value in plain.items() if name not in LATER or value != LATER[name]}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Config:
-    """Undo `to_dict`.
+    """Return the Config of which `to_dict` made these values.
 
     Raises:
         ValueError: a field is unknown, or its value is not allowed.
@@ -267,7 +267,7 @@ def _hyper(config: Config) -> dict[str, float | None]:
 
 
 def _check_hyper(given: Mapping[str, float]) -> None:
-    """Raise a ValueError where a value has another place, so that none is given twice."""
+    """Raise a ValueError if a value in `hyper` has an option of its own, so that no value is given twice."""
     taken = {*HYPER, *optimizers.REGULARIZERS} & given.keys()
     if taken:
         name = sorted(taken)[0]

@@ -1,7 +1,7 @@
-"""What training leaves on disk: config.json, environment.json, model.json, metrics.parquet, checkpoints in a directory.
+"""The directory that training writes: config.json, environment.json, model.json, metrics.parquet, checkpoints.
 
-Invariant: every file is written under a temporary name and renamed, so a reader never meets half of one; a directory
-that holds other training, or training on other data, is never touched.
+Invariant: every file is written under a temporary name and renamed, so a reader never sees half a file; a directory that
+holds other training, or training on other data, is never changed.
 """
 
 import json
@@ -33,12 +33,12 @@ COLUMNS = ("started", "steps", "failed", "steps_to_target", "next_point")
 class Directory:
     """The directory of trials that are trained together.
 
-    With `transient` it is there only while they are on their way: it is made when there is something to save, and
-    what it holds of other training is replaced.
+    A `transient` directory exists only during training: it is made when there is something to save, and what it holds
+    of other training is replaced.
 
     Raises:
-        ValueError: the path is a file, holds something else, or holds what must not go on: another configuration,
-            other trials, other data, or the same without `resume`.
+        ValueError: the path is a file, holds something else, or holds training that must not go on: with another
+            configuration, other trials or other data, or the same without `resume`.
         OSError: it can't be written.
     """
 
@@ -47,7 +47,7 @@ class Directory:
     def __init__(self, directory: Path, trials: Trials, resume: bool, transient: bool = False) -> None:
         self.path, self.transient = directory, transient
         self._checkpoints: Checkpoints | None = None
-        self._lock: Lock | None = None  # what is transient has one by its job
+        self._lock: Lock | None = None  # a transient directory is protected by the claim to its job
         if directory.exists():
             try:
                 self._check(trials, resume)
@@ -59,7 +59,7 @@ class Directory:
             self._claim(trials, resume)
 
     def _claim(self, trials: Trials, resume: bool) -> None:
-        """Keep other processes from training here until `close`, and say what is trained."""
+        """Keep other processes from training here until `close`, and write what is trained."""
         make_folder(self.path)
         try:
             self._lock = Lock(self.path / "training.lock", wait=False)
@@ -68,7 +68,7 @@ class Directory:
                 f"--out {self.path} is where another process trains now; wait until it ends, or name another directory"
             ) from error
         try:
-            self._check(trials, resume)  # that process may have been quicker
+            self._check(trials, resume)  # another process may have been quicker
             self._keep_budget(trials)
             self._write_config(trials)
         except BaseException:
@@ -76,7 +76,7 @@ class Directory:
             raise
 
     def open(self, trials: Trials, clock: Clock) -> None:
-        """Describe the training, and bring `trials` and `clock` to where the newest checkpoint left them."""
+        """Write files about the training, and restore `trials` and `clock` from the newest checkpoint."""
         if self.transient and not self.path.exists():
             return
         checkpoints = self._opened(trials, clock)
@@ -85,21 +85,21 @@ class Directory:
                 clock.continue_from(self._restore(checkpoints, trials))
 
     def note(self, trials: Trials) -> None:
-        """Keep what was found so far, where that is little."""
+        """Save the results so far, if they are small."""
 
     def save(self, trials: Trials, clock: Clock) -> None:
-        """Keep the trials, and their states, as they are now."""
+        """Save the trials and their states as they are now."""
         checkpoints = self._opened(trials, clock)
         with clock("io"):
             self._keep(checkpoints, trials, clock.seconds)
 
     def end(self, trials: Trials, clock: Clock) -> None:
-        """Keep the trials as they are at the end, or interrupted."""
+        """Save the trials as they are at the end, or when interrupted."""
         if not self.transient or (trials.status == Status.RUNNING).any():
             self.save(trials, clock)
 
     def close(self) -> None:
-        """Wait for what is still being written, and let others train here."""
+        """Wait until everything is written, and let other processes train here."""
         if self._checkpoints is not None:
             self._checkpoints.close()
         if self._lock is not None:
@@ -107,7 +107,7 @@ class Directory:
             self._lock = None
 
     def _opened(self, trials: Trials, clock: Clock) -> "Checkpoints":
-        """Return the checkpoints; the first time, import the library that writes them, and describe the training."""
+        """Return the checkpoints; the first time, import the library that writes them, and write files about the training."""
         if self._checkpoints is not None:
             return self._checkpoints
         with clock("startup"):
@@ -121,7 +121,7 @@ class Directory:
         return self._checkpoints
 
     def _keep_budget(self, trials: Trials) -> None:
-        """Note in model.json what budget a run began with that is given a larger one now."""
+        """Write into model.json the budget with which a run began, if it gets a larger one now."""
         if (self.path / "model.json").exists():
             had, model = (read_json(self.path, name) for name in ("config.json", "model.json"))
             had = {name: had[name] for name in budget.FIELDS}
@@ -142,7 +142,7 @@ class Directory:
         checkpoints.save((checkpoints.latest or 0) + 1, tree, {"rows": rows, "seconds": seconds})
 
     def _restore(self, checkpoints: "Checkpoints", trials: Trials) -> dict[str, float]:
-        """Bring `trials` to where the newest checkpoint left them, and return the clock's seconds."""
+        """Restore `trials` from the newest checkpoint, and return the clock's seconds."""
         one = jax.eval_shape(lambda: trial.start(trials.cell, _first(trials), jnp.uint32(0)))
 
         def like(note: dict) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class Directory:
         trials.status = np.array(STATUSES)[known["status"]]
         for name in COLUMNS:
             setattr(trials, name, known[name])
-        trials.points = {name: known["points"][name] for name in trials.points}  # as they were ordered
+        trials.points = {name: known["points"][name] for name in trials.points}  # in their own order
         measured = {name: known["metrics"][name] for name in _metrics(trials)}
         trials.metrics = {name: column for name, column in measured.items() if not np.isnan(column).all()}
         states = tree.get("states")
@@ -162,7 +162,7 @@ class Directory:
         return note["seconds"]
 
     def _write_metrics(self, columns: dict[str, Any]) -> None:
-        """Write metrics.parquet, a row per evaluation."""
+        """Write metrics.parquet, with a row for each evaluation."""
         parquet.write(self.path / "metrics.parquet", columns)
 
     def _check(self, trials: Trials, resume: bool) -> None:
@@ -191,17 +191,17 @@ class Directory:
 
 
 class RunDirectory(Directory):
-    """The directory of one trial, whose budget may grow: checkpoints hold its state, and its history as a note."""
+    """The directory of one trial, whose budget may grow; a checkpoint holds its state, and its history as a note."""
 
     _may_grow = True
 
     def note(self, trials: Trials) -> None:
-        """Keep what was found so far."""
+        """Save the results so far."""
         rows = trials.rows_of(0)
         self._write_metrics({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
 
     def end(self, trials: Trials, clock: Clock) -> None:
-        """Keep the trial, unless it was interrupted before it had a state; of one that had ended, what was found."""
+        """Save the trial if it has a state; of a trial that had ended before, save only the metrics."""
         if trials.rows_of(0):
             self.note(trials)
         if trials.states:
@@ -235,7 +235,7 @@ class RunDirectory(Directory):
 
 
 def _status(trials: Trials, last: dict) -> Status:
-    """Tell how a trial goes whose checkpoint does not say it."""
+    """Return the status of a trial whose checkpoint does not hold it."""
     if trials.failed[0] >= 0:
         return Status.INFEASIBLE
     ended = trials.task.total is not None and last["step"] >= trials.task.total
@@ -243,19 +243,19 @@ def _status(trials: Trials, last: dict) -> Status:
 
 
 def _has_budget(trials: Trials, last: dict) -> bool:
-    """Tell whether a trial may go on, which had a smaller budget before."""
+    """Tell whether a trial, which may have had a smaller budget before, has some of its budget left."""
     total, seconds = trials.task.total, trials.config.seconds
     return (total is None or last["step"] < total) and (seconds is None or last["training_seconds"] < seconds)
 
 
 def _met(trials: Trials, last: dict) -> bool:
-    """Tell whether a trial met its target by its last evaluation alone."""
+    """Tell whether a trial met its target, judged by its last evaluation alone."""
     target, score = trials.config.stop_at, last[trials.task.score]
     return target is not None and (score <= target if trials.task.less_is_better else score >= target)
 
 
 def _model(trials: Trials) -> dict[str, Any]:
-    """Return what `model.json` holds; of several trials the columns."""
+    """Return the content of `model.json`; for several trials it has columns."""
     one = trials.size == 1
     hyper = {name: float(v[0]) if one else v.tolist() for name, v in trials.hyper.items()}
     dataset = trials.task.dataset
@@ -264,14 +264,14 @@ def _model(trials: Trials) -> dict[str, Any]:
 
 
 def _known(trials: Trials) -> dict[str, Any]:
-    """Return what is known of trials as arrays."""
+    """Return all that is known about the trials, as arrays."""
     codes = np.array([STATUSES.index(status) for status in trials.status], np.int32)
     known = {name: getattr(trials, name) for name in COLUMNS}
     return known | {"status": codes, "points": trials.points, "metrics": _metrics(trials)}
 
 
 def _metrics(trials: Trials) -> dict[str, np.ndarray]:
-    """Return every metric of every split at the trials' ends, NaN where it is not known."""
+    """Return every metric of every split at the end of each trial, NaN if it is not known."""
     names = [f"{split}_{name}" for split in trials.task.splits for name in trials.task.metrics_of_one]
     return {name: trials.metrics.get(name, np.full(trials.size, np.nan)) for name in names}
 

@@ -1,8 +1,8 @@
-"""The compiled programs of a cell: trials start, go on to the next look, evaluated on the way, and are measured.
+"""The compiled programs of a cell: start trials, advance them to the next look with evaluations, and measure them.
 
 Invariant: a program computes for each trial what `mlp_jax.trial` computes for it alone. A trial that has ended (not
-finite, target met) or is not running keeps its state, and costs nothing where trials are taken in turn. Devices along
-the data axis hold the same trials and share their rows; all of them know the sums over all rows, so they take the
+finite, target met) or is not running keeps its state, and costs no time if trials run one after another. Devices along
+the data axis hold the same trials and share the rows; each of them knows the sums over all rows, so that all take the
 same turns.
 """
 
@@ -25,15 +25,15 @@ from mlp_jax.training.look import Lanes, Look, to_look, zeros
 from mlp_jax.trial import Cell, Data, TrialState
 
 EACH, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
-STEPS, INDICES = 32, 2**16  # of a block on an accelerator, whose loops of unknown length are driven by the host
-LEAST_POINTS = 64  # the room for points is a power of two of at least this, so that few programs differ in it
+STEPS, INDICES = 32, 2**16  # in a block on an accelerator, where the host drives loops of unknown length
+LEAST_POINTS = 64  # room for points is a power of two, at least this, so that fewer programs are needed
 
 
 class Engine(NamedTuple):
     """The programs of one cell over `mesh`; arguments and results have a leading axis of lanes, sharded over it.
 
-    `block` is how many trials a device takes at once: None is one, in a loop of its own that ends with it; 0 is all.
-    `splits` are evaluated on the way; the first of them is monitored, `by_loss` where the target is a loss.
+    `block` is the number of trials that a device runs at once: None means one at a time, in a loop that ends with the
+    trial; 0 means all. `splits` are evaluated during training; the first of them is monitored, by its loss if `by_loss`.
     """
 
     cell: Cell
@@ -44,17 +44,17 @@ class Engine(NamedTuple):
 
     @property
     def shards(self) -> int:
-        """How many parts the trials are divided into."""
+        """The number of parts into which the trials are divided."""
         return self.mesh.shape["trial"]
 
     def lanes(self, trials: int) -> int:
-        """Return how many lanes so many trials take: the next number that the devices and blocks divide."""
+        """Return the number of lanes for so many trials: the next multiple of devices times block."""
         multiple = self.shards * (self.block or 1)
         return -(-trials // multiple) * multiple
 
     @property
     def compilations(self) -> int:
-        """How many training programs have been compiled, one for each number of lanes."""
+        """The number of training programs compiled so far, one for each number of lanes."""
         return len(self._advance.compiled)
 
     def put(self, values: PyTree) -> PyTree:
@@ -70,15 +70,16 @@ class Engine(NamedTuple):
         return self._start("training", clock, hyper, seeds)
 
     def room(self, states: TrialState, points: int) -> Lanes:
-        """Return lanes of these states, with room for what will be found at so many points."""
+        """Return lanes with these states, and room for the results at `points` points."""
         return Lanes(states, *self.put(self._nothing(len(states.step), points)))
 
     def compile(self, clock: Clock, data: dict[str, Data], hyper: Iterable[str], lanes: int, points: int) -> Any:
-        """Compile `advance` for so many lanes, ahead of its first call, and return that; `data` may be shapes.
+        """Compile `advance` for so many lanes before its first call, and return the compiled function.
 
         Args:
+            data: the splits, or their shapes.
             hyper: the names of the hyper-parameters.
-            points: how many there are, at most.
+            points: the largest number of points.
         """
         of_lanes, everywhere = (NamedSharding(self.mesh, place) for place in (EACH, EVERYWHERE))
         real = jnp.result_type(float)
@@ -94,7 +95,7 @@ class Engine(NamedTuple):
         return self._advance.compile(clock, look, _shapes(everywhere, self._used(data)), *placed)
 
     def compile_rest(self, clock: Clock, data: Data, hyper: Iterable[str], lanes: int) -> dict[str, Any]:
-        """Compile the programs besides `advance`, and return them by name; `data` is one split, or its shapes."""
+        """Compile the programs other than `advance`, and return them by name; `data` is one split, or its shapes."""
         of_lanes, everywhere = (NamedSharding(self.mesh, place) for place in (EACH, EVERYWHERE))
         column = np.zeros(lanes, jnp.result_type(float))
         columns, seeds, active = dict.fromkeys(hyper, column), np.zeros(lanes, np.uint32), np.zeros(lanes, bool)
@@ -109,7 +110,7 @@ class Engine(NamedTuple):
         }
 
     def _nothing(self, lanes: int, points: int) -> tuple:
-        """Return what is known of lanes before anything was found, all but the states, on the host."""
+        """Return the fields of Lanes after the states, as they are before any evaluation, on the host."""
         size = max(LEAST_POINTS, 1 << (points - 1).bit_length())
         kinds = losses.nothing(self.cell.loss)
         sums = {split: jax.tree.map(lambda leaf: np.zeros((lanes, size), leaf.dtype), kinds) for split in self.splits}
@@ -117,7 +118,7 @@ class Engine(NamedTuple):
         return sums, np.zeros((lanes, size), real), np.zeros(lanes, np.int32), np.full(lanes, -1, np.int32)
 
     def _used(self, data: dict[str, Data]) -> dict[str, Data]:
-        """The splits that training looks at."""
+        """Return the splits that training reads."""
         return {split: data[split] for split in dict.fromkeys(("train", *self.splits))}
 
     def advance(
@@ -131,17 +132,17 @@ class Engine(NamedTuple):
         running: Bool[Array, " lanes"],
         lanes: Lanes,
     ) -> Lanes:
-        """Take the trials that run to the end of a look; donates `lanes`. Its time counts as `part`."""
+        """Advance the running trials to the end of a look; donates `lanes`. The time counts as `part`."""
         return self._advance(part, clock, look, self._used(data), hyper, seeds, running, lanes)
 
     def evaluate(self, clock: Clock, data: Data, params: PyTree, active: Bool[Array, " lanes"]) -> Sums:
-        """Return the sums of `trial.evaluate` for the active trials, and anything for the others."""
+        """Return the sums of `trial.evaluate` for the active trials; those of other trials are meaningless."""
         return self._of(_evaluate)("evaluation", clock, data, params, active)
 
     def noise(
         self, clock: Clock, data: Data, hyper: Mapping[str, Array], params: PyTree, active: Bool[Array, " lanes"]
     ):
-        """Return what `trial.noise` measures for the active trials, and anything for the others."""
+        """Return the measurements of `trial.noise` for the active trials; those of other trials are meaningless."""
         zeros = jnp.zeros_like(params[0].W[:, 0, 0])
         regularizers = {name: hyper.get(name, zeros) for name in optimizers.REGULARIZERS}
         return self._of(_noise)("evaluation", clock, data, regularizers, params, active)
@@ -173,7 +174,7 @@ def _advance(cell: Cell, mesh: Mesh, block: int | None, splits: tuple[str, ...],
         runs = running.reshape(-1, size).any(axis=1)
         order = jnp.nonzero(runs, size=runs.shape[0])[0].astype(jnp.int32)
 
-        # lax.map would put the new states where no pages are yet: a quarter of a call of 256 trials of 784-256-128-10
+        # lax.map would write new states into fresh pages: a quarter of a call's time for 256 trials of 784-256-128-10
         def turn(number, lanes: Lanes) -> Lanes:
             begin = order[number] * size
             cut = partial(jax.lax.dynamic_slice_in_dim, start_index=begin, slice_size=size)
@@ -197,12 +198,12 @@ def _noise(cell: Cell, mesh: Mesh, block: int | None) -> Callable:
 
 
 def _measure(one: Callable, mesh: Mesh, block: int | None) -> Callable:
-    """Return the program of a measurement of `one` trial, given the data, what is the trial's, and whether to do it."""
+    """Return a program that applies the measurement `one` to each active trial: data, its arguments, whether active."""
 
     def measure(data: Data, *of_trials: Any) -> Any:
         def asked(*of_trial: Any) -> Any:
             *given, active = of_trial
-            if block is not None:  # a condition would become a choice there, and copy the data for each trial
+            if block is not None:  # vmap would turn a condition into a choice, and copy the data for each trial
                 return one(data, *given)
             nothing = zeros(jax.eval_shape(one, data, *given))
             return jax.lax.cond(active, lambda: one(data, *given), lambda: nothing)
@@ -217,7 +218,7 @@ def _measure(one: Callable, mesh: Mesh, block: int | None) -> Callable:
 
 
 def program(function: Callable, mesh: Mesh, *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Callable:
-    """Return the program of a function whose arguments lie as `specs` say; its results have an axis of trials."""
+    """Return the program of a function whose arguments are sharded by `specs`; its results have an axis of trials."""
     sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=EACH, check_vma=False)
     return jax.jit(sharded, donate_argnums=donate)
 
@@ -228,17 +229,17 @@ def on_cpu(mesh: Mesh) -> bool:
 
 
 def steps_at_once(cell: Cell, mesh: Mesh) -> int:
-    """Return how many steps a block has: one on a CPU, whose loops may be of any length at no cost."""
+    """Return the number of steps in a block: one on a CPU, where loops of unknown length cost nothing."""
     return 1 if on_cpu(mesh) else max(1, min(STEPS, INDICES // cell.batch_size))
 
 
 def mapped(function: Callable, block: int | None, *arguments: Any) -> Any:
-    """Apply `function` of one trial to each of a device's trials: in turn, or `block` (0: all) at once."""
+    """Apply a `function` of one trial to each of a device's trials: one by one, or `block` (0: all) at once."""
     if block == 0:
         return jax.vmap(function)(*arguments)
     return jax.lax.map(lambda of_one: function(*of_one), arguments, batch_size=block)
 
 
 def _shapes(sharding: NamedSharding, values: PyTree) -> PyTree:
-    """Return the shapes of arrays, put where they will be."""
+    """Return the shapes of arrays, with the sharding that the arrays will have."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), values)

@@ -1,6 +1,6 @@
-"""A trained run as a file that needs nothing of this package: its arrays, or its program with all before and after.
+"""Write a trained run as a file that does not need this package: its arrays, or a program with pre-processing.
 
-Invariant: a program takes examples in the data set's own units, one a row, and says what the run would predict.
+Invariant: a program takes examples in the data set's own units, one per row, and returns what the run would predict.
 """
 
 from importlib.util import find_spec
@@ -24,15 +24,14 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 def write(run: Path | str, out: Path | str) -> Path:
     """Write the trained network of a run as file.npz or file.stablehlo, and return its path.
 
-    .npz has W1, b1, W2, … (z = Wx + b; no b where the network has none), center and scale of the features,
-    target_center and target_scale, and the names of the classes, the activation and the output's function.
-    .stablehlo is what `jax.export.deserialize` reads: its `call` takes float64 of (n, features), which needs
-    jax_enable_x64, and returns `logits` (what the output's function is applied to) and `outputs` (probabilities, or
-    values in the target's unit).
+    .npz has W1, b1, W2, … (z = Wx + b; no b if the network has none), center and scale of the features, target_center
+    and target_scale, and the names of the classes, the activation and the output's function. .stablehlo can be read by
+    `jax.export.deserialize`: its `call` takes float64 of (n, features), which needs jax_enable_x64, and returns
+    `logits` (the values before the output's function) and `outputs` (probabilities, or values in the target's unit).
 
     Raises:
-        ValueError: there is no run, nothing was saved in it, the file is of another kind, or flatbuffers is not here.
-        OSError: it can't be written.
+        ValueError: there is no run, nothing was saved in it, the file has another suffix, or flatbuffers is missing.
+        OSError: the file can't be written.
     """
     path = Path(out)
     if path.suffix not in KINDS:
@@ -49,7 +48,7 @@ def write(run: Path | str, out: Path | str) -> Path:
 
 
 def arrays(trained: Trained) -> dict[str, Any]:
-    """Return the arrays and the words that make a trained network."""
+    """Return the arrays and names that describe a trained network."""
     layers = enumerate(trained.params, 1)
     named = {f"{name}{k}": np.asarray(array) for k, layer in layers for name, array in layer._asdict().items()}
     known = {name: np.asarray(trained.data[name]) for name in ("center", "scale", "target_center", "target_scale")}
@@ -59,7 +58,7 @@ def arrays(trained: Trained) -> dict[str, Any]:
 
 
 def program(trained: Trained) -> bytes:
-    """Return the program of a trained network, for any number of rows, as `jax.export` writes it."""
+    """Return the program of a trained network for any number of rows, serialised by `jax.export`."""
     network, data = trained.network, trained.data
     params = jax.tree.map(np.asarray, trained.params)
 

@@ -1,7 +1,7 @@
-"""Trials that are on the devices together: they go on from look to look, in step, and end one by one.
+"""Trials that are on the devices together: they advance from look to look, in step, and end one by one.
 
-Invariant: a trial that has ended (its target met, not finite, out of its budget) is never trained again. What is done
-between two looks (saving, showing progress, being interrupted) changes no number that the steps compute.
+Invariant: a trial that has ended (target met, not finite, budget used) is never trained again. What happens between two
+looks (saving, showing progress, an interruption) changes no number that the steps compute.
 """
 
 import math
@@ -21,16 +21,16 @@ from mlp_jax.training.timetable import Timetable
 from mlp_jax.training.trials import LAST, NEVER, Cutoff, Status, Trials
 from mlp_jax.trial import Data, TrialState
 
-EMPTY_CALLS = 6  # that take no step; the shortest says what a call takes by itself
-TIMED_SECONDS = 0.01  # that timed steps take at least
+EMPTY_CALLS = 6  # calls without a step; the shortest gives the time of a call itself
+TIMED_SECONDS = 0.01  # the least that is timed
 
 
 class Group:
-    """Trials `rows` on the devices, each in a lane of its own; lanes without a trial never run.
+    """The trials `rows` on the devices, each in a lane of its own; lanes without a trial never run.
 
-    With `apart`, steps and evaluations are in calls of their own, so that each has its own time to the last call; else
-    a look holds both, and the time of one evaluation, measured at the start, divides it. With `anew` they start from
-    their seeds whatever is known of them.
+    With `apart`, steps and evaluations are separate calls, so that each has its own exact time. Otherwise a call does
+    both, and its time is divided by the time of one evaluation, which is measured at the start. With `anew`, trials
+    start from their seeds, whatever is known about them.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Group:
         at = (int(trials.steps[first]), int(trials.next_point[first])) if self.goes_on else (0, 0)
         spent = float(np.nanmax(trials.points["training_seconds"][first], initial=0.0)) if self.goes_on else 0.0
         self.timetable = Timetable(task, clock, apart, evaluation_share, rungs, at, spent)
-        self._running: tuple[np.ndarray, jax.Array] | None = None  # as it was when it was last put on the devices
+        self._running: tuple[np.ndarray, jax.Array] | None = None  # the lanes that run, and the copy on the devices
         with clock("io"):
             self._occupy(rows, lanes)
         states = self._states()
@@ -66,11 +66,11 @@ class Group:
 
     @property
     def alive(self) -> np.ndarray:
-        """Which lanes hold a trial that has not ended."""
+        """For each lane, whether it holds a trial that has not ended."""
         return self.occupied & (self.trials.status[self.rows] == Status.RUNNING)
 
     def looks(self, stop: float) -> Iterator[None]:
-        """Go on to step `stop`, or until every trial has ended, pausing at each look."""
+        """Advance to step `stop`, or until every trial has ended, and yield at each look."""
         table = self.timetable
         while self.alive.any() and (table.step < min(stop, self.end) or table.due_here()):
             known = self.cutoff.known(self.trials.steps_to_target)
@@ -81,14 +81,14 @@ class Group:
 
     @property
     def end(self) -> float:
-        """The step at which these trials end if they do not meet the target before."""
+        """The step at which these trials end if they do not meet the target earlier."""
         return math.floor(min(self.cutoff.at(self.trials.steps_to_target), LAST))
 
     def time(self, steps: int, calls: int) -> float:
-        """Return the seconds of each of so many steps, without evaluations and without what a call takes by itself.
+        """Return the seconds of one step, without evaluations and without the overhead of a call.
 
-        The steps are taken in so many calls. Where they are soon over, the trials go on behind them, for a hundredth of
-        a second in all. A trial that fails at once is given the time of its call.
+        It takes `steps` steps in `calls` calls. If they take less than a hundredth of a second, further steps are taken
+        until that has passed. A trial that fails at once gets the time of its call.
         """
         table, none, seconds, took = self.timetable, np.zeros(self.task.room, bool), 0.0, 0.0
         take = lambda more: self._advance(self.occupied, table.step + more, 0, none, "training")
@@ -102,12 +102,12 @@ class Group:
         return (seconds or took) / taken.max()
 
     def put_away(self, ended: bool = False) -> None:
-        """Bring the states of the trials that go on, of those that are kept, and, with `ended`, of all to the host."""
+        """Copy states to the host: those of running trials and of trials to keep, and with `ended` those of all."""
         wanted = self.occupied & (self.trials.kept | ended | (self.trials.status[self.rows] == Status.RUNNING))
         self._fetch(np.flatnonzero(wanted))
 
     def evaluate(self, lanes: np.ndarray, splits: Iterable[str]) -> dict[str, np.ndarray]:
-        """Return the metrics of the trials in these lanes as they are now."""
+        """Return the present metrics of the trials in these lanes."""
         active = self.engine.put(np.isin(np.arange(len(self.rows)), lanes))
         params, found = jax.vmap(partial(trial.found, self.task.cell))(self.lanes.state), {}
         for split in splits:
@@ -116,7 +116,7 @@ class Group:
         return found
 
     def _go(self, until: int, due: int) -> None:
-        """Go to a look, with the evaluations up to the point `due`, and note what was found."""
+        """Advance to the look at step `until`, with evaluations before the point `due`, and store the results."""
         alive, table = self.alive, self.timetable
         trials, first, begin, before = int(alive.sum()), table.number, table.step, self.clock["training"]
         wanted = table.wanted(due, trials)
@@ -129,7 +129,7 @@ class Group:
             self._learn(alive, {number: before + each * (int(table.points[number]) - begin) for number in numbers})
 
     def _advance(self, alive: np.ndarray, until: int, due: int, wanted: np.ndarray, part: str) -> float:
-        """Take the trials in the lanes `alive` to a look, and return the seconds that this took."""
+        """Advance the trials in the lanes `alive` to a look, and return the seconds that it took."""
         before, table = self.clock[part], self.timetable
         with self.clock(part):
             beyond = (0, self.lanes.batch_loss.shape[1] - len(table.points))
@@ -144,13 +144,13 @@ class Group:
         return self.clock[part] - before
 
     def _target(self, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the windows of the points and the limits of their sums, as a look has them."""
+        """Return the windows of the points and the limits of their sums, in the form for a Look."""
         limits, windows = self.task.limits, np.arange(room, dtype=np.int32)
         windows[: len(self.task.windows)] = self.task.windows
         return windows, np.pad(limits, (0, room - len(limits)), mode="edge")
 
     def _bring_back(self) -> None:
-        """Give lanes of trials that go on what was found of them, where the target is about that too."""
+        """Put earlier results of resumed trials back into their lanes, if the target needs them."""
         if not self.goes_on or self.task.config.stop_smoothing == 1:
             return
         task, monitor = self.task, self.task.monitor
@@ -162,7 +162,7 @@ class Group:
         self.lanes.sums[monitor] = jax.tree.map(put, sums, found)
 
     def _learn(self, alive: np.ndarray, where: dict[int, float]) -> None:
-        """Note what a look has found: `where` holds the points that were evaluated, with their seconds of training."""
+        """Store the results of a look: `where` maps each point that was evaluated to its seconds of training."""
         lanes, rows, trials, state = np.flatnonzero(alive), self.rows[alive], self.trials, self.lanes.state
         table = self.timetable
         found_there = (self.lanes.sums, self.lanes.batch_loss) if where else ({}, np.zeros((0, 0)))
@@ -187,7 +187,7 @@ class Group:
         if table.at_the_end:
             trials.status[rows[(failed < 0) & ~hit]] = Status.COMPLETE
         for row in rows[trials.status[rows] != Status.RUNNING].tolist():
-            trials.states.pop(row, None)  # that of an earlier step
+            trials.states.pop(row, None)  # it is from an earlier step
         if not self.compacts:  # the lanes of trials that have ended are still there
             for lane in lanes[failed >= 0]:
                 self._evaluate_end(int(lane))
@@ -203,7 +203,7 @@ class Group:
         return {name: np.asarray(found[name])[lanes] for name in trial.NOISE}
 
     def _evaluate_end(self, lane: int) -> None:
-        """Add to a trial's history what it is where it failed."""
+        """Add an evaluation at the step where a trial failed to its history."""
         lanes, row, table = np.array([lane]), self.rows[lane], self.timetable
         if self.trials.points["step"][row, max(0, table.number - 1)] == self.trials.steps[row]:
             return
@@ -215,7 +215,7 @@ class Group:
         self.trials.note(self.rows[lanes], table.number, found)
 
     def _end_where_time_is_up(self) -> None:
-        """End all trials where the budget in seconds is used, after a last evaluation there."""
+        """If the budget in seconds is used, end all trials after a last evaluation."""
         table = self.timetable
         if not table.time_is_up or not self.alive.any():
             return
@@ -226,7 +226,7 @@ class Group:
         self.trials.status[self.rows[self.alive]] = Status.COMPLETE
 
     def _occupy(self, rows: np.ndarray, lanes: int) -> np.ndarray:
-        """Give each trial of `rows` a lane, of at least so many, dealt to the devices in turn; return who got which."""
+        """Give each trial of `rows` a lane, dealing them to the devices in turn; return the order of the lanes."""
         count = self.engine.lanes(max(lanes, len(rows)))
         dealt = np.arange(count).reshape(-1, self.engine.shards).T.reshape(-1)
         self.rows = np.concatenate([rows, np.full(count - len(rows), rows[0])])[dealt]
@@ -237,14 +237,14 @@ class Group:
         return dealt
 
     def _states(self) -> TrialState:
-        """Return the states of all lanes: from the seeds, or those that were put away."""
+        """Return the states of all lanes: started from the seeds, or those on the host."""
         if not self.goes_on:
             return self.engine.start(self.clock, self.hyper, self.seeds)
         each = [self.trials.states[row] for row in self.rows.tolist()]
         return self.engine.put(jax.tree.map(lambda *leaves: np.stack(leaves), *each))
 
     def _compact(self) -> None:
-        """Where a device takes trials at once, let those that run move together and leave the rest behind."""
+        """If a device runs trials at once, move the running ones into fewer lanes, without the ended ones."""
         alive, shards = self.alive, self.engine.shards
         count = self.engine.lanes(shards * 2 ** math.ceil(math.log2(max(1, -(-alive.sum() // shards)))))
         if not self.compacts or self.engine.block is None or not alive.any() or 2 * count > len(alive):
@@ -264,7 +264,7 @@ class Group:
 
 
 def _taken(leaf: jax.Array, index: np.ndarray) -> jax.Array:
-    """Return some lanes of an array in the place of all: memory that is full has no room for both."""
+    """Return some lanes of an array, and delete the array: full memory has no room for both."""
     taken = leaf[index]
     leaf.delete()
     return taken

@@ -1,7 +1,7 @@
-"""What trials do between two looks of the host: steps, evaluations on the way, target and failure, as a pure function.
+"""What trials do between two looks of the host, as a pure function: steps, evaluations, tests of target and failure.
 
-Invariant: it computes for each trial what `mlp_jax.trial` computes for it alone, however many go in step, and however
-the way is divided into looks. A trial that has ended keeps its state.
+Invariant: it computes for each trial what `mlp_jax.trial` computes for it alone, however many trials run together, and
+however training is divided into looks. A trial that has ended keeps its state.
 """
 
 from functools import partial
@@ -20,11 +20,11 @@ from mlp_jax.trial import Cell, TrialState
 
 
 class Look(NamedTuple):
-    """What the trials on the devices do until the host looks again: go from `begin` to `until`, evaluate on the way.
+    """What the trials on the devices do until the host looks again: train from step `begin` to `until`, and evaluate.
 
-    They are evaluated at the `wanted` ones of `points[first:due]`, which are steps. The target is met at the point
-    number k where the monitored split's sums, over the n evaluations at the points `windows[k]` to k together, are
-    within `limits[n - 1]` (see `stopping.limit`).
+    Trials are evaluated at those of the steps `points[first:due]` that are `wanted`. The target is met at point number
+    k if the monitored split's sums over the n evaluations at the points `windows[k]` to k are within `limits[n - 1]`
+    (see `stopping.limit`).
     """
 
     begin: ArrayLike
@@ -38,10 +38,10 @@ class Look(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """The trials on the devices, one a lane: each one's state, and what it was found to be at each point.
+    """The trials on the devices, one in each lane: their states, and their sums at each point.
 
-    `seen` is the number of the first point that a trial has not come to, `met` that of the point at which it met the
-    target, −1 while there is none. `state.failed` is also the step of an evaluation whose loss was not finite.
+    `seen` is the number of the first point that a trial has not reached, `met` the number of the point at which it met
+    the target (−1: none so far). `state.failed` may also be the step of an evaluation whose loss was not finite.
     """
 
     state: TrialState
@@ -65,7 +65,7 @@ def to_look(
     running: Array,
     lanes: Lanes,
 ) -> Lanes:
-    """Take one trial, or several in step, to the end of a look; the target is about the first of `splits`."""
+    """Advance one trial, or several in step, to the end of a look; the target is about the first of `splits`."""
     each = jax.vmap if several else lambda function: function
     alive = lambda lanes: running & (lanes.state.failed < 0) & (lanes.met < 0)
     of_params = lambda params: {split: trial.evaluate(cell, params, data[split], axis) for split in splits}
@@ -101,7 +101,7 @@ def _noted(
     found: dict[str, Sums],
     now: Array,
 ) -> Lanes:
-    """Note what was found at a point of the trials that came to it, and which of them end there."""
+    """Store the sums at a point for the trials that have reached it, and which of them end there."""
     put = lambda room, value: jax.lax.dynamic_update_index_in_dim(
         room, jnp.where(now, value, jax.lax.dynamic_index_in_dim(room, number, -1, keepdims=False)), number, -1
     )
@@ -118,7 +118,7 @@ def _noted(
 
 
 def _met(sums: Sums, number: Array, look: Look, by_loss: bool) -> Bool[Array, "*lanes"]:
-    """Tell whether the target is met at a point, by the evaluations in its window together."""
+    """Tell whether the sums over a point's window meet the target."""
     place = jnp.arange(sums.n.shape[-1])
     window = (place >= look.windows[number]) & (place <= number)
     near = jnp.broadcast_to(window, sums.n.shape) & (sums.n > 0)
@@ -127,14 +127,14 @@ def _met(sums: Sums, number: Array, look: Look, by_loss: bool) -> Bool[Array, "*
 
 
 def _to_step(cell, axis, _, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
-    """Take one trial, which goes on, from step `begin` to `end`, in a loop that ends with it."""
+    """Advance one running trial from step `begin` to `end`, in a loop that ends early if the trial does."""
     return trial.steps(cell, hyper, seed, data, state, end - begin, axis)
 
 
 def _in_blocks_of_steps(cell, axis, steps, each, data, hyper, seed, on, state: TrialState, begin, end) -> TrialState:
-    """Take trials from step `begin` to `end` in blocks of a known number of steps, whose surplus changes nothing.
+    """Advance trials from step `begin` to `end` in blocks of equally many steps; surplus steps change nothing.
 
-    The indices of a block are drawn together, since a permutation is found in a loop of unknown length.
+    The indices of a block are drawn together, since drawing needs a loop of unknown length.
     """
     of_one = lambda seed, step: trial.draw(cell, seed, step, data.x.shape[0], ahead=steps > 1)
     draw = jax.vmap(of_one, in_axes=(0, None)) if seed.ndim else of_one

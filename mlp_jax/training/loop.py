@@ -1,7 +1,7 @@
-"""The training loop: trials are put on the devices, go on from look to look, race, are saved, and end.
+"""The training loop: put trials on the devices, advance them from look to look, race them, save them, end them.
 
-Invariant: there is no other loop. A trial's numbers do not depend on which others are on the devices with it, on free
-memory, on how often the loop looks, or on how often it was interrupted and went on.
+Invariant: there is no other training loop. A trial's numbers do not depend on the trials beside it on the devices, on
+free memory, on how often the loop looks, or on how often training was interrupted and resumed.
 """
 
 import math
@@ -28,12 +28,12 @@ CALL_SECONDS = 1.0
 
 
 class Options(NamedTuple):
-    """How trials are trained; none of it changes a number, but racing, a cutoff, and an evaluation share below 1.
+    """How trials are trained; only racing, a cutoff and an evaluation share below 1 change numbers.
 
-    `apart`: steps and evaluations are calls of their own, each with its own time. `timed`: each trial is trained once
-    more in the end, alone and without evaluations, for its seconds, while no other thread compiles. `lanes`: how many
-    the programs have at least. `at_once`: how many trials are on the devices at most. `ends`: the splits to evaluate at
-    a trial's end.
+    `apart`: steps and evaluations are separate calls, each with its own time. `timed`: at the end each trial is trained
+    once more, alone and without evaluations, to measure its seconds, while no other thread compiles. `lanes`: the least
+    number of lanes of a program. `at_once`: the most trials on the devices. `ends`: the splits to evaluate at a trial's
+    end.
     """
 
     placement: str | int = "auto"
@@ -48,7 +48,7 @@ class Options(NamedTuple):
 
 
 class Loop:
-    """Trials of one task on their way to their ends."""
+    """The training of the trials of one task."""
 
     def __init__(
         self, task: Task, trials: Trials, mesh: Mesh, options: Options, clock: Clock, directory: Directory | None = None
@@ -68,7 +68,7 @@ class Loop:
                 lanes = min(fits, placement.PROBED)
                 fits = placement.compiled_fitting(self.engine, trials.hyper, self.data, task.room, lanes)
             self.size = min(trials.size, fits, options.at_once or trials.size)
-            in_turn = self.engine.block is None  # an idle lane costs nothing then
+            in_turn = self.engine.block is None  # idle lanes cost no time then
             self.lanes = min(options.lanes, fits) if in_turn else 1
         self.saved_at = time.perf_counter()
         self.best, self.stopped = math.nan, False
@@ -79,13 +79,13 @@ class Loop:
         interrupted: Callable[[], bool],
         callback: Callable[[Evaluation], None] | None = None,
     ) -> Trials:
-        """Train every trial to its end, or until interrupted, and return what is known of all.
+        """Train every trial to its end, or until interrupted, and return all trials.
 
-        `callback` is told each evaluation once, at the look after it, and the ends where they are evaluated.
+        `callback` gets each evaluation once, at the look after it, and the evaluations at the ends, if there are any.
         """
         self.callback = callback
         self.told = [self.trials.known(row) for row in range(self.trials.size)] if callback else []
-        with self.clock("io"):  # but for the blocks inside
+        with self.clock("io"):  # without the blocks inside
             self._run(progress, interrupted)
         self.trials.status[self.trials.status == Status.RUNNING] = Status.INCOMPLETE
         self.trials.seconds, self.trials.interrupted = self.clock.seconds, self.stopped
@@ -112,7 +112,7 @@ class Loop:
             self.directory.end(self.trials, self.clock)
 
     def _time_each(self, interrupted: Callable[[], bool]) -> None:
-        """Give the history of each trial the seconds of its training alone, in calls of about a second."""
+        """Replace the seconds in each trial's history by those of training it alone, in calls of about a second."""
         for row in range(self.trials.size):
             steps, seconds = int(self.trials.steps[row]), self.trials.points["training_seconds"][row]
             if self._asked_to_stop(interrupted):
@@ -123,7 +123,7 @@ class Loop:
             self.trials.points["training_seconds"][row] = each * self.trials.points["step"][row]
 
     def _unmeasured(self) -> list[int]:
-        """Return the trials that ended earlier, before this process began, and whose ends it must evaluate again."""
+        """Return the trials that ended before this process began, and whose ends must still be evaluated."""
         splits = self.options.ends
         return [row for row in self.trials.states if splits and np.isnan(self.trials.metric(f"{splits[0]}_loss")[row])]
 
@@ -132,7 +132,7 @@ class Loop:
         return self.stopped
 
     def _rungs(self) -> list[int]:
-        """The numbers of the points at which all but one in `racing` of the points of the search are stopped."""
+        """Return the numbers of the points at which only the best 1/`racing` of the settings go on."""
         racing, total, points = self.options.racing, self.task.total, self.task.points
         if racing is None or total is None:
             return []
@@ -141,16 +141,16 @@ class Loop:
         return sorted(numbers - {0, len(points) - 1})
 
     def _end(self) -> float:
-        """Return the step at which trials end that have not met the target."""
+        """Return the step at which trials that have not met the target end."""
         return math.floor(min(self.options.cutoff.at(self.trials.steps_to_target), LAST))
 
     def _settings(self) -> np.ndarray:
-        """Return the number of the hyper-parameters' setting of each trial: those that differ in the seed share one."""
+        """Return a number for each trial's setting of the hyper-parameters; trials that differ only in the seed share it."""
         columns = np.stack(list(self.trials.hyper.values()), axis=1)
         return np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
 
     def _next(self, rung: int) -> np.ndarray:
-        """Return trials that have not come to a rung, and are at one step: those that have come furthest, first."""
+        """Return the trials to train next: those that have not reached the rung and share the largest step so far."""
         going = (self.trials.status == Status.RUNNING) & (self.trials.steps < self._end())
         (rows,) = np.nonzero(going & (self.trials.next_point <= rung))
         if not len(rows):
@@ -192,7 +192,7 @@ class Loop:
         return Group(self.task, self.trials, self.engine, self.data, self.clock, rows, lanes, *how)
 
     def _evaluate_ends(self, group: Group, interrupted: np.ndarray) -> None:
-        """Note the metrics of trials at their ends, where no evaluation on the way has done so."""
+        """Store the metrics of trials at their ends, if no evaluation during training has done so."""
         asked = [(interrupted, self.task.watched), (np.flatnonzero(group.occupied), self.options.ends)]
         for lanes, splits in asked:
             if len(lanes):
@@ -201,7 +201,7 @@ class Loop:
                     self.trials.metric(name)[group.rows[lanes]] = values
 
     def _race(self, rung: int) -> None:
-        """Stop the trials of all but the best settings; of a setting counts the median over its seeds."""
+        """Stop the trials of all settings but the best; settings are ranked by the median over their seeds."""
         trials, racing = self.trials, self.options.racing
         running = trials.status == Status.RUNNING
         if racing is None or not running.any():
@@ -216,18 +216,18 @@ class Loop:
         trials.status[out] = Status.INCOMPLETE
 
     def _save_now_and_then(self, group: Group) -> None:
-        """Keep what a look has found, and now and then the states too."""
+        """Save the results of a look, and every so often the states too."""
         if self.directory is None:
             return
         with self.clock("io"):
             self.directory.note(self.trials)
         if time.perf_counter() - self.saved_at >= CHECKPOINT_SECONDS:
-            group.put_away(ended=bool(self.options.ends))  # which are not evaluated yet
+            group.put_away(ended=bool(self.options.ends))  # their ends are not evaluated yet
             self.directory.save(self.trials, self.clock)
             self.saved_at = time.perf_counter()
 
     def _tell(self, rows: np.ndarray) -> None:
-        """Tell the callback what it does not know of trials, of each in the order of its steps."""
+        """Give the callback the evaluations that are new, for each trial in the order of its steps."""
         if self.callback is None:
             return
         for row in rows.tolist():
@@ -237,7 +237,7 @@ class Loop:
                     self.callback(self.trials.evaluation(row, point))
 
     def _note_best(self, group: Group) -> None:
-        """Keep the best score so far, whatever trial it is of."""
+        """Store the best score of any trial so far."""
         scores = self.trials.points[self.task.score][group.rows[group.occupied]]
         if np.isfinite(scores).any():
             best = np.nanmin if self.task.less_is_better else np.nanmax
@@ -269,5 +269,5 @@ class Loop:
 
 
 def _median(values: np.ndarray) -> float:
-    """Return the median, of an even number the upper one, so that infinities do not meet."""
+    """Return the median; of the two middle values it is the upper one, so that infinities are not averaged."""
     return float(np.sort(values)[len(values) // 2])

@@ -1,7 +1,7 @@
 """How devices share the work: trials along one axis of the mesh, the rows of a mini-batch along the other.
 
-Invariant: a layout decides where numbers are computed, not which, within the rounding of sums. The examples are on
-every device: what is shared is the work on them.
+Invariant: a layout decides where numbers are computed and does not change them, except for the rounding of sums. All
+examples are on every device; devices share only the work on them.
 """
 
 import jax
@@ -12,17 +12,17 @@ from mlp_jax import trial
 from mlp_jax.machine import devices
 
 LEAST_ROWS = trial.GRADIENT_ROWS
-"""Rows that a device must have for itself, one piece of the gradient: each step waits for a sum over all devices.
+"""The least rows per device, one piece of the gradient: with sharing, each step waits for a sum over all devices.
 
-A bound by reason; where sharing begins to pay has been measured on no accelerator.
+This bound was not measured: it is unknown where sharing begins to pay on an accelerator.
 """
 
 
 def choose(count: int, trials: int, batch_size: int) -> tuple[int, int]:
-    """Return how many of `count` devices lie along the trial and the data axis of the mesh.
+    """Return how many of `count` devices to put along the trial and the data axis of the mesh.
 
-    Trials come first: they need not wait for each other. A trial's rows are shared by as many devices as leave none
-    of the trials without, and each device with LEAST_ROWS.
+    Trials come first, since they need not wait for each other. Devices share a trial's rows only if there are more
+    devices than trials, and only so many that each has LEAST_ROWS.
     """
     pays = lambda data: data * trials <= count and data * LEAST_ROWS <= batch_size
     data = max(data for data in range(1, count + 1) if count % data == 0 and (data == 1 or pays(data)))
@@ -30,7 +30,7 @@ def choose(count: int, trials: int, batch_size: int) -> tuple[int, int]:
 
 
 def data_axis(mesh: Mesh) -> str | None:
-    """Name the axis along which devices share rows; None where each has all of them."""
+    """Return the name of the axis along which devices share rows; None if each device takes all rows."""
     return "data" if mesh.shape["data"] > 1 else None
 
 
@@ -38,8 +38,8 @@ def of_one_trial(asked: tuple[int, int] | None, batch_size: int) -> Mesh:
     """Return the mesh for a trial that trains alone.
 
     Args:
-        asked: (1, number of devices), (1, 1) for one device, or None: as many as pay, of this process; on a CPU one,
-            whose threads share the rows of a product as it is.
+        asked: (1, number of devices), (1, 1) for one device, or None: as many devices of this process as are useful; on
+            a CPU that is one, whose threads already share the rows of a product.
 
     Raises:
         ValueError: `asked` is neither.

@@ -1,4 +1,4 @@
-"""How many trials a device takes at once, and how many its memory holds.
+"""How many trials a device runs at once, and how many fit into its memory.
 
 Invariant: this decides where and when trials are computed, never their numbers.
 """
@@ -16,18 +16,18 @@ from mlp_jax.training.engine import Engine, on_cpu
 from mlp_jax.trial import Cell, Data
 
 PLACEMENTS = ("auto", "map", "vmap")
-FAST_SHARE = 0.7  # of the memory on a chip that states may fill: a step works there too
-PROBED = 64  # trials of the program that is asked what it takes
+FAST_SHARE = 0.7  # of the memory on a chip may hold states; a step needs some of it too
+PROBED = 64  # trials in the program whose memory is read
 
 
 def block(placement: str | int, mesh: Mesh, cell: Cell, trials: int) -> int | None:
-    """Return the block of `Engine` that `placement` means: map, vmap, a number of trials, or auto.
+    """Return the `block` of Engine for a placement: map, vmap, a number of trials, or auto.
 
-    That is map on a CPU, where a trial's weights stay in the cache, and vmap elsewhere; on a TPU, as many of `trials`
-    at once as fit into the memory on its chip, where not all do.
+    auto is map on a CPU, where a trial's weights stay in the cache, and vmap elsewhere; on a TPU it is as many of
+    `trials` at once as fit into the memory on its chip.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: `placement` is none of these.
     """
     if isinstance(placement, int) and placement >= 1:
         return None if placement == 1 else placement
@@ -39,10 +39,10 @@ def block(placement: str | int, mesh: Mesh, cell: Cell, trials: int) -> int | No
 
 
 def _on_chip(mesh: Mesh, cell: Cell, trials: int) -> int:
-    """Return the block whose states fit into the memory on the chip; 0 where that is no question.
+    """Return the block whose states fit into the memory on the chip; 0 if all fit, or the chip has none.
 
-    Larger ones are updated in the device's memory: by what its compiler expects, a v5e then takes 6.9 µs for a step of
-    one of 256 trials of 784-256-128-10, and 4.6 in blocks of 43.
+    States of larger blocks are updated in the device's memory. By its compiler's estimate, a v5e then takes 6.9 µs for
+    a step of one of 256 trials of 784-256-128-10, and 4.6 µs in blocks of 43.
     """
     known, each = accelerators.of(mesh.devices.flat[0]), -(-trials // mesh.shape["trial"])
     held, _ = trial.needed_bytes(cell, trial.complete(cell))
@@ -51,10 +51,10 @@ def _on_chip(mesh: Mesh, cell: Cell, trials: int) -> int:
 
 
 def fitting(engine: Engine, hyper: Mapping[str, object], of_data: int) -> int:
-    """Estimate how many trials fit on the devices at once beside the data; states count twice, programs may copy them.
+    """Estimate how many trials fit on the devices beside the data; states count twice, since programs may copy them.
 
     Raises:
-        ValueError: not even one does.
+        ValueError: not even one trial fits.
     """
     held, working = trial.needed_bytes(engine.cell, hyper)
     device = engine.mesh.devices.flat[0]
@@ -68,16 +68,16 @@ def fitting(engine: Engine, hyper: Mapping[str, object], of_data: int) -> int:
 def compiled_fitting(
     engine: Engine, hyper: Mapping[str, object], data: dict[str, Data], points: int, lanes: int = PROBED
 ) -> int:
-    """Return how many trials fit by what the program of `lanes` of them takes; `data` are on the devices already."""
+    """Return how many trials fit, judged by the program for `lanes` trials; `data` are on the devices already."""
     compiled = engine.compile(Clock(), data, hyper, engine.lanes(lanes), points)
     free = devices.free_memory(engine.mesh.devices.flat[0])
     return max(engine.shards, holding(engine, compiled, engine.lanes(lanes), data, devices.MEMORY_SHARE * free))
 
 
 def holding(engine: Engine, compiled: Any, lanes: int, data: Mapping[str, Data], free: float) -> int:
-    """Return how many trials fit into so many bytes of each device beside `data`, by a program of so many lanes.
+    """Return how many trials fit into `free` bytes of each device beside `data`, judged by a program for `lanes` trials.
 
-    What it works with grows with the trials that it takes at once.
+    The program's working memory grows with the number of trials that it runs at once.
     """
     working, each = compiled.memory_analysis().temp_size_in_bytes, lanes // engine.shards
     kept = program_bytes(compiled) - working - data_bytes(data)
@@ -87,12 +87,12 @@ def holding(engine: Engine, compiled: Any, lanes: int, data: Mapping[str, Data],
 
 
 def data_bytes(data: Mapping[str, Data]) -> int:
-    """Return the bytes of data that are on a device, or of their shapes."""
+    """Return the bytes of data, which may also be shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(dict(data)))
 
 
 def program_bytes(compiled: Any) -> int:
-    """Return the bytes that a compiled program takes on a device while it runs, its arguments included."""
+    """Return the bytes that a compiled program needs on a device while it runs, including its arguments."""
     took = compiled.memory_analysis()
     new = took.output_size_in_bytes - took.alias_size_in_bytes
     return took.argument_size_in_bytes + new + took.temp_size_in_bytes

@@ -49,7 +49,7 @@ def train_many(
 ) -> Trials:
     """Train many networks in one program: one trial for each entry of `hyper` and `seeds`, which have the same length.
 
-    All else is as `config` says, for all of them.
+    `config` decides everything else, for all trials.
 
     >>> config = Config(dataset="iris", hidden=(16,), epochs=10)
     >>> trained = train_many(config, {"learning_rate": [0.001, 0.1]}, seeds=[0, 0])
@@ -60,30 +60,30 @@ def train_many(
     Args:
         hyper: hyper-parameters of the optimizer, its schedule and the regularisation, by name.
         seeds: seeds of the weights and of the order of the examples; `config.seed` is not used.
-        dataset: the data set that `config` names, where it is loaded already.
-        placement: map (a device takes its trials one after another), vmap (all at once), a number (so many at once),
-            or auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere, and on a TPU as many at once
-            as its chip's memory holds.
+        dataset: the data set that `config` names, if it is loaded already.
+        placement: map (a device runs its trials one after another), vmap (all at once), a number (so many at once), or
+            auto: map on CPU, where a trial's weights stay in the cache, vmap elsewhere, and on a TPU as many at once as
+            fit into its chip's memory.
         mesh: how many devices lie along the trial axis, which divides the trials, and along the data axis, which
-            divides the rows of each mini-batch; by default as `meshes.choose` says.
-        racing: keep the best of every `racing` points (trials that differ in the seed alone) at each rung of successive
-            halving (Jamieson & Talwalkar 2016), by the median over their seeds of the loss that is monitored; the rungs
-            are the evaluations nearest to budget/racingᵏ.
-        cutoff: where trials end that have not met the target. What they did beyond it is not in the result, so that it
-            does not depend on when this was noticed.
-        evaluation_share: largest part of the time that evaluations on the way may take; those that would exceed it
-            are left out. With 1 none is, and what is evaluated when does not depend on the machine's speed.
-        trials_at_once: at most so many on the devices together; by default as many as fit into memory.
+            divides the rows of each mini-batch (default: chosen by `meshes.choose`).
+        racing: at each rung of successive halving (Jamieson & Talwalkar 2016), keep only the best of every `racing`
+            points (a point is all trials that differ only in the seed), by the median over the seeds of the monitored
+            loss; the rungs are the evaluations nearest to budget/racingᵏ.
+        cutoff: the step at which trials that have not met the target end. Steps beyond it are not in the result, so the
+            result does not depend on when the end was noticed.
+        evaluation_share: the largest share of the time that evaluations during training may take; those that would
+            exceed it are left out. With 1 none is left out, and evaluations do not depend on the machine's speed.
+        trials_at_once: the most trials on the devices together (default: as many as fit into memory).
         keep_params: return the trained parameters, stacked, on the host.
-        timed: evaluate each trial on the test part at its end, and train it once more then, with its device to itself
-            and without evaluations, so that the seconds of training in its history are its own.
-        lanes: use the program of a population of this size, where trials run one after another and this costs nothing.
-        out: directory for configuration, environment, metrics and checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint in `out`, to the very numbers of a population that was not interrupted.
-        work: a directory for checkpoints while the training is on its way, which goes on from there; what is in it
-            afterwards is the caller's to remove.
+        timed: evaluate each trial on the test part at its end, then train it once more, alone on its device and without
+            evaluations, so that the seconds of training in its history are its own.
+        lanes: use the program for a population of this size, if trials run one after another, where it costs no time.
+        out: directory for configuration, environment, metrics and checkpoints; None saves nothing.
+        resume: continue from the newest checkpoint in `out`; the numbers are those of an uninterrupted population.
+        work: a directory for checkpoints during training, from which training goes on if it was interrupted; the caller
+            must remove what is left in it.
         progress: a function that is called about once a second.
-        callback: a function that is told each evaluation of each trial once, soon after it was made; see
+        callback: a function that gets each evaluation of each trial once, soon after it was made; see
             `mlp_jax/training/README.md`.
         interrupted: a function that is called as often; once it returns true, the trials end as INCOMPLETE.
 
@@ -135,13 +135,14 @@ def compile_ahead(
     mesh: tuple[int, int] | None = None,
     there: Sequence[Any] | None = None,
 ) -> tuple[Engine, Any]:
-    """Compile what `train_many` will train so many trials with, which differ in the `hyper` named; may run in a thread.
+    """Compile the program with which `train_many` will train so many trials; this may run in a thread.
 
-    Where they turn out not to fit into memory together, this was in vain, and does no harm. Returns the programs and
-    the one that was compiled.
+    If the trials turn out not to fit into memory together, the program is not used. Returns the engine and the compiled
+    program.
 
     Args:
-        there: devices other than this process's, which need not be here.
+        hyper: the names of the hyper-parameters in which the trials differ.
+        there: other devices than those of this process; they need not be here.
     """
     asked = task.resolve(config, dataset)
     there = jax.local_devices() if there is None else there
@@ -153,7 +154,7 @@ def compile_ahead(
 
 
 def _trials(asked: Task, hyper: Mapping, seeds: np.ndarray) -> Trials:
-    """Return trials of the checked columns, with every hyper-parameter of the cell among them."""
+    """Check the columns, add all other hyper-parameters of the cell, and return the trials."""
     columns = {name: np.atleast_1d(np.asarray(values, float)) for name, values in hyper.items()}
     _check_lengths({"seeds": np.atleast_1d(seeds)} | columns)
     if not np.issubdtype(seeds.dtype, np.integer) or seeds.min() < 0 or seeds.max() >= 2**32:

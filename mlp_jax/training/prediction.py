@@ -1,6 +1,6 @@
-"""What a trained run says of new examples.
+"""Predictions of a trained run for new examples.
 
-Invariant: for a file the run's directory is enough; only `index` needs the data set again.
+Invariant: for a file, the run's directory is enough; only `index` needs the data set again.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ from mlp_jax.trial import Cell
 if TYPE_CHECKING:
     import pandas
 
-BEGUN = "begun"  # in model.json: the budget that the training had before it was given a larger one
+BEGUN = "begun"  # in model.json: the budget with which the training began, if it was given a larger one
 
 
 class Prediction(NamedTuple):
-    """One answer: a class with the probabilities of all classes, or a value in the target's unit.
+    """One prediction: a class with the probabilities of all classes, or a value in the target's unit.
 
-    `truth` is known for examples of the test part, and of a table that has the target's column.
+    `truth` is known for examples of the test part, and for those of a table that has the target's column.
     """
 
     source: str
@@ -46,7 +46,7 @@ class Prediction(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A network with its parameters and all that is known of the data that it was trained on."""
+    """A network with its parameters and all that predictions need to know about its data."""
 
     network: Network
     params: model.Params
@@ -54,7 +54,7 @@ class Trained(NamedTuple):
 
 
 def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
-    """Return what `model.json` holds: all that predictions need beside the parameters."""
+    """Return the content of `model.json`: all that predictions need besides the parameters."""
     return {
         "cell": dataclasses.asdict(cell),
         "hyper": hyper,
@@ -63,12 +63,12 @@ def remember(cell: Cell, hyper: dict[str, Any], dataset: Dataset) -> dict:
 
 
 def identity(run: Path) -> str:
-    """Return what tells the training in a directory from any other: a hash of what config.json and model.json say.
+    """Return a hash of config.json and model.json, which identifies the training in a directory.
 
-    A budget that has grown since is taken as it was when the training began.
+    If the budget has grown, the hash uses the budget with which the training began.
 
     Raises:
-        ValueError: one of them is missing or damaged.
+        ValueError: one of the files is missing or damaged.
     """
     config, model = (files.read_json(run, name) for name in ("config.json", "model.json"))
     said = [config | model.pop(BEGUN, {}), model]
@@ -76,7 +76,7 @@ def identity(run: Path) -> str:
 
 
 def check_same(run: Path, before: dict, after: dict) -> None:
-    """Raise a ValueError where `before`, what model.json holds, is of other trials or other data than `after`."""
+    """Raise a ValueError unless `before`, the content of model.json, has the same trials and data as `after`."""
     same = lambda name: name not in before or before[name] == after[name]
     if not same("fingerprint"):
         raise ValueError(
@@ -138,13 +138,14 @@ def predict(
 
     Args:
         index: number of an example in the test part of the run's data set.
-        file: a table with the columns of the run's, by name, in any order; .npy with one example or one a row, in the
-            data set's own units; or a PNG or JPEG image, which is resized to the data set's shape.
-        invert: the image has dark strokes on a light ground, the data set light ones on a dark ground.
-        data_dir: where the data set is now.
+        file: a table with the same column names as the run's, in any order; .npy with one example, or one per row, in
+            the data set's own units; or a PNG or JPEG image, which is resized to the data set's shape.
+        invert: invert an image with dark strokes on a light ground, for a data set with light strokes.
+        data_dir: the folder in which the data set is now.
 
     Raises:
-        ValueError: not exactly one of index and file; no run, or one that failed; an index or a file that does not fit.
+        ValueError: not exactly one of index and file is given; there is no run, or it failed; the index or the file
+            does not fit.
     """
     if (index is None) == (file is None):
         raise ValueError("predict needs either an index or a file; give one of --index and --file")
@@ -166,7 +167,7 @@ def predict(
 
 
 def table(predictions: list[Prediction]) -> "pandas.DataFrame":
-    """Return a row per prediction: its source, the prediction, the truth where it is known, each probability."""
+    """Return a row for each prediction: its source, the prediction, the truth if it is known, and each probability."""
     import pandas
 
     columns: dict[str, list] = {"source": [one.source for one in predictions]}
@@ -180,7 +181,7 @@ def table(predictions: list[Prediction]) -> "pandas.DataFrame":
 
 def _forward(trained: Trained, x: np.ndarray) -> np.ndarray:
     center, scale = (np.asarray(trained.data[name]) for name in ("center", "scale"))
-    with np.errstate(over="ignore"):  # an output that is not finite is refused by its row
+    with np.errstate(over="ignore"):  # a row with an output that is not finite is refused later
         seen = jnp.asarray((x.astype(np.float64) - center) * scale, jnp.result_type(float))
     return np.asarray(jax.vmap(lambda x: model.forward(trained.network, trained.params, x))(seen))
 

@@ -1,4 +1,4 @@
-"""One run: a population of one, with a directory where asked, and how it went."""
+"""Train one run, as a population of one, with a directory if asked for; and its result."""
 
 import warnings
 from collections.abc import Callable
@@ -29,9 +29,8 @@ class Run:
 
     `status` is COMPLETE (the budget was used, or `stop_at` reached), INCOMPLETE (the run was interrupted) or INFEASIBLE
     (the loss was not finite at step `failed`). `metrics` are those at the end: `train_loss`, `test_accuracy`, ….
-    `history` has a row for each evaluation, with `noise_trace`, `noise_squared_norm` and their ratio `noise_scale`
-    where the Config asks for them. `steps_to_target` is inf where `stop_at` was not reached, None where it was not
-    set.
+    `history` has a row for each evaluation, with `noise_trace`, `noise_squared_norm` and their ratio `noise_scale` if
+    the Config asks for them. `steps_to_target` is inf if `stop_at` was not reached, None if it was not set.
 
     >>> run = train(Config(dataset="iris", hidden=(16,), steps=50))
     >>> run.status, run.steps, [row["step"] for row in run.history][:4]
@@ -61,10 +60,10 @@ class Run:
         return int(self.state.step)
 
     def per_class(self, split: str = "test") -> dict:
-        """Return the confusion matrix of a split (a row per class, a column per prediction), precision and recall.
+        """Return the confusion matrix of a split (row: class, column: prediction), and precision and recall by class.
 
         Raises:
-            ValueError: the targets are no classes, the split is unknown, or training failed.
+            ValueError: the targets are not classes, the split is unknown, or training failed.
         """
         choose("split", split, SPLITS)
         if not self.dataset.classes or self.status == Status.INFEASIBLE:
@@ -130,21 +129,21 @@ def train(
     ('COMPLETE', 169, True)
 
     Args:
-        dataset: the data set that `config` names, where it is loaded already.
-        out: directory for the configuration, the environment, the metrics and the checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint in `out`, to the very parameters of a run without interruption. With a
-            constant schedule the budget may be larger than it was: parameters and final metrics are then, bit for bit,
-            those of a run that had it from the start, and so is the history where both are evaluated at the same steps.
-        mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one; by
-            default as `meshes.of_one_trial` says.
+        dataset: the data set that `config` names, if it is loaded already.
+        out: directory for the configuration, the environment, the metrics and the checkpoints; None saves nothing.
+        resume: continue from the newest checkpoint in `out`; the parameters are those of an uninterrupted run. With a
+            constant schedule the budget may be larger than before: parameters and final metrics are then, bit for bit,
+            those of a run that had it from the start, and so is the history at steps where both runs are evaluated.
+        mesh: (1, number of devices) shares the rows of each mini-batch between all devices, (1, 1) uses one device
+            (default: chosen by `meshes.of_one_trial`).
         progress: a function that is called about four times a second.
-        callback: a function that is told each evaluation once, soon after it was made, such as a logger's (see
+        callback: a function that gets each evaluation once, soon after it was made, such as a logger (see
             `mlp_jax/training/README.md`).
         interrupted: a function that is called as often; once it returns true, the run is saved and returned INCOMPLETE.
 
     Raises:
-        ValueError: the configuration does not fit the data, `out` holds another run, `resume` comes without it, or
-            `mesh` is not for one trial on these devices.
+        ValueError: the configuration does not fit the data, `out` holds another run, `resume` is given without `out`,
+            or `mesh` does not fit one trial on these devices.
         OSError: `out` can't be written.
     """
     clock = clock or Clock()
@@ -172,7 +171,7 @@ def train(
 
 
 def _is_dead(run: Run) -> bool:
-    """Tell whether the network gives 0 for each of the first examples that it was trained on."""
+    """Tell whether the network's output is 0 for each of its first training examples."""
     some = run.dataset.train.x[:1000]
     data = place(run.cell.network, run.dataset, Split(some, run.dataset.train.y[: len(some)]))
     z = jax.vmap(lambda x: model.forward(run.cell.network, run.params, x))(normalize(data, data.x))
@@ -180,13 +179,13 @@ def _is_dead(run: Run) -> bool:
 
 
 def _start(trials: Trials) -> TrialState:
-    """Return the state before the first step: that of a trial which was interrupted before it was put on a device."""
+    """Return the state before the first step, for a trial that was interrupted before it was put on a device."""
     hyper = {name: float(column[0]) for name, column in trials.hyper.items()}
     return trial.start(trials.cell, hyper, jnp.uint32(trials.seeds[0]))
 
 
 def _of(trials: Trials) -> Run:
-    """Return the only one of `trials`."""
+    """Return the Run of the only trial in `trials`."""
     config, status, failed = trials.config, str(trials.status[0]), int(trials.failed[0])
     names = [f"{split}_{name}" for split in trials.task.splits for name in trials.task.metrics_of_one]
     return Run(

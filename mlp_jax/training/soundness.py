@@ -1,4 +1,4 @@
-"""Whether what training left in a directory is what it wrote: its files, and every checkpoint.
+"""Check whether the files and checkpoints in a directory of training are as they were written.
 
 Invariant: nothing is changed, made or removed.
 """
@@ -12,7 +12,7 @@ from mlp_jax.training import prediction
 
 
 def check(directory: Path) -> list[Looked]:
-    """Look at a directory of `mlp-jax train --out` or of a population, whole."""
+    """Check everything in a directory of `mlp-jax train --out` or of a population."""
     names = [name for name in ("config.json", "environment.json", "model.json") if (directory / name).exists()]
     looked = [soundness.of_json(directory, name, "run") for name in dict.fromkeys(["config.json", *names])]
     if not looked[0].wrong:
@@ -40,7 +40,7 @@ def _metrics(path: Path) -> Looked:
 
 
 def _checkpoints(directory: Path, known: bool) -> list[Looked]:
-    """Look at the checkpoints; whose they are can be told only where the files beside them are sound."""
+    """Check the checkpoints; whether they belong to this training is `known` only if the files beside them are sound."""
     folder = directory / "checkpoints"
     if not folder.is_dir():
         return [Looked(folder, "none yet: train --resume begins anew")]

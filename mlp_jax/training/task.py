@@ -1,7 +1,6 @@
-"""What a Config means on its data: the cell, the budget in steps, where to evaluate, what the target is.
+"""A Config resolved on its data: the cell, the budget in steps, the points of evaluation, the target.
 
-Invariant: a task is a function of the Config and the Dataset alone, and where training goes on, of where it was
-evaluated before.
+Invariant: a task depends only on the Config, the Dataset and, if training goes on, on the earlier points of evaluation.
 """
 
 import warnings
@@ -25,9 +24,9 @@ DEFAULT_BATCH_SIZE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A Config, resolved on its data; `total` is the budget in steps, None where seconds alone bind.
+    """A Config, resolved on its data; `total` is the budget in steps, None if only seconds limit the training.
 
-    `before` is where a run that goes on was evaluated, in the unit of the points; it may have had a smaller budget.
+    `before` holds the points at which a run that goes on was evaluated; it may have had a smaller budget then.
     """
 
     config: Config
@@ -38,7 +37,7 @@ class Task:
 
     @property
     def monitor(self) -> str:
-        """The split that decides when a trial ends and which is best."""
+        """The split that decides when a trial ends and which trial is best."""
         return configs.monitored(self.dataset)
 
     @property
@@ -53,19 +52,19 @@ class Task:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The splits that are evaluated on the way, the monitored one first."""
+        """The splits that are evaluated during training, the monitored one first."""
         asked = [name for name in self.splits if name in self.config.evaluate_on and name != self.monitor]
         return (self.monitor, *asked)
 
     @cached_property
     def points(self) -> np.ndarray:
-        """Where to evaluate, ascending: in steps, or in seconds of training where seconds alone bind."""
+        """The points of evaluation, ascending: in steps, or in seconds if only seconds limit the training."""
         points = budget.evaluation_points(self.config, self.total)
         return np.append(self.before, points[points > self.before[-1]]) if self.before else points
 
     @property
     def room(self) -> int:
-        """How many evaluations a trial can have: one more than there are points, where it ends between two."""
+        """The most evaluations of a trial: one more than there are points, for a trial that ends between two."""
         return len(self.points) + 1
 
     @cached_property
@@ -92,12 +91,12 @@ class Task:
 
     @cached_property
     def windows(self) -> np.ndarray:
-        """For each point the number of the first one that is taken together with it to meet the target."""
+        """For each point, the number of the first point in its window, over which the target must be met."""
         return crossing.windows(self.points.astype(float), self.config.stop_smoothing)
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """The monitored sums that just meet `stop_at`, see `stopping.limit`, over one evaluation, two, and so on."""
+        """The limits of the monitored sums for `stop_at` (see `stopping.limit`), over one evaluation, two, and so on."""
         count = len(getattr(self.dataset, self.monitor).y)
         most = int(np.max(np.arange(len(self.windows)) - self.windows, initial=0)) + 1
         how = (self.config.stop_at, self.dataset.target_scale, self.by_loss)
@@ -109,15 +108,15 @@ class Task:
         return configs.less_is_better(self.score)
 
     def hyper(self, **changes: float) -> dict[str, float]:
-        """Return all hyper-parameters of a trial, those in `changes` in the place of the Config's."""
+        """Return all hyper-parameters of a trial, with `changes` in place of the Config's."""
         return configs.make_hyper(self.config, self.cell, self.total, **changes)
 
 
 def resolve(config: Config, dataset: Dataset | None = None) -> Task:
-    """Return what `config` means on `dataset`, or on the data that it names.
+    """Return the Task of `config` on `dataset`, or on the data that it names.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: the configuration does not fit the data.
     """
     dataset = dataset or configs.load_data(config)
     cell = make_cell(config, dataset)

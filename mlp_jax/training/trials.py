@@ -1,6 +1,6 @@
-"""What is known of trials: how each one goes and ends, and what it was found to be at each point of its way.
+"""All that is known about trials: their status, how they ended, and their metrics at each point of evaluation.
 
-Invariant: what is known of a trial that has ended no longer changes.
+Invariant: what is known about a trial that has ended no longer changes.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlp_jax.training.task import Task
 
-LAST = 2**31 - 1  # a step that no trial comes to
+LAST = 2**31 - 1  # a step that no trial reaches
 WHOLE = ("step", "examples")  # columns of a history that are whole numbers
 
 
@@ -38,22 +38,22 @@ class Status(enum.StrEnum):
 
 
 class Cutoff(NamedTuple):
-    """When trials that have not reached the target are ended.
+    """When trials that have not reached the target end.
 
-    They end at `steps`. With a `factor` they end, as soon as some trial has reached the target, at `factor` times the
-    fewest steps that one took, also where that is later than `steps`.
+    They end at `steps`. With a `factor`, once any trial has reached the target, the others end at `factor` times the
+    fewest steps that a trial took to the target, even if that is later than `steps`.
     """
 
     steps: float = math.inf
     factor: float | None = None
 
     def at(self, steps_to_target: np.ndarray) -> float:
-        """Return the step at which trials end, given the steps to target of all of them, inf for none yet."""
+        """Return the step at which trials end, given the steps to target of all trials, inf for those without."""
         least = self._least(steps_to_target)
         return self.factor * least if self.factor is not None and least < math.inf else self.steps
 
     def known(self, steps_to_target: np.ndarray) -> bool:
-        """Tell whether that step will not change any more, but for a trial that meets the target even sooner."""
+        """Tell whether that step is final, unless a trial meets the target even sooner."""
         return self.factor is None or self._least(steps_to_target) < math.inf
 
     def _least(self, steps_to_target: np.ndarray) -> float:
@@ -64,10 +64,10 @@ NEVER = Cutoff()
 
 
 class Progress(NamedTuple):
-    """What a person is shown while trials train.
+    """The progress that is shown while trials train.
 
-    `step`, `epoch`, `batch_loss` and `metrics` are those of the trials on the devices, of the first of them where there
-    are several; `best` is the best monitored score so far, of any trial. Rates are per second, `left` is in seconds.
+    `step`, `epoch`, `batch_loss` and `metrics` are those of the first trial on the devices; `best` is the best
+    monitored score of any trial so far. Rates are per second, `left` is in seconds.
     """
 
     cell: Cell
@@ -85,15 +85,15 @@ class Progress(NamedTuple):
 
     @property
     def examples_per_second(self) -> float:
-        """Examples that all running trials together have seen, per second."""
+        """The number of examples per second of all running trials together."""
         return self.trial_steps_per_second * self.cell.batch_size
 
 
 class Evaluation(NamedTuple):
-    """What a trial was found to be at one step, as a callback is told it.
+    """An evaluation of a trial at one step, as a callback gets it.
 
-    `metrics` are the columns of its history: examples, epoch, training_seconds, batch_loss and those of the splits that
-    are evaluated on the way; at its end those of all splits.
+    `metrics` has the columns of a history: examples, epoch, training_seconds, batch_loss and the metrics of the splits
+    that are evaluated during training; at the trial's end it has the metrics of all splits.
     """
 
     cell: Cell
@@ -105,15 +105,14 @@ class Evaluation(NamedTuple):
 
 
 class Trials:
-    """Trials of one cell, trained or on their way: trial i has `hyper[name][i]` and `seeds[i]`.
+    """Trials of one cell, trained or in training: trial i has `hyper[name][i]` and `seeds[i]`.
 
-    `status` is a Status; `failed` is the step at which a loss was not finite (−1 for others); `steps` counts updates;
-    `steps_to_target` is inf for a trial that did not reach the target. `metrics` are those at the end of each trial, or
-    of its last evaluation before it failed. `points` has a column for each thing that is evaluated, with a row for each
-    trial and an entry for each evaluation point (NaN where the trial did not get there).
-    `states` holds, by number, the states of those trials that are kept. `seconds` are those of the clock,
-    `compilations` counts the training programs that were compiled, and `interrupted` is true where some trials did not
-    end.
+    `status` is a Status; `failed` is the step at which a loss was not finite (−1 for other trials); `steps` counts
+    updates; `steps_to_target` is inf for a trial that did not reach the target. `metrics` are those at the end of each
+    trial, or at its last evaluation before it failed. `points` has for each column of a history an array with a row for
+    each trial and an entry for each point of evaluation (NaN if the trial did not get there). `states` holds, by
+    number, the states of the trials to keep. `seconds` are those of the clock, `compilations` counts the training
+    programs that were compiled, and `interrupted` is true if some trials did not end.
 
     >>> from mlp_jax import Config, train_many
     >>> config = Config(dataset="iris", hidden=(4,), steps=20)
@@ -143,12 +142,12 @@ class Trials:
 
     @property
     def config(self):
-        """What was asked."""
+        """The configuration of the trials."""
         return self.task.config
 
     @property
     def cell(self) -> Cell:
-        """What all trials share."""
+        """The cell to which all trials belong."""
         return self.task.cell
 
     @property
@@ -165,12 +164,12 @@ class Trials:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
     def make_room(self, before: tuple[float, ...] = ()) -> None:
-        """Forget what was found, and make room for it at the points `before` and all later ones of the task."""
+        """Empty the histories, and make room in them for the points `before` and all later points of the task."""
         self.task = dataclasses.replace(self.task, before=before) if before else self.task
         self.points = {name: np.full((self.size, self.task.room), np.nan) for name in self.task.columns}
 
     def note(self, rows: np.ndarray, number: int, found: Mapping[str, Any]) -> None:
-        """Keep what was found of the trials `rows` at the point `number`; it is their last evaluation so far."""
+        """Store the results of the trials `rows` at the point `number`, which is their last evaluation so far."""
         for name, values in found.items():
             self.points[name][rows, number] = values
         for name in self.task.metric_names:
@@ -178,11 +177,11 @@ class Trials:
                 self.metric(name)[rows] = found[name]
 
     def metric(self, name: str) -> np.ndarray:
-        """Return the column of a metric at the end, NaN where it is not known yet."""
+        """Return each trial's value of a metric at its end, NaN if it is not known yet."""
         return self.metrics.setdefault(name, np.full(self.size, np.nan))
 
     def cut(self, end: float) -> None:
-        """Leave of each trial what it was up to the step `end`; one that went on is INCOMPLETE and missed."""
+        """Remove what happened after the step `end`; a trial that went beyond it is INCOMPLETE and missed the target."""
         beyond = self.points["step"] > end
         over = (self.steps_to_target > end) & ((self.steps > end) | (self.status == Status.RUNNING))
         self.status[over], self.steps_to_target[over], self.failed[over] = Status.INCOMPLETE, np.inf, -1
@@ -194,7 +193,7 @@ class Trials:
             self.metric(name)[over] = self.points[name][over, last[over]]
 
     def forget(self, rows: np.ndarray) -> None:
-        """Undo what was noted of trials that must start again."""
+        """Remove all results of trials that must start again."""
         self.started[rows] = False
         self.status[rows], self.steps[rows], self.failed[rows], self.steps_to_target[rows] = (
             Status.RUNNING,
@@ -210,19 +209,19 @@ class Trials:
 
     @property
     def history(self) -> dict[str, np.ndarray]:
-        """Columns with an entry per trial and evaluation: trial, step, examples, epoch, seconds, losses, metrics."""
+        """Columns with an entry for each evaluation of each trial: trial, step, examples, epoch, seconds, metrics."""
         trial, point = np.nonzero(~np.isnan(self.points["step"]))
         found = {name: values[trial, point] for name, values in self.points.items()}
         return {"trial": trial} | {k: v.astype(np.int64) if k in WHOLE else v for k, v in found.items()}
 
     def rows_of(self, trial: int) -> list[dict[str, Any]]:
-        """Return the history of one trial, a row per evaluation."""
+        """Return the history of one trial, with a row for each evaluation."""
         (there,) = np.nonzero(~np.isnan(self.points["step"][trial]))
         kind = lambda name: int if name in WHOLE else float
         return [{k: kind(k)(v[trial, point]) for k, v in self.points.items()} for point in there]
 
     def evaluation(self, trial: int, point: int) -> Evaluation:
-        """Return what was found of a trial at a point."""
+        """Return the evaluation of a trial at a point."""
         found = {name: float(values[trial, point]) for name, values in self.points.items()}
         step = int(found.pop("step"))
         if not step:
@@ -230,7 +229,7 @@ class Trials:
         return self._evaluation(trial, step, found)
 
     def end(self, trial: int) -> Evaluation:
-        """Return what a trial was found to be at its end."""
+        """Return the evaluation of a trial at its end."""
         known = {name: float(values[trial]) for name, values in self.metrics.items()}
         return self._evaluation(trial, int(self.steps[trial]), known)
 
@@ -239,12 +238,12 @@ class Trials:
         return Evaluation(self.cell, trial, int(self.seeds[trial]), hyper, step, metrics)
 
     def known(self, trial: int) -> int:
-        """Return the number of the first point from which on nothing was found of a trial."""
+        """Return the number of the first point after the last evaluation of a trial."""
         (there,) = np.nonzero(~np.isnan(self.points["step"][trial]))
         return int(there[-1]) + 1 if len(there) else 0
 
     def frame(self) -> "pandas.DataFrame":
-        """Return a row per trial: hyper-parameters, seed, status, steps, metrics."""
+        """Return a row for each trial: hyper-parameters, seed, status, steps, metrics."""
         import pandas
 
         columns = {"trial": np.arange(self.size), **self.hyper, "seed": self.seeds, "status": self.status}
@@ -252,7 +251,7 @@ class Trials:
         return pandas.DataFrame(columns | ends | self.metrics)
 
     def history_frame(self) -> "pandas.DataFrame":
-        """Return a row per trial and evaluation: hyper-parameters, seed, step, metrics."""
+        """Return a row for each evaluation of each trial: hyper-parameters, seed, step, metrics."""
         import pandas
 
         return self.frame()[["trial", *self.hyper, "seed"]].merge(pandas.DataFrame(self.history), on="trial")
