@@ -1,1 +1,1 @@
-"""The lecture written out: what the rest of the project leaves to automatic differentiation, by hand and checked."""
+"""The lecture written out: what other code leaves to automatic differentiation is done here by hand, and checked."""

@@ -1,4 +1,4 @@
-"""Backpropagation written out: from ∂L/∂z of the output back, layer by layer, each W updated as soon as it can be.
+"""Backpropagation written out: from ∂L/∂z of the output back through the layers, updating each W as soon as possible.
 
 Invariant: no derivative here is taken by JAX, except in the ordinary step that `memory` compares with.
 """
@@ -24,7 +24,7 @@ def _gelu(z: Array, x: Array) -> Array:
     return (1 + t) / 2 + z / 2 * (1 - t**2) * c * (1 + 3 * 0.044715 * z**2)
 
 
-DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {  # ∂x/∂z, given z and x; where x is enough, z is not kept
+DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {  # ∂x/∂z, given z and x; if x is enough, z need not be kept
     "relu": lambda z, x: (x > 0).astype(x.dtype),  # x > 0 where z > 0
     "tanh": lambda z, x: 1 - x**2,
     "sigmoid": lambda z, x: x * (1 - x),
@@ -34,14 +34,14 @@ DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {  # ∂x/∂z, given 
 
 
 class Pass(NamedTuple):
-    """What a forward pass keeps: x^(0), x^(1), … that enter the layers, and z^(1), z^(2), … that leave them."""
+    """What a forward pass keeps: the inputs x^(0), x^(1), … of the layers, and their outputs z^(1), z^(2), …."""
 
     x: tuple[Float[Array, "..."], ...]
     z: tuple[Float[Array, "..."], ...]
 
 
 class Backward(NamedTuple):
-    """What the backward pass knows at layer k: ∂L/∂z^(k+1), and from it ∂L/∂z^(k), None for k = 0, and ∂L/∂W^(k)."""
+    """The derivatives at layer k of the backward pass: ∂L/∂z^(k+1), ∂L/∂z^(k) (None for k = 0), and ∂L/∂W^(k)."""
 
     k: int
     dz: Float[Array, "..."]
@@ -64,8 +64,9 @@ def slope(
 ) -> Float[Array, " outputs"]:
     """Return ∂L/∂z of the output layer.
 
-    It is f(x) − y for cross-entropy with one-hot y, for binary cross-entropy and for the squared loss of an identity
-    output; binary cross-entropy is differentiated by its margin, so that f(x) near y loses no digits.
+    It is f(x) − y for cross-entropy with one-hot y, for binary cross-entropy, and for the squared loss with an identity
+    output. Binary cross-entropy is differentiated with respect to its margin, so that no digits are lost for f(x) near
+    y.
     """
     f = model.output(network, z)
     if loss == "cross_entropy":
@@ -103,7 +104,7 @@ def backward(
 ) -> Iterator[Backward]:
     """Yield the derivatives of each layer, from the output layer back to the first.
 
-    W^(k) is needed no more once layer k has been yielded: it may be updated then.
+    Once layer k has been yielded, W^(k) is no longer needed and may be updated.
 
     Args:
         kept: what `forward` returned for this example.
@@ -118,7 +119,7 @@ def backward(
 
 
 def start(optimizer: optax.GradientTransformation, params: Params) -> tuple[Any, ...]:
-    """Return an optimizer state for each layer, as `update_as_you_go` takes them."""
+    """Return an optimizer state for each layer, in the form for `update_as_you_go`."""
     return tuple(optimizer.init(layer) for layer in params)  # pyright: ignore[reportArgumentType]
 
 
@@ -134,12 +135,12 @@ def update_as_you_go(
 ) -> tuple[Float[Array, ""], Params, tuple[Any, ...]]:
     """Take one step on the mean gradient of n examples; a layer is updated as soon as its gradient exists.
 
-    It equals the ordinary step (all gradients, then the update) for every optimizer that treats layers apart: not for
-    one that clips by the norm of the whole gradient. Compile it with `params` and `opt_state` donated, and W^(k) is
-    overwritten in place, after the old one has passed ∂L/∂z^(k+1) on.
+    It equals the ordinary step (all gradients, then the update) for every optimizer that treats layers separately, but
+    not for one that clips by the norm of the whole gradient. If it is compiled with `params` and `opt_state` donated,
+    W^(k) is overwritten in place, after the old W^(k) was used to compute ∂L/∂z^(k).
 
     Args:
-        opt_state: of each layer, from `start`.
+        opt_state: a state for each layer, from `start`.
 
     Returns:
         The mean loss before the step, the new parameters and the new states.
@@ -161,11 +162,11 @@ def update_as_you_go(
 
 
 class Memory(NamedTuple):
-    """Bytes that a step takes beside parameters, optimizer state and mini-batch, as the compiler plans them.
+    """Bytes that a step takes besides parameters, optimizer state and mini-batch, as the compiler plans them.
 
-    `gradients_first` is one program that returns all gradients, for another one to apply them, which needs nothing
-    more; `ordinary` is both in one program, whose compiler is free to update a layer before the next one's gradient
-    exists, and does where the optimizer allows it.
+    `gradients_first` is a program that returns all gradients; another program, which needs no more bytes, applies them.
+    `ordinary` does both in one program: its compiler may update a layer before the next layer's gradient exists, and
+    does so if the optimizer allows it.
     """
 
     gradients_first: int
@@ -174,10 +175,10 @@ class Memory(NamedTuple):
 
 
 def memory(network: Network, loss: str, optimizer: optax.GradientTransformation, batch_size: int) -> Memory:
-    """Compile a step three ways, with parameters and optimizer state donated, and return what each takes.
+    """Compile a step in three ways, with parameters and optimizer state donated, and return the bytes of each.
 
     Raises:
-        ValueError: `loss` does not fit the network's output, or the back end does not say what a program takes.
+        ValueError: `loss` does not fit the network's output, or the back end does not say what memory a program takes.
     """
     losses.check(network, loss)
     x = jax.ShapeDtypeStruct((batch_size, network.inputs), jnp.result_type(float))
@@ -200,7 +201,7 @@ def memory(network: Network, loss: str, optimizer: optax.GradientTransformation,
 
 
 def _after(first: Array, then: Array) -> Array:
-    """Return `then`, which can't be computed before `first`.
+    """Return `then` in a form that can't be computed before `first`.
 
     XLA's CPU compiler drops `optimization_barrier` before it decides what to copy, but keeps 0·Σ, which may be NaN.
     """

@@ -1,6 +1,6 @@
 """The lecture's scalar iteration as frames, one for each thing that happens: a strip of pictures, or a film.
 
-Invariant: a frame shows what is known at that moment, and nothing that is computed later.
+Invariant: a frame shows only the values that are known at that moment.
 """
 
 import io
@@ -14,7 +14,7 @@ from mlp_jax.lecture.scalar import EDGE, NODE, RELEASED, VALUE, Step
 from mlp_jax.machine import files
 
 ACROSS = 3
-SECONDS = 1.6  # that a frame of a film stays
+SECONDS = 1.6  # for each frame of a film
 KEY = (
     (VALUE, "values (bold: a new weight)"),
     (NODE, "∂L/∂node"),
@@ -25,7 +25,7 @@ FILM = 110  # dots per inch
 
 
 def strip(trace: tuple[Step, ...]) -> Figure:
-    """Return all frames of an iteration on one page, to be read line by line."""
+    """Return a figure with all frames of an iteration, to be read line by line."""
     stages = scalar.stages(trace)
     down = -(-len(stages) // ACROSS)
     figure = Figure(figsize=(6.2 * ACROSS, 2.45 * down + 0.5), facecolor="white")
@@ -73,8 +73,8 @@ def save_film(trace: tuple[Step, ...], path: Path) -> None:
     """Write the film to `path`, a .gif; it appears whole or not at all.
 
     Raises:
-        ValueError: another suffix.
-        OSError: it can't be written.
+        ValueError: the suffix is another one.
+        OSError: the file can't be written.
     """
     choose("suffix of a film", path.suffix.lower(), (".gif",))
     files.make_folder(path.parent)
@@ -87,7 +87,7 @@ def _frame(axes, title: str, known: tuple[Step, ...]) -> None:
 
 
 def _key(figure: Figure) -> None:
-    """Say above the frames what each colour means, from the left edge on."""
+    """Write above the frames what each colour means."""
     width, height = figure.get_size_inches()
     for number, (color, words) in enumerate(KEY):
         place = (0.1 + (0.0, 2.6, 3.7, 5.6)[number]) / width

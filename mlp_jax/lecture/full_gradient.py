@@ -1,7 +1,7 @@
 """Minimise a loss by its full gradient: fixed rate, line search, conjugate gradients, L-BFGS, in one table.
 
-Invariant: every solver is an optax chain of a direction and a search along it, and every evaluation of the loss is
-counted, so that one full gradient is one epoch beside SGD's; how a solver ends is a status, never an exception.
+Invariant: every solver is an optax chain of a direction and a search along it. Every evaluation of the loss is counted,
+so that one full gradient can be compared with one epoch of SGD. How a solver ends is a status, never an exception.
 """
 
 import math
@@ -23,7 +23,7 @@ from mlp_jax.rows import Data
 
 ROWS = 512  # rows evaluated at once: their activations stay in the cache, and memory stays bounded
 SEARCH_STEPS = 30  # trial points along one direction
-ROUNDING = 1e-6  # a float32 loss may rise by this share of itself and still be the same loss
+ROUNDING = 1e-6  # a float32 loss that rises by less than this share counts as unchanged
 
 
 def mean_loss(
@@ -31,8 +31,8 @@ def mean_loss(
 ) -> Callable[[Params], Float[Array, ""]]:
     """Return the mean loss over all rows plus ½·l2·‖W‖² as a function of the parameters.
 
-    Rows are evaluated ROWS at a time, and the gradient is summed on the way, so no activation is kept. The function is
-    a pytree, so that its rows enter a compiled program as arguments.
+    Rows are evaluated ROWS at a time, and the gradient is summed piece by piece, so activations are not kept. The
+    function is a pytree, so that its rows are arguments of a compiled program.
 
     Raises:
         ValueError: `loss` does not fit `network`.
@@ -42,9 +42,9 @@ def mean_loss(
 
 
 class Iterate(NamedTuple):
-    """Where a solver stands: `functions` counts losses alone, `gradients` losses with their gradient.
+    """The state of a solver: `functions` counts losses alone, `gradients` counts losses with their gradient.
 
-    `failures` counts the line searches that failed one after another.
+    `failures` counts the line searches in a row that failed.
     """
 
     params: PyTree
@@ -57,7 +57,7 @@ class Iterate(NamedTuple):
 
 
 class History(NamedTuple):
-    """One entry per iterate, the start first; the norm is the Euclidean norm of the whole gradient."""
+    """One entry for each iterate, beginning with the start; the norm is that of the whole gradient (Euclidean)."""
 
     loss: Float[np.ndarray, " k"]
     gradient_norm: Float[np.ndarray, " k"]
@@ -66,7 +66,7 @@ class History(NamedTuple):
 
     @property
     def passes(self) -> Int[np.ndarray, " k"]:
-        """Passes over the data: a loss alone costs one as a gradient does, though it is about a third of the work."""
+        """Passes over the data: a loss alone counts as one, like a gradient, though it is about a third of the work."""
         return self.functions + self.gradients
 
 
@@ -81,8 +81,8 @@ class Solution(NamedTuple):
 dot: Callable[[PyTree, PyTree], Any] = optax.tree.vdot
 
 # β as numerator and denominator, from the gradient g, its change y, the gradient before and the direction before.
-# Written out, since optimistix 0.1.0 has the last two with the opposite sign, and takes a squared norm below float32's
-# epsilon for 0.
+# They are written out, since optimistix 0.1.0 has the opposite sign in the last two, and treats a squared norm below
+# float32's epsilon as 0.
 CONJUGACY: dict[str, Callable[[PyTree, PyTree, PyTree, PyTree], tuple[Any, Any]]] = {
     "cg_fletcher_reeves": lambda g, y, before, d: (dot(g, g), dot(before, before)),
     "cg_polak_ribiere": lambda g, y, before, d: (jnp.maximum(dot(g, y), 0.0), dot(before, before)),  # PR+
@@ -92,7 +92,7 @@ CONJUGACY: dict[str, Callable[[PyTree, PyTree, PyTree, PyTree], tuple[Any, Any]]
 
 
 def conjugate_gradient(name: str) -> optax.GradientTransformation:
-    """Turn gradients into directions d ← −g + βd, or −g where that does not descend; β is 0 at first (optimistix)."""
+    """Turn gradients into directions d ← −g + βd, or −g if d would not descend; β is 0 at first (optimistix)."""
     import optimistix
 
     def beta(g: PyTree, before: PyTree, d: PyTree) -> Array:
@@ -110,9 +110,9 @@ def conjugate_gradient(name: str) -> optax.GradientTransformation:
 
 
 def _search(curvature: float, first_step: str) -> optax.GradientTransformationExtraArgs:
-    """Strong Wolfe conditions with slopes cut to `curvature`: 0.9 for L-BFGS, and 0.4 for conjugate gradients as SciPy.
+    """Return a line search for the strong Wolfe conditions: `curvature` is 0.9 for L-BFGS, 0.4 for CG as in SciPy.
 
-    Nocedal & Wright (2006) give 0.1 for the latter; on MNIST 0.4 came further within 100 passes.
+    Nocedal & Wright (2006) give 0.1 for conjugate gradients; on MNIST 0.4 came further within 100 passes.
     """
     return optax.scale_by_zoom_linesearch(
         SEARCH_STEPS, curv_rtol=curvature, approx_dec_rtol=ROUNDING, initial_guess_strategy=first_step
@@ -144,13 +144,13 @@ def solve(
 ) -> Solution:
     """Minimise `loss` from `params` with the solver `name` of SOLVERS.
 
-    A line search that fails starts anew along −g; failing there too ends the run.
+    If a line search fails, it starts again along −g; if that fails too, the run ends.
 
     Args:
-        loss: a pure function; compiled once, and a `mean_loss` once for its network and shape of rows.
-        budget: passes over the data after which no further iteration begins; one that has begun is finished.
-        tolerance: CONVERGED is a Euclidean norm of the gradient of at most this.
-        learning_rate: the step of `gradient_descent`; the other solvers find theirs.
+        loss: a pure function; it is compiled once, and a `mean_loss` once for its network and shape of rows.
+        budget: passes over the data after which no new iteration begins; an iteration that has begun is finished.
+        tolerance: the Euclidean norm of the gradient at or below which the solver has CONVERGED.
+        learning_rate: the step of `gradient_descent`; the other solvers find their own.
 
     Raises:
         ValueError: the solver is unknown, or an argument is outside its range.
@@ -176,7 +176,7 @@ def _start(name: str, loss: Callable, rate: Float[Array, ""], params: PyTree) ->
 
 @partial(jax.jit, static_argnums=0)
 def _iterate(name: str, loss: Callable, rate: Float[Array, ""], now: Iterate) -> Iterate:
-    """Take one step, or stay and forget the directions so far when the search found no lower loss."""
+    """Take one step; if the search finds no lower loss, stay and forget the earlier directions."""
     chain: Any = SOLVERS[name](rate)
     updates, opt_state = chain.update(
         now.gradient, now.opt_state, now.params, value=now.loss, grad=now.gradient, value_fn=loss
@@ -193,7 +193,7 @@ def _iterate(name: str, loss: Callable, rate: Float[Array, ""], now: Iterate) ->
 
 
 def _evaluated(loss: Callable, params: PyTree, search: Any) -> tuple[Any, PyTree, Any, Any]:
-    """Return loss and gradient at the chosen point, and how many losses and gradients were computed to get there."""
+    """Return loss and gradient at the chosen point, and how many losses and gradients were computed to find it."""
     if isinstance(search, optax.ScaleByZoomLinesearchState):  # it knows the gradient of each point that it tried
         return search.value, search.grad, 0, search.info.num_linesearch_steps
     trials = 0 if isinstance(search, optax.EmptyState) else search.info.num_linesearch_steps
@@ -229,7 +229,7 @@ def _check(name: str, budget: int, tolerance: float, learning_rate: float | None
 
 @dataclass(frozen=True)
 class _MeanLoss:
-    """What of a mean loss is static; two with the same fields are one function, and are compiled once."""
+    """The static part of a mean loss; two with equal fields are the same function, which is compiled once."""
 
     network: Network
     loss: str

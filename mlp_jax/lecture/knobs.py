@@ -1,6 +1,6 @@
-"""What a teacher may turn in a lesson, checked as every option is.
+"""The options of the lessons, the knobs that a teacher may turn, checked like every option.
 
-Invariant: this module costs nothing to import, so that the command line can list its options.
+Invariant: this module is fast to import, so that the command line can list its options.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ Number = Annotated[int, checks.whole(0)]
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
-    """What a teacher may turn; None leaves the lesson's own value."""
+    """The options of the lessons; None keeps the lesson's own value."""
 
     w: tuple[Finite, ...] | None = None
     """L14: the three weights w0 w1 w2."""
@@ -27,7 +27,7 @@ class Knobs:
     y: Finite | None = None
     """L12, L14: the label."""
     z: tuple[Finite, ...] | None = None
-    """L3, L10, L12: what the output function is applied to."""
+    """L3, L10, L12: the numbers z to which the output function is applied."""
     label: Number | None = None
     """L3: the number of the right class."""
     index: Number | None = None
@@ -41,9 +41,9 @@ class Knobs:
     batch_size: Count | None = None
     """L16: examples in a mini-batch."""
     seed: Seed | None = None
-    """Seed of weights and of the order of the examples, where a lesson draws any."""
+    """Seed of the weights and of the order of the examples, if a lesson draws any."""
     dataset: str | None = None
-    """Data set of classes, where a lesson uses one (default: MNIST for L1 and L6 where it can be had, else digits)."""
+    """Data set of classes, if a lesson uses one (default: MNIST for L1 and L6 if it is available, else digits)."""
     data_dir: str | None = None
     """Folder with the data set's IDX files, or the folder above it."""
 
@@ -55,5 +55,5 @@ class Knobs:
             raise ValueError("z is empty; give at least one number")
 
     def given(self) -> dict[str, Any]:
-        """Return the knobs that were turned."""
+        """Return the options that were given."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}

@@ -1,7 +1,7 @@
 """Momentum on a quadratic, where everything about it is known in closed form (Goh, "Why Momentum Really Works", 2017).
 
-Invariant: f(w) = ½ Σ λ_i w_i² in the eigenbasis, where the coordinates do not touch each other; the heavy ball is the
-slides', V ← βV + G and W ← W − αV. What diverges has a rate of at least 1 and is no error.
+Invariant: f(w) = ½ Σ λ_i w_i² in the eigenbasis, where coordinates do not affect each other; the heavy ball is that of
+the slides, V ← βV + G and W ← W − αV. A setting that diverges has a rate of at least 1, and is not an error.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ Values = Float[Array, "*shape"] | float
 
 
 class Tuning(NamedTuple):
-    """A learning rate, a momentum, and the share of the distance that is left after each step in the end."""
+    """A learning rate, a momentum, and the factor by which each step shrinks the distance in the end."""
 
     alpha: float
     beta: float
@@ -51,10 +51,10 @@ def iterates(
 
 
 def rate(alpha: Values, beta: Values, eigenvalue: Values) -> Float[Array, "*shape"]:
-    """Return the spectral radius of what one step does to (V, w), the matrix [[β, λ], [−αβ, 1 − αλ]].
+    """Return the spectral radius of the matrix [[β, λ], [−αβ, 1 − αλ]] by which one step multiplies (V, w).
 
-    Its determinant is β and its trace t = 1 + β − αλ: complex eigenvalues have modulus √β, where the path
-    oscillates, and of real ones the larger is (|t| + √(t² − 4β))/2. Below 1 the coordinate converges.
+    Its determinant is β and its trace t = 1 + β − αλ. Complex eigenvalues have the modulus √β, and the path oscillates;
+    of real ones the larger modulus is (|t| + √(t² − 4β))/2. Below 1 the coordinate converges.
     """
     trace = jnp.asarray(1 + beta - alpha * eigenvalue)
     discriminant = trace**2 - 4 * beta
@@ -69,7 +69,7 @@ def optimal(smallest: float, largest: float) -> Tuning:
         smallest, largest: the extreme eigenvalues l and L.
 
     Raises:
-        ValueError: not 0 < smallest ≤ largest.
+        ValueError: 0 < smallest ≤ largest does not hold.
     """
     _check(smallest, largest)
     root = (largest / smallest) ** 0.5
@@ -78,16 +78,16 @@ def optimal(smallest: float, largest: float) -> Tuning:
 
 
 def optimal_gradient_descent(smallest: float, largest: float) -> Tuning:
-    """Return the best without momentum: α = 2/(l + L), rate (κ − 1)/(κ + 1); arguments and errors as `optimal`."""
+    """Return the best tuning without momentum: α = 2/(l + L), rate (κ − 1)/(κ + 1); see `optimal`."""
     _check(smallest, largest)
     return Tuning(2 / (smallest + largest), 0.0, (largest - smallest) / (largest + smallest))
 
 
 def stationary_variance(alpha: Values, beta: Values, eigenvalue: Values, sigma: Values) -> Float[Array, "*shape"]:
-    """Return the variance that w keeps when each gradient has noise of variance σ²: ∞ where the rate is at least 1.
+    """Return the stationary variance of w if each gradient has noise of variance σ²; ∞ if the rate is at least 1.
 
-    σ²·α(1 + β) / (λ(1 − β)(2(1 + β) − αλ)), the solution of Σ = MΣMᵀ + σ²(1, −α)(1, −α)ᵀ, M as in `rate`: w is the
-    autoregressive process w_{t+1} = (1 + β − αλ)·w_t − β·w_{t−1} − α·noise.
+    It is σ²·α(1 + β) / (λ(1 − β)(2(1 + β) − αλ)), from the solution of Σ = MΣMᵀ + σ²(1, −α)(1, −α)ᵀ, M as in `rate`: w
+    is the autoregressive process w_{t+1} = (1 + β − αλ)·w_t − β·w_{t−1} − α·noise.
     """
     stable = rate(alpha, beta, eigenvalue) < 1
     divisor = jnp.where(stable, eigenvalue * (1 - beta) * (2 * (1 + beta) - alpha * eigenvalue), 1.0)

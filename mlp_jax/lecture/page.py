@@ -1,6 +1,6 @@
-"""The whole lecture, or a row of it, as one page for a class: HTML in a single file, or Markdown with figures beside.
+"""The whole lecture, or one row, as a page for a class: HTML in a single file, or Markdown with figures beside it.
 
-Invariant: nothing on the page points out of it, so that it opens without a network.
+Invariant: nothing on the page refers to other places, so that it opens without a network.
 """
 
 import base64
@@ -14,8 +14,8 @@ from mlp_jax.machine import files
 from mlp_jax.report import canvas
 
 SUFFIXES = (".html", ".htm", ".md")
-REM_PER_INCH = 6  # so a figure has its letters in the size of the text
-FILM = "L14"  # the row that is shown as a film too
+REM_PER_INCH = 6  # so that letters in figures have the size of the text
+FILM = "L14"  # the row that is also shown as a film
 _STYLE = """
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 60rem; color: #1f2a36; background: #fff;
   font: 1rem/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -33,8 +33,8 @@ def check(path: Path) -> None:
     """Refuse a path before anything is computed for it.
 
     Raises:
-        ValueError: it ends in none of SUFFIXES.
-        OSError: its folder can't be made or written.
+        ValueError: the path ends in none of SUFFIXES.
+        OSError: its folder can't be made or written to.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--save {path} is no page; name a file that ends in .html or .md")
@@ -91,7 +91,7 @@ def _facts(lesson: Lesson, shown: Shown) -> list[tuple[str, str]]:
 
 
 def _trace(shown: Shown) -> tuple[scalar.Step, ...]:
-    """Return the iteration that L14 has shown."""
+    """Return the iteration that L14 shows, run again from its numbers."""
     values = shown.values
     return scalar.trace(
         *(values[f"w^({k})"] for k in range(3)), x=values["x"], y=values["y"], learning_rate=values["α"]

@@ -1,6 +1,6 @@
-"""The lecture's scalar network f(x) = w2·max{0, w1·max{0, w0·x}}: one iteration with every derivative by its name.
+"""The lecture's scalar network f(x) = w2·max{0, w1·max{0, w0·x}}: one iteration, with every derivative by its name.
 
-Invariant: each value is computed from the ones above it by the rule that stands beside it.
+Invariant: each value is computed from those above it, by the rule that is shown beside it.
 """
 
 import math
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 VALUE, NODE, EDGE, RELEASED = "#1f4e79", "#b03a2e", "#7a4fa3", "#b4bbc2"
-"""Colours: what the forward pass computes, ∂L/∂node, the derivative that belongs to an edge, what was freed."""
+"""Colours of values of the forward pass, of ∂L/∂node, of the derivative of an edge, and of freed values."""
 
 CHAIN = ("x^(0)", "z^(1)", "x^(1)", "z^(2)", "x^(2)", "z^(3)", "L")
 PLACES = {name: (float(place), 1.0) for place, name in enumerate(CHAIN)} | {
@@ -24,9 +24,9 @@ EDGES = (*pairwise(CHAIN), ("w^(0)", "z^(1)"), ("w^(1)", "z^(2)"), ("w^(2)", "z^
 
 
 class Step(NamedTuple):
-    """One value: its name, the rule it comes from, and the part of the iteration it belongs to.
+    """One value: its name, the rule from which it comes, and its part of the iteration.
 
-    A step of kind `free` releases the value of that name and has none of its own; `update` replaces a weight.
+    A step of kind `free` releases the value of this name and has no value itself; `update` replaces a weight.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Step(NamedTuple):
 def trace(w0: float, w1: float, w2: float, x: float, y: float, learning_rate: float) -> tuple[Step, ...]:
     """Run one iteration in the slides' order and names: forward pass, backward pass, and the loss after it.
 
-    A weight is updated as soon as its derivative exists, and each derivative is freed once nothing needs it.
+    A weight is updated as soon as its derivative exists, and each derivative is freed once it is no longer needed.
 
     Raises:
         ValueError: a number is not finite.
@@ -100,7 +100,7 @@ def trace(w0: float, w1: float, w2: float, x: float, y: float, learning_rate: fl
 
 
 def table(trace: tuple[Step, ...]) -> str:
-    """Return the iteration as text: a line per value (name, rule, the numbers put in, the number) and per release."""
+    """Return the iteration as text, a line for each value (name, rule, rule with numbers, number) or release."""
     values: dict[str, float] = {}
     rows, lines = [], []
     for step in trace:
@@ -115,10 +115,10 @@ def table(trace: tuple[Step, ...]) -> str:
 
 
 def stages(trace: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
-    """Return the frames of the iteration: what happens in each, and all steps up to its end."""
+    """Return the frames of the iteration: for each what happens in it, and all steps up to its end."""
     found: list[tuple[str, str, tuple[Step, ...]]] = []
     for number, step in enumerate(trace, 1):
-        if step.kind == "free" and found[-1][0] == "update":  # ∂L/∂w goes with the update that has used it
+        if step.kind == "free" and found[-1][0] == "update":  # ∂L/∂w is freed in the frame of its update
             kind, title = "update", f"{found[-1][1]}, release {_math(step.name)}"
         else:
             kind = step.part if step.kind == "value" else step.kind
@@ -134,10 +134,10 @@ def stages(trace: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
 
 
 def draw(trace: tuple[Step, ...], axes: "matplotlib.axes.Axes") -> None:
-    """Draw the computation graph into `axes`, about three times as wide as high; of a part of a trace, what is known.
+    """Draw the computation graph into `axes`, about three times as wide as high, with the values in `trace`.
 
     A node has its value above it in blue and ∂L/∂node below it in red; an edge has its own derivative beside it in
-    violet. What was freed is grey, and a weight that was updated shows its new value.
+    violet. Freed values are grey, and an updated weight shows its new value.
     """
     freed = {step.name for step in trace if step.kind == "free"}
     values = {step.name: step.value for step in trace if step.kind != "free"}

@@ -1,8 +1,8 @@
-"""Where each optimizer is tuned best at each batch size, and how many steps it takes to the target there.
+"""The best tuning of each optimizer at each batch size, and the steps to target there.
 
-Invariant: where one hyper-parameter is searched, or a learning rate and a momentum with trials enough, that is the
-bottom of a curve through all trials, and its samples hold the luck of tuning and seeds; else it is the best point that
-was found, and they hold that of its seeds.
+Invariant: if one hyper-parameter is searched, or a learning rate and a momentum with enough trials, the best is the
+bottom of a curve through all trials, and its samples hold the luck of tuning and of seeds. Otherwise it is the best
+point that was found, and its samples hold only the luck of its seeds.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,10 +24,10 @@ FOUND = "the seeds alone: the point is the best found, not the best there is"
 
 
 class Best(NamedTuple):
-    """Steps to target of one optimizer at one batch size where it is tuned best, and their samples; inf for a miss.
+    """Steps to target of one optimizer at one batch size, with its best tuning, and their samples; inf for a miss.
 
-    `rate` is the learning rate there; its samples are NaN where it was not fitted. `valley` is the fit over one
-    hyper-parameter that the steps come from, if they do; `holds` says what luck the samples hold.
+    `rate` is the best learning rate; its samples are NaN if it was not fitted. `valley` is the fit over one
+    hyper-parameter from which the steps come, or None; `holds` says what luck the samples hold.
     """
 
     steps: float
@@ -42,12 +42,12 @@ def of(trials: "pandas.DataFrame", study: Study, resamples: int) -> dict[tuple[s
     """Return the best of each cell that has a winner, by optimizer and batch size, in the order of their tables.
 
     Args:
-        trials: a row per trial, as `Histories` has them.
-        resamples: 0 for the steps alone, without samples.
+        trials: a row for each trial, as in `Histories`.
+        resamples: the number of samples; 0 for the steps alone.
     """
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     columns = ["phase", "optimizer", "batch_size", "steps_to_target", *names | {"learning_rate": None}]
-    trials = trials.loc[:, columns]  # fewer of them are quicker to choose from
+    trials = trials.loc[:, columns]  # choosing rows is faster with fewer columns
     tuned, winners = (where(trials, phase=phase) for phase in ("tuning", "winners"))
     there, best = set(zip(winners["optimizer"], winners["batch_size"].tolist())), {}
     for name, size in sorted(there, key=lambda cell: (list(OPTIMIZERS).index(cell[0]), cell[1])):

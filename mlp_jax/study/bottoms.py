@@ -1,7 +1,7 @@
-"""Where trials of one cell say that it is tuned best: the bottom of steps to target over what is searched.
+"""The best tuning of a cell by its trials: the bottom of steps to target over the hyper-parameters that are searched.
 
-Invariant: a bottom is that of a curve through all trials, not the luckiest of them, so that its samples hold the luck
-of tuning and of seeds. Three hyper-parameters and more have none.
+Invariant: the bottom is that of a curve through all trials, not the luckiest trial, so that its samples hold the luck
+of tuning and of seeds. With three or more hyper-parameters there is none.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 RATE, MOMENTUM = "learning_rate", "momentum"
 SETTLED = 18
-"""Trials near the bottom of a basin that make its interval true: it then held the steps in 96 to 100 % of simulated
-studies, and in 26 % of those whose 28 trials left fewer."""
+"""The least trials near the bottom of a basin for a valid interval: with them it held the steps in 96 to 100 % of
+simulated studies, but only in 26 % of those whose 28 trials left fewer."""
 
 
 class Valley(NamedTuple):
-    """The fit of steps to target against the hyper-parameter of this name."""
+    """The fit of steps to target against one hyper-parameter, `name`."""
 
     name: str
     fit: Response
 
     @property
     def point(self) -> dict[str, float]:
-        """What is searched, where it is best."""
+        """The best value of the hyper-parameter that is searched."""
         return {self.name: self.fit.rate}
 
     @property
@@ -42,7 +42,7 @@ class Valley(NamedTuple):
         return True
 
     def samples_of(self, name: str) -> Float[np.ndarray, " resamples"] | None:
-        """Return the best value of a hyper-parameter in each sample; None of one that is not searched."""
+        """Return the best value of a hyper-parameter in each sample; None if it is not searched."""
         return self.fit.samples_rate if name == self.name else None
 
     def next(self, count: int, seed: int) -> dict[str, Float[np.ndarray, " count"]]:
@@ -58,16 +58,16 @@ class Basin(NamedTuple):
 
     @property
     def point(self) -> dict[str, float]:
-        """What is searched, where it is best."""
+        """The best values of the hyper-parameters that are searched."""
         return {name: float(values[0]) for name, values in self._values(np.array([self.fit.place])).items()}
 
     @property
     def settled(self) -> bool:
-        """Whether the interval may be stated; otherwise the basin only says where to search on."""
+        """Whether the interval may be stated; otherwise the basin only says where to search next."""
         return self.fit.trials >= SETTLED
 
     def samples_of(self, name: str) -> Float[np.ndarray, " resamples"] | None:
-        """Return the best value of a hyper-parameter in each sample; None of one that is not searched."""
+        """Return the best value of a hyper-parameter in each sample; None if it is not searched."""
         return self._values(self.fit.samples_place).get(name)
 
     def next(self, count: int, seed: int) -> dict[str, Float[np.ndarray, " count"]]:
@@ -83,11 +83,11 @@ Bottom = Valley | Basin
 
 
 def of(study: Study, space_of: Mapping[str, Space], trials: "pandas.DataFrame", resamples: int = 0) -> Bottom | None:
-    """Return the bottom of a cell's trials; None where the study searches otherwise, or they do not settle one.
+    """Return the bottom of a cell's trials; None if the study searches in another way, or the trials do not settle it.
 
     Args:
         space_of: the space of each hyper-parameter.
-        trials: a row per trial of its tuning, with how it ended.
+        trials: a row for each trial of the tuning, with how it ended.
     """
     free = {name: space for name, space in space_of.items() if len(space.choices) != 1}
     if study.method != ROUNDS or any(space.low is None for space in free.values()):

@@ -1,7 +1,7 @@
-"""The cells that a study consists of, one for each optimizer and batch size.
+"""The cells of a study, one for each optimizer and batch size.
 
-Invariant: a cell is decided by the study, the cell's optimizer and batch size, and the data's content; whether the
-study has other cells too, or more rounds, changes nothing in it.
+Invariant: a cell depends on the study, its optimizer and batch size, and the data's content; it does not depend on the
+study's other cells or its number of rounds.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from mlp_jax.training import config as configs
 from mlp_jax.training import task
 from mlp_jax.training.config import Config
 
-SPARE = int(response.STOP)  # a trial may take so many times the steps in which another met the target, and no more
+SPARE = int(response.STOP)  # the most steps of a trial, as a multiple of those in which another one met the target
 
 
 class Facts(NamedTuple):
-    """What a study must know of its data to say what its cells are: content, training examples, and the score's name.
+    """The facts about the data on which a study's cells depend: a hash of the content, sizes, and the score's name.
 
     `classes` is 0 for a regression.
     """
@@ -35,7 +35,7 @@ class Facts(NamedTuple):
 class StudyCell(NamedTuple):
     """One optimizer at one batch size. `budget` is the number of steps within which the target must first be met.
 
-    `id` is a hash of everything that decides its results, the content of the data among it, but not where they lie.
+    `id` is a hash of everything that decides the results, including the content of the data, but not their place.
     """
 
     id: str
@@ -81,9 +81,9 @@ def check(study: Study, dataset: Dataset) -> None:
 
 
 def of(study: Study, data: Facts) -> Iterator[StudyCell]:
-    """Yield the cells of a study, large batches, the quickest, first: a whole picture shows early.
+    """Yield the cells of a study; large batches come first, since they are the fastest and early results help.
 
-    Of the batch sizes that nobody gave those that are larger than the data are left out.
+    Default batch sizes that are larger than the data are left out.
     """
     max_steps = {data.examples if size == "full" else size: study.max_steps_at(size) for size in study.batch_sizes}
     if study.batch_sizes == BATCH_SIZES:
@@ -101,7 +101,7 @@ def of(study: Study, data: Facts) -> Iterator[StudyCell]:
                 asked |= {"points": study.points, "seeds": study.seeds, "racing": study.racing}
             space = dict(study.spaces[optimizer])
             if study.schedule != CONSTANT:
-                space["schedule_steps"] = Space(choices=(budget,))  # the trial may go on beyond it, at the last rate
+                space["schedule_steps"] = Space(choices=(budget,))  # a trial may go on beyond it, with the last rate
             yield StudyCell(digest(asked), optimizer, batch_size, budget, config, space)
 
 

@@ -1,6 +1,6 @@
-"""What the directory of a study holds: what was asked, what is known of its data, and all rows that count.
+"""Read the directory of a study: what was asked, the facts about its data, and the rows of its parts.
 
-Invariant: what counts are the parts that the study's protocol names, from its first job on; nothing is changed.
+Invariant: only the parts that the study's protocol names count, from the first job on; nothing is changed.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ NAMES = ("study.json", "data.json", "environment.json")
 
 
 class Way(NamedTuple):
-    """How far a cell is: the jobs whose parts are there, and the next one; None where it is complete."""
+    """The progress of a cell: the jobs whose parts exist, and the next job, None if the cell is complete."""
 
     cell: StudyCell
     made: list[Job]
@@ -32,10 +32,10 @@ class Way(NamedTuple):
 
 
 class Read(NamedTuple):
-    """All parts of a study that count, and how many of its cells are complete; 0 of 0 cells where none has begun.
+    """All parts of a study that count, and how many of its cells are complete; 0 of 0 cells before the study begins.
 
-    `parts` are their rows, or what was kept of each. `made_by` says what made them, each kind once: `parts.made_here`.
-    `state` is a hash of all that was read, and `ways` says of each cell how far it is.
+    `parts` has the rows of each part, or what was kept of them. `made_by` lists what made the parts, each kind once
+    (see `parts.made_here`). `state` is a hash of everything that was read, and `ways` has the progress of each cell.
     """
 
     parts: list[Any]
@@ -47,12 +47,12 @@ class Read(NamedTuple):
 
 
 def read_study(directory: Path | str) -> "pandas.DataFrame":
-    """Return all that a study has found so far: a row per trial and evaluation.
+    """Return everything that a study has found so far: a row for each evaluation of each trial.
 
     Columns: phase (tuning, winners), cell, round, trial, optimizer, batch_size, seed, one for each hyper-parameter,
-    step, examples, epoch, training_seconds, split metrics, noise_trace, noise_squared_norm and noise_scale where the
-    study measures them (the first winner's run of each cell; NaN elsewhere), and of the trial as a whole status,
-    failed, steps, steps_to_target, and for winners the test metrics at its end.
+    step, examples, epoch, training_seconds, metrics of the splits; noise_trace, noise_squared_norm and noise_scale if
+    the study measures them (in the first winner's run of each cell; NaN elsewhere); and about the whole trial status,
+    failed, steps, steps_to_target, and for winners the test metrics at the end.
 
     >>> rows = read_study("runs/mine")
     >>> sorted(set(rows["phase"])), sorted(set(rows["optimizer"]))
@@ -68,14 +68,14 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
 
 
 def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda rows: rows) -> Read:
-    """Return what a study holds, from the first job of each cell to the first that is missing.
+    """Read the parts of a study: for each cell from its first job to the first one whose part is missing.
 
     >>> read = read_all(Path("runs/mine"))
     >>> read.complete, read.cells
     (6, 6)
 
     Args:
-        keep: what is kept of the rows of a part; all of them by default.
+        keep: returns what to keep of the rows of a part (default: all rows).
 
     Raises:
         ValueError: there is no study.
@@ -107,7 +107,7 @@ def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda
 
 
 def read_histories(directory: Path) -> tuple[Histories, Read]:
-    """Return how the trials of a study went, and what else it holds; of its rows no more is kept than findings need.
+    """Return the histories of a study's trials, and what else it holds; only the rows that findings need are kept.
 
     >>> histories, read = read_histories(Path("runs/mine"))
     >>> len(histories.trials) == read_study("runs/mine")["trial"].nunique()
@@ -122,15 +122,15 @@ def read_histories(directory: Path) -> tuple[Histories, Read]:
 
 
 def part_of(directory: Path, job: Job) -> Path:
-    """Return where the part lies that a job makes."""
+    """Return the path of the part that a job makes."""
     return directory / job.phase / f"{job.name}.parquet"
 
 
 def read_facts(directory: Path) -> Facts:
-    """Return what a study knows of its data.
+    """Return the facts about a study's data.
 
     Raises:
-        ValueError: data.json does not say it.
+        ValueError: data.json is missing or does not hold them.
     """
     fields = files.read_json(directory, "data.json", "study")
     try:
@@ -149,7 +149,7 @@ def read_plan(directory: Path) -> Study:
     (8, 32, 'full')
 
     Raises:
-        ValueError: it holds none, or one of another protocol version.
+        ValueError: it holds no study, or one of another protocol version.
     """
     fields = files.read_json(directory, "study.json", "study")
     check_protocol(str(fields.get("protocol")), f"the study in {directory}")

@@ -1,7 +1,7 @@
-"""What a study has found: tables of a store's rows, with intervals.
+"""What a study has found: tables computed from its rows, with intervals.
 
-Invariant: a finding is a function of the rows, the Study and a definition of steps to target alone; an interval holds
-the luck of the tuning and of the seeds; what is missing or was missed is said, not left out.
+Invariant: a finding depends only on the rows, the Study and a definition of steps to target; an interval holds the luck
+of tuning and of seeds; what is missing or was missed is stated, not left out.
 """
 
 import math
@@ -42,11 +42,11 @@ class Scaling(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """`winners`: a row per winner's fresh seed. `cells`: a row per optimizer and batch size, with intervals.
+    """What a study has found, with intervals: a row in `cells` for each optimizer and batch size, and comparisons.
 
-    `best` has what each cell's row comes from, by optimizer and batch size. `differences` compare all pairs of
-    optimizers in one family: in steps at the largest batch size, in examples at the smallest. `definition` is that of
-    steps to target.
+    `winners` has a row for each fresh seed of each winner. `best` holds what the rows of `cells` come from.
+    `differences` compares all pairs of optimizers in one family: in steps at the largest batch size, in examples at the
+    smallest. `definition` is the definition of steps to target.
     """
 
     winners: "pandas.DataFrame"
@@ -73,11 +73,12 @@ def findings(
     (['sgd', 'momentum'], ['steps at B = 96', 'examples at B = 8'])
 
     Args:
-        rows: those of `read_study`, or what `read_histories` kept of them.
-        definition: of steps to target; by default the study's own. Another one is read from the trials' histories.
+        rows: the rows of `read_study`, or the Histories of `read_histories`.
+        definition: the definition of steps to target (default: the study's own); another one is applied to the trials'
+            histories.
 
     Raises:
-        ValueError: no winner has been run yet, or the histories can't tell what the definition asks.
+        ValueError: no winner has been run yet, or the histories are too short for the definition.
     """
     histories = histories_of(rows, study)
     if histories.winners.empty:
@@ -100,16 +101,16 @@ def histories_of(rows: "pandas.DataFrame | Histories", study: Study) -> Historie
 
 
 def kept(rows: "pandas.DataFrame", study: Study) -> Piece:
-    """Return what findings keep of rows that hold whole trials, such as a part."""
+    """Return what findings need of rows that hold whole trials, such as a part."""
     return piece(rows, score_of(study, rows))
 
 
 def criticals(
     rows: "pandas.DataFrame | Histories", study: Study, asked: Mapping[Definition, int], optimizers: Sequence[str] = ()
 ) -> list[dict[str, Fit]]:
-    """Return the line of each optimizer by each definition of steps to target; `asked` has the resamples for each.
+    """Return each optimizer's line for each definition of steps to target; `asked` has the number of resamples of each.
 
-    Without resamples all intervals are open. Only `optimizers` are read, where they are given.
+    Without resamples all intervals are open. If `optimizers` are given, only these are read.
     """
     histories, found = histories_of(rows, study), []
     own = definition_of(study, histories.trials)
@@ -131,7 +132,7 @@ def score_of(study: Study, rows: "pandas.DataFrame") -> str:
 
 
 def definition_of(study: Study, rows: "pandas.DataFrame") -> Definition:
-    """Return the definition of steps to target that the study's trials were stopped by."""
+    """Return the definition of steps to target by which the study's trials were stopped."""
     return Definition(study.target, less_is_better(score_of(study, rows)), study.smoothing)
 
 
@@ -142,7 +143,7 @@ def redefined(rows: "pandas.DataFrame | Histories", study: Study, definition: De
 
 
 def _read(histories: Histories, own: Definition, definition: Definition) -> "pandas.DataFrame":
-    """Return the trials, which ended by their own definition, with steps to target by another one."""
+    """Return the trials, which were stopped by the definition `own`, with steps to target by another definition."""
     easier = definition.target > own.target if own.less_is_better else definition.target < own.target
     looser = definition == own or (definition.target == own.target and definition.smoothing < own.smoothing)
     if not (easier or looser):
@@ -160,13 +161,13 @@ def _words(definition: Definition) -> str:
 
 
 def best_batch_sizes(cells: "pandas.DataFrame", optimizer: str) -> dict[str, int | None]:
-    """Return the batch size of an optimizer with the least steps, examples and seconds to target; None: none met it."""
+    """Return an optimizer's batch sizes with the least steps, examples and seconds to target; None if none met it."""
     own = where(cells, optimizer=optimizer)
     return {cost: _least(own["batch_size"].to_numpy(), own[cost].to_numpy(float)) for cost in COSTS}
 
 
 def noise_scales(cells: "pandas.DataFrame") -> dict[str, float]:
-    """Return the noise scale of each optimizer that has one: the median over its batch sizes."""
+    """Return the median noise scale over the batch sizes, for each optimizer that has any."""
     known = cells.loc[cells["noise_scale"].notna()]
     medians = {name: where(known, optimizer=name)["noise_scale"].to_numpy(float) for name in known["optimizer"]}
     return {name: float(np.median(values)) for name, values in medians.items()}
@@ -184,7 +185,7 @@ def seconds_apart(found: Findings) -> list[Pair]:
 
 
 def _winners(trials: "pandas.DataFrame") -> "pandas.DataFrame":
-    """Return the winners' trials in order, with their seconds of training for a step."""
+    """Return the winners' trials in order, with their training seconds per step."""
     won = where(trials, phase="winners")
     each, place = won["training_seconds"] / np.maximum(won["step"], 1), won["optimizer"].map(list(OPTIMIZERS).index)
     made = won.assign(step_seconds=each, place=place)
@@ -192,7 +193,7 @@ def _winners(trials: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return the optimizers' names, each once, in the order of their table: plain ones first."""
+    """Return the optimizers' names, each once, in the order of the table of optimizers."""
     return sorted(set(names), key=list(OPTIMIZERS).index)
 
 
@@ -227,7 +228,7 @@ def _cells(
 
 
 def _noise_scales(winners: "pandas.DataFrame") -> dict[tuple[str, int], Estimate]:
-    """Return the noise scale of each cell's runs, each part of them weighed by its progress, with its interval."""
+    """Return the noise scale of each cell's runs, weighted by progress along a run, with its interval."""
     if "noise_trace" not in winners:
         return {}
     averages: dict[tuple[str, int], list[float]] = {}
@@ -254,7 +255,7 @@ def _scaling(best: Mapping[int, Best]) -> Scaling:
 
 
 def _differences(best: Mapping[tuple[str, int], Best]) -> list[Pair]:
-    """Compare all pairs of optimizers: in steps at the largest batch size of all, in examples at the smallest."""
+    """Compare all pairs of optimizers: in steps at the study's largest batch size, in examples at its smallest."""
     names, measured = {name for name, _ in best}, {}
     for quantity, (cost, size) in compared_at(best).items():
         factor = 1 if cost == "steps" else size
@@ -266,7 +267,7 @@ def _differences(best: Mapping[tuple[str, int], Best]) -> list[Pair]:
 def compared_at(best: Iterable[tuple[str, int]]) -> dict[str, tuple[str, int]]:
     """Return the quantities in which optimizers are compared, each with its cost and batch size.
 
-    At one batch size alone, steps and examples are the same comparison, which is made once.
+    If there is only one batch size, steps and examples would be the same comparison, so it is made once.
     """
     sizes = {size for _, size in best}
     ends = zip(COMPARED, dict.fromkeys((max(sizes), min(sizes))))
@@ -274,6 +275,6 @@ def compared_at(best: Iterable[tuple[str, int]]) -> dict[str, tuple[str, int]]:
 
 
 def _least(sizes: np.ndarray, costs: np.ndarray) -> int | None:
-    """The batch size with the least cost, the largest of equals; None where none is finite."""
+    """Return the batch size with the least cost, of equals the largest; None if no cost is finite."""
     least = costs.min()
     return int(sizes[costs == least].max()) if math.isfinite(least) else None

@@ -1,6 +1,6 @@
-"""Make what a study lacks: tune every cell round after round, then run each cell's winner with fresh seeds.
+"""Make the missing parts of a study: tune every cell round after round, then run each cell's winner with fresh seeds.
 
-Invariant: what a part holds does not depend on where it is made, when, or after how many interruptions; clocks aside.
+Invariant: except for times, a part does not depend on where it is made, when, or after how many interruptions.
 """
 
 import contextlib
@@ -36,17 +36,17 @@ def run(
     describe: Callable[[], dict] = environment.describe,
     at_once: int = 1,
 ) -> Outcome:
-    """Run what is missing of `study` in the directory `out`; several processes may do so at once.
+    """Run the missing parts of `study` in the directory `out`; several processes may do so at once.
 
     Args:
-        place: a generator that takes the jobs of `Store.claimed` and yields each with its rows, which are kept at once.
-            It ends when no job comes any more.
-        interrupted: asked before each job; once it is true no job comes any more.
-        describe: says where the parts are made.
+        place: a generator that takes the jobs of `Store.claimed` and yields each with its rows, which are saved at
+            once. It ends when there are no more jobs.
+        interrupted: asked before each job; once it is true, there are no more jobs.
+        describe: returns a description of where the parts are made.
         at_once: how many jobs `place` may hold at a time.
 
     Raises:
-        ValueError: the study does not fit its data, or `out` holds one that contradicts it.
+        ValueError: the study does not fit its data, or `out` holds a study that contradicts it.
         OSError: `out` can't be written.
     """
     dataset = config.load_data(study.workload)

@@ -1,7 +1,7 @@
-"""What a wished-for precision takes: how many trials, how much training and money, from a study that is there.
+"""Forecast from a study how many trials, how much training and how much money a desired precision takes.
 
-Invariant: a forecast rests on the spread of the trials at hand, which is taken to shrink like 1/√trials; what is out of
-reach is said to be so.
+Invariant: a forecast rests on the spread of the study's trials, which is assumed to shrink like 1/√trials; a wish that
+is out of reach is called so.
 """
 
 import math
@@ -25,10 +25,10 @@ FEW = 22
 
 
 class Forecast(NamedTuple):
-    """What one wish takes: `now` is the ratio that is there, `trials` those of each cell for the one that is wished.
+    """What one wish takes: `now` is the present ratio, `trials` is how many trials each cell needs for the wish.
 
-    `seconds` are those of training all cells that the wish is about, evaluations and compilation not counted, and
-    `cost` their price; inf where the wish is out of reach.
+    `seconds` is the time of training all cells that the wish is about, without evaluations and compilation, and `cost`
+    its price; inf if the wish is out of reach.
     """
 
     wish: str
@@ -42,12 +42,12 @@ class Forecast(NamedTuple):
 def wishes(
     found: Findings, rows: "pandas.DataFrame", *, width: float, ratio: float, price: float | None = None
 ) -> list[Forecast]:
-    """Return what it takes for each B_crit to lie within a factor, and for a ratio of two optimizers to be seen.
+    """Return what it takes to know each B_crit within a factor, and to detect a ratio between two optimizers.
 
     Args:
-        width: the wished-for ratio of the ends of B_crit's interval.
-        ratio: the ratio of two optimizers' steps that is to be seen in 4 of 5 studies.
-        price: of an hour of this machine.
+        width: the desired upper end divided by the lower end of the interval of each B_crit.
+        ratio: the ratio of two optimizers' steps to detect in 4 of 5 studies.
+        price: the price of an hour of this machine.
 
     Raises:
         ValueError: a wish is not above 1, or the price is not a number of at least 0.
@@ -96,7 +96,7 @@ def text(made: list[Forecast]) -> str:
 
 
 def caution(made: list[Forecast]) -> str:
-    """Say what is to be known of the forecasts; nothing where the study is large enough."""
+    """Return a caution about the forecasts; "" if the study is large enough."""
     least = min(one.trials_now for one in made)
     if least >= FEW:
         return ""
@@ -107,7 +107,7 @@ def caution(made: list[Forecast]) -> str:
 
 
 def to_json(made: list[Forecast]) -> dict[str, Any]:
-    """Return the forecasts as plain values; None is out of reach."""
+    """Return the forecasts as plain values; None stands for out of reach."""
     return finite({"forecasts": [one._asdict() for one in made], "caution": caution(made) or None})
 
 
@@ -119,7 +119,7 @@ def _priced(
 
 
 def _seconds_of_a_trial(rows: "pandas.DataFrame") -> dict[tuple[str, int], float]:
-    """Return the seconds that a trial of each cell took, as the trials of a round were trained together."""
+    """Return the seconds per trial of each cell, in rounds whose trials were trained together."""
     found = {}
     for name, size in dict.fromkeys(zip(rows["optimizer"], rows["batch_size"].tolist())):
         own = where(rows, phase="tuning", optimizer=name, batch_size=size)

@@ -1,6 +1,6 @@
-"""How a study grows: optimizers, batch sizes, rounds and fresh seeds are added to what is there.
+"""How a study grows: optimizers, batch sizes, rounds and fresh seeds are added to it.
 
-Invariant: what is there stays as it is, and what would change it is another study.
+Invariant: what the study has stays as it is; a request that would change it belongs to another study.
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ GROWS = ("optimizers", "batch_sizes", "spaces", "versions", "rounds", "fresh_see
 
 
 def grown(before: Study, asked: Study) -> Study:
-    """Return the study that holds all of a study that is there and all that is asked of it now.
+    """Return the study `before` with all that is `asked` in addition.
 
-    Optimizers and batch sizes are added to those there; rounds and fresh seeds are the larger of both.
+    Optimizers and batch sizes are added to those of `before`; rounds and fresh seeds are the larger number of both.
 
     Raises:
-        ValueError: what is asked contradicts what is there, and so is another study.
+        ValueError: `asked` contradicts `before`, and so is another study.
     """
     there, given = identity(before), identity(asked)
     same = sorted({*there, *given} - set(GROWS))
@@ -49,7 +49,7 @@ def grown(before: Study, asked: Study) -> Study:
 
 
 def with_rounds(study: Study, rounds: Mapping[str, int]) -> Study:
-    """Return `study` with so many rounds of each optimizer; one number where they are all equal."""
+    """Return `study` with these rounds of each optimizer, written as one number if all are equal."""
     counts = set(rounds.values())
     return dataclasses.replace(study, rounds=counts.pop() if len(counts) == 1 else dict(rounds))
 

@@ -1,6 +1,6 @@
 """The trials of a study with their histories: how each ended, and when it met its target by any definition.
 
-Invariant: steps to target of a trial depend on its own history and the definition alone.
+Invariant: the steps to target of a trial depend only on its own history and the definition.
 """
 
 import copy
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Lot(NamedTuple):
-    """Trials that were looked at at the same steps: their numbers, and a row of scores each, NaN after its end."""
+    """Trials that were evaluated at the same steps: their numbers, and a row of scores each, NaN after their ends."""
 
     numbers: list[int]
     step: np.ndarray
@@ -25,7 +25,7 @@ class Lot(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is kept of rows that hold whole trials: how each ended, all rows of winners, and each trial's scores.
+    """What is kept of rows that hold whole trials: how each trial ended, all rows of winners, and each trial's scores.
 
     `trials` has the last row of each trial, in the order in which the trials begin in the rows.
     """
@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 
 
 def piece(rows: "pandas.DataFrame", score: str) -> Piece:
-    """Keep of rows of `read_study`, in any order, what findings are made from: far less than all of them.
+    """Return what findings need of rows of `read_study`, which may be in any order: far less than all rows.
 
     Args:
         score: the column that the target is about.
@@ -56,7 +56,7 @@ def last_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def _in_order(rows: "pandas.DataFrame") -> tuple[np.ndarray, np.ndarray]:
-    """Return the order of rows by trial, as they begin, and step; and where each trial ends in it."""
+    """Return the order that sorts rows by trial (in order of first appearance) and step, and where each trial ends."""
     import pandas
 
     number, _ = pandas.factorize(rows["trial"])
@@ -73,19 +73,19 @@ class Histories:
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.trials = _joined([each.trials for each in pieces])
         self.winners = _joined([each.winners for each in pieces])
-        self._squared = any(each.squared for each in pieces)  # the mean of squares is what a window takes together
+        self._squared = any(each.squared for each in pieces)  # a window averages the squares
         steps = [trial for each in pieces for trial in each.steps]
         scores = [trial for each in pieces for trial in each.scores]
         self._lots = list(_lots(steps, [each**2 for each in scores] if self._squared else scores))
 
     def with_trials(self, trials: "pandas.DataFrame") -> "Histories":
-        """Return these histories of trials that ended otherwise."""
+        """Return these histories with another table of how the trials ended."""
         other = copy.copy(self)
         other.trials = trials
         return other
 
     def steps_to_target(self, definition: Definition) -> np.ndarray:
-        """Return the steps to target of each trial; inf for a miss, also where it ended before it could meet it."""
+        """Return the steps to target of each trial; inf for a miss, even if the trial ended before it could meet it."""
         asked = definition._replace(target=definition.target ** (2 if self._squared else 1))
         steps = np.full(len(self.trials), np.inf)
         for lot in self._lots:
@@ -93,9 +93,9 @@ class Histories:
         return steps
 
     def read(self, definition: Definition) -> "pandas.DataFrame":
-        """Return `trials` with their steps to target by another definition than the one that ended them.
+        """Return `trials` with their steps to target by another definition than the one that stopped them.
 
-        A trial that had met its own target where it ended, and this easier one not yet, counts as met there.
+        A trial that ended because it met its own target, but has not met this easier one, counts as meeting it there.
         """
         own, read = self.trials["steps_to_target"].to_numpy(float), self.steps_to_target(definition)
         return self.trials.assign(steps_to_target=np.where(np.isinf(read), own, read))
@@ -108,7 +108,7 @@ def _joined(frames: "list[pandas.DataFrame]") -> "pandas.DataFrame":
 
 
 def _lots(steps: list[np.ndarray], scores: list[np.ndarray]) -> Iterator[Lot]:
-    """Put trials together whose steps are those that the longest of them begins with."""
+    """Group trials into lots: the steps of each trial are the first steps of the longest trial in its lot."""
     grids: list[tuple[np.ndarray, list[int]]] = []
     for number in sorted(range(len(steps)), key=lambda number: -len(steps[number])):
         step = steps[number]
@@ -126,7 +126,7 @@ def _lots(steps: list[np.ndarray], scores: list[np.ndarray]) -> Iterator[Lot]:
 
 
 def where(rows: "pandas.DataFrame", **values: Any) -> "pandas.DataFrame":
-    """The rows that have these values."""
+    """Return the rows that have these values in these columns."""
     kept = np.ones(len(rows), bool)
     for name, value in values.items():
         kept &= rows[name].to_numpy() == value

@@ -1,6 +1,6 @@
 """The function that does one job of a study, in this process or in any other.
 
-Invariant: what a job makes is decided by the job and the data alone, clocks aside.
+Invariant: except for times, the result depends only on the job and the data.
 """
 
 import dataclasses
@@ -29,14 +29,14 @@ def make(
     mesh: tuple[int, int] | None = None,
     work: Path | None = None,
 ) -> "pandas.DataFrame | None":
-    """Train what `job` asks for and return a row per trial and evaluation; None when interrupted.
+    """Train what `job` asks for, and return a row for each evaluation of each trial; None if interrupted.
 
-    All rounds and the winner's fresh seeds go through one program. The winner's seeds are trained once more then, for
-    their seconds, with a device to themselves, or with all where `mesh` has no trial axis.
+    All rounds and the winner's fresh seeds use one program. To measure their seconds, the winner's seeds are then
+    trained once more, each alone on a device, or on all devices if `mesh` has no trial axis.
 
     Args:
         mesh: see `population.train_many`.
-        work: a directory for checkpoints on the way.
+        work: a directory for checkpoints during training.
     """
     won = job.phase == "winners"
     trained = population.train_many(
@@ -62,12 +62,12 @@ def make(
 
 
 def compile_ahead(cell: StudyCell, dataset: Dataset, mesh: tuple[int, int] | None) -> None:
-    """Compile the program of all jobs of a cell; may run in a thread while another cell trains."""
+    """Compile the program for all jobs of a cell; this may run in a thread while another cell trains."""
     population.compile_ahead(cell.config, cell.space, COARSE, dataset, mesh)
 
 
 def _rows(trained: Trials, won: bool) -> "pandas.DataFrame":
-    """Return a row per trial and evaluation, with how each trial ended; winners on the test part too."""
+    """Return a row for each evaluation of each trial, with how the trial ended, and for winners the test metrics."""
     frame = trained.history_frame().drop(columns="batch_loss")
     ends = {"status": trained.status, "failed": trained.failed, "steps": trained.steps}
     ends |= {"steps_to_target": trained.steps_to_target}

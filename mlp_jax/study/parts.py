@@ -1,7 +1,7 @@
-"""A part of a study on disk: the rows that one job made, in Parquet, with what they are and what made them.
+"""A part of a study on disk: the rows that one job made, as Parquet, with the name of the part and what made it.
 
-Invariant: a file counts as the part whose name it has only where it says that it is that part and its rows are those
-that were written; anything else in its place is damage, and is named.
+Invariant: a file counts as the part of its name only if it says so itself and its rows are unchanged since they were
+written; anything else in its place is damage, and is reported.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from mlp_jax.machine import files
 if TYPE_CHECKING:
     import pandas
 
-PART, ROWS, MADE_BY = "part", "rows", "made_by"  # what stands beside the rows
+PART, ROWS, MADE_BY = "part", "rows", "made_by"  # attributes beside the rows
 
 
 class Damage(UserWarning):
-    """What lies in a study's directory is not what should be there, and is left out."""
+    """A file in a study's directory is damaged, and is left out."""
 
 
 def made_here() -> dict[str, Any]:
-    """Return what decides the numbers of a part that is made in this process, rounding included."""
+    """Return everything about this process that decides the numbers of a part, including their rounding."""
     return {
         "mlp_jax": metadata.version("mlp_jax"),
         "jax": jax.__version__,
@@ -37,10 +37,10 @@ def made_here() -> dict[str, Any]:
 
 
 def write(path: Path, rows: "pandas.DataFrame") -> None:
-    """Write a part, whole or not at all; `made_by` among the attributes of `rows` goes with them.
+    """Write a part, completely or not at all, with the attribute `made_by` of `rows`.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the part can't be written.
     """
     rows = rows.copy(deep=False)
     rows.attrs = {PART: _name(path), ROWS: _checksum(rows), MADE_BY: rows.attrs.get(MADE_BY, {})}
@@ -53,7 +53,7 @@ def write(path: Path, rows: "pandas.DataFrame") -> None:
 
 
 def read(path: Path) -> "pandas.DataFrame | None":
-    """Read a part; None if it is missing or damaged, then with a warning."""
+    """Read a part; return None if it is missing, or damaged, which gives a warning."""
     rows, damage = load(path)
     if damage:
         warnings.warn(f"{path} {damage}: it is left out", Damage, stacklevel=2)
@@ -61,19 +61,19 @@ def read(path: Path) -> "pandas.DataFrame | None":
 
 
 def load(path: Path) -> "tuple[pandas.DataFrame | None, str]":
-    """Return the rows of a part, None if it is missing or damaged, and what is to be said of the damage."""
+    """Return the rows of a part, or None if it is missing or damaged, and a description of the damage."""
     import pandas
 
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None, "is damaged (no regular file)"
-        with path.open("rb") as file:  # a name may hold bytes that are no text
+        with path.open("rb") as file:  # a path may hold bytes that are not text
             rows = pandas.read_parquet(file, page_checksum_verification=True, use_threads=False)
     except FileNotFoundError:
         return None, ""
-    except Exception as error:  # pyarrow raises its own kinds for damage of every sort
+    except Exception as error:  # pyarrow raises many kinds of errors for damage
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # nothing is known of the part then
+            raise  # that says nothing about the part
         return None, f"is damaged ({next(iter(str(error).splitlines()), type(error).__name__)})"
     if rows.attrs.get(PART) != _name(path):
         return None, f"is damaged (it says that it is {str(rows.attrs.get(PART, 'no part of a study'))[:80]})"
@@ -87,7 +87,7 @@ def _name(path: Path) -> str:
 
 
 def _checksum(rows: "pandas.DataFrame") -> str:
-    """Return what tells these rows, in this order and under these names, from any others."""
+    """Return a checksum of the rows, their order and the columns' names."""
     from pandas.util import hash_pandas_object
 
     digest = hashlib.sha256(",".join(map(str, rows.columns)).encode())

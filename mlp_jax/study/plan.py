@@ -1,6 +1,6 @@
-"""What a study is asked to find out: a Study, checked, as plain values and changed.
+"""The plan of a study: the dataclass Study, its checks, its form as plain values, and changed copies of it.
 
-Invariant: a study is decided by its Study alone.
+Invariant: the Study alone decides a study.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from mlp_jax.training.config import HYPER, Config, Smoothing
 from mlp_jax.training.config import from_dict as config_from_dict
 from mlp_jax.training.config import to_dict as config_to_dict
 
-MOST = 1_000_000  # points, seeds, evaluations: the winners' seeds begin there
-PROTOCOL = "2.0"  # results compare within one MAJOR.MINOR
+MOST = 1_000_000  # the most points, seeds or evaluations; winners' seeds are numbered from here
+PROTOCOL = "2.0"  # results can be compared within one MAJOR.MINOR
 ROUNDS, CONSTANT = "rounds", "constant"
 BATCH_SIZES = (1, 8, 64, 512, "full")  # by default, as far as the data go
-ACCURACY = 0.95  # the target by default; of a regression nobody knows one
+ACCURACY = 0.95  # the default target; a regression has none
 Metric = Annotated[float, Domain(math.isfinite, "the metric to reach")]
 OWNED = (  # fields of Config that the study fills in
     "optimizer", "schedule", "batch_size", "seed", "epochs", "steps", "seconds", "stop_at", "stop_metric",
@@ -37,9 +37,9 @@ OWNED = (  # fields of Config that the study fills in
 class Study:
     """Batch sizes × optimizers on one workload, each cell tuned with the same number of trials.
 
-    `workload` says data, network, loss and regularisation; what the study itself decides (see OWNED) must be left at
-    its default there. `max_steps` and `max_epochs`, whichever ends first, are the budget to meet the target for the
-    first time; what follows from there has four times the steps that this took.
+    `workload` says data, network, loss and regularisation; fields that the study itself decides (see OWNED) must keep
+    their defaults. `max_steps` and `max_epochs`, whichever ends first, are the budget in which a trial must first meet
+    the target; after that, other trials have four times the steps that it took.
 
     >>> study = Study(optimizers=("sgd", "adam"), batch_sizes=(8, 64), rounds={"sgd": 3, "adam": 5})
     >>> study.rounds_of("adam"), study.max_steps_at(64), study.target
@@ -54,33 +54,33 @@ class Study:
     batch_sizes: tuple[Count | Literal["full"], ...] = BATCH_SIZES
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone, which 3 rounds settle. A learning rate with a
-    momentum takes 7; of other spaces the best point that was found is said, without an interval of its own."""
+    momentum takes 7; for other spaces the best point that was found is reported, without an interval of its own."""
     schedule: str = CONSTANT
-    """How the learning rate falls, by the end of a cell's budget: constant, linear, cosine, exponential or step; the
-    spaces may hold warmup_share and final_factor too."""
+    """How the learning rate falls by the end of a cell's budget: constant, linear, cosine, exponential or step; the
+    spaces may include warmup_share and final_factor."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of each optimizer that is not built in the hash of its module, which decides its results; filled in."""
+    """For each optimizer that is not built in, the hash of its module, which decides its results; filled in."""
     method: str = "rounds"
-    """rounds: each trial a point and a seed of its own, round after round closer to the best; or a search (halton,
+    """rounds: each trial has a point and a seed of its own, and each round is closer to the best; or a search (halton,
     sobol, grid) of `points`, each with the same `seeds`."""
     rounds: Count | Mapping[str, Count] = 3
-    """Number of rounds of 6 trials that follow the first 10, for all optimizers or for each: {"sgd": 3, "adam": 5}."""
+    """Number of rounds of 6 trials after the first 10, for all optimizers or for each: {"sgd": 3, "adam": 5}."""
     points: Count = 8
-    """Number of points of each cell, of a search."""
+    """Number of points of each cell, for a search."""
     seeds: Count = 3
-    """Number of seeds of each point, of a search."""
+    """Number of seeds of each point, for a search."""
     fresh_seeds: Count = 5
-    """Number of seeds that the winner of each cell is run with: for seconds, test results and curves."""
+    """Number of seeds with which the winner of each cell is run, for seconds, test results and curves."""
     max_steps: Steps | Mapping[str, Steps] = 40_000
     """Budget of a trial in steps, for all batch sizes or for each: {"1": 150_000, "full": 400}."""
     max_epochs: Positive = 300.0
     target: Metric = ACCURACY
-    """What to reach on the validation examples; a regression needs one."""
+    """The value to reach on the validation examples; a regression must give one."""
     target_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
-    """What the target is about; auto: the accuracy, or the RMSE of a regression."""
+    """The metric of the target; auto: the accuracy, or the RMSE of a regression."""
     smoothing: Smoothing = 1.25
-    """The target is met at step k when all evaluations since step k/smoothing, at least five, meet it together; with
-    1, when the one there does (first crossing)."""
+    """The target is met at step k if all evaluations since step k/smoothing, at least five, meet it together; with 1,
+    if the evaluation at step k does (first crossing)."""
     evaluations: Count = 240
     """Number of evaluations of each trial, log-spaced over the last three decades of its steps."""
     noise_scale: bool = False
@@ -88,7 +88,7 @@ class Study:
     racing: Annotated[int, whole(2)] | None = None
     """Keep the best of every so many points of a search at each rung."""
     seed: Annotated[int, whole(0)] = 0
-    """All that is random in the study follows from it: rates, and every trial's weights and order of examples."""
+    """Seed of everything random in the study: rates, and every trial's weights and order of examples."""
     protocol: str = PROTOCOL
 
     def __post_init__(self) -> None:
@@ -117,11 +117,11 @@ class Study:
 
     @property
     def id(self) -> str:
-        """A hash of everything that decides the results, if the data are what their name says."""
+        """A hash of everything that decides the results, except the content of the data."""
         return digest(identity(self))
 
     def max_steps_at(self, batch_size: int | str) -> int:
-        """Return the budget in steps of a trial at one of the study's batch sizes."""
+        """Return the budget of a trial, in steps, at one of the study's batch sizes."""
         return self.max_steps if isinstance(self.max_steps, int) else self.max_steps[str(batch_size)]
 
     def rounds_of(self, optimizer: str) -> int:
@@ -129,7 +129,7 @@ class Study:
         return self.rounds if isinstance(self.rounds, int) else self.rounds[optimizer]
 
     def _check_each(self, name: str, what: str, keys: tuple) -> None:
-        """Raise a ValueError unless a number is given for all, or one for each."""
+        """Raise a ValueError unless one number is given for all, or one for each."""
         given = getattr(self, name)
         if isinstance(given, Mapping) and (odd := sorted(set(given) ^ set(map(str, keys)))):
             raise ValueError(f"{name} and {what} differ in {', '.join(odd)}; give one number, or one for each")
@@ -141,7 +141,7 @@ class Study:
                 raise ValueError(f"{name} is decided by the study; leave it out of the workload")
 
     def _space(self, optimizer: str) -> dict[str, Space]:
-        """Return the checked search space of an optimizer, filled in where none is given."""
+        """Return the search space of an optimizer, checked, or the default if none is given."""
         known = optimizers.table(optimizer, self.schedule)
         given = dict(self.spaces.get(optimizer) or {"learning_rate": default_space(known["learning_rate"])})
         for name, space in given.items():
@@ -155,13 +155,13 @@ class Study:
 
 
 def default_space(row: Hyperparameter) -> Space:
-    """Return the space that the table of hyper-parameters says to search; `row` must have one."""
+    """Return the search space from the table of hyper-parameters; `row` must have one."""
     assert row.search is not None
     return Space(**row.search._asdict())
 
 
 def check_protocol(protocol: str, what: str) -> None:
-    """Raise a ValueError unless results under `protocol`, that of `what`, compare with those made here."""
+    """Raise a ValueError unless results of `what`, made under `protocol`, can be compared with results made here."""
     if protocol.split(".")[:2] != PROTOCOL.split(".")[:2]:
         raise ValueError(
             f"{what} is of protocol {protocol}, and this is protocol {PROTOCOL}: their results do not compare; "
@@ -170,25 +170,25 @@ def check_protocol(protocol: str, what: str) -> None:
 
 
 def to_dict(study: Study) -> dict[str, Any]:
-    """Return `study` as plain values; of the workload only what differs from the default."""
+    """Return `study` as plain values, with only those of the workload that differ from the defaults."""
     default = config_to_dict(Config())
     workload = {k: v for k, v in config_to_dict(study.workload).items() if k not in default or v != default[k]}
     fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
     given = {name: {key: _space_dict(space) for key, space in study.spaces[name].items()} for name in study.optimizers}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
     plain |= {"workload": workload, "spaces": given}
-    usual = {"schedule": CONSTANT, "versions": {}}  # what a study had before there was another
+    usual = {"schedule": CONSTANT, "versions": {}}  # the values of studies made before these fields existed
     return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
 
 def identity(study: Study) -> dict[str, Any]:
-    """Return `to_dict` without what decides no result: where the data lie."""
+    """Return `to_dict` without the folder of the data, on which no result depends."""
     plain = to_dict(study)
     return plain | {"workload": {k: v for k, v in plain["workload"].items() if k != "data_dir"}}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Study:
-    """Undo `to_dict`.
+    """Return the Study of which `to_dict` made these values.
 
     Raises:
         ValueError: a key is unknown, or a value is not allowed.
@@ -239,12 +239,12 @@ def _space_dict(space: Space) -> dict[str, Any]:
 
 
 def digest(value: Any) -> str:
-    """Return a short hash of plain values; equal ones have equal hashes, be they 300 or 300.0."""
+    """Return a short hash of plain values; equal values have equal hashes, even if one is 300 and the other 300.0."""
     return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _canonical(value: Any) -> Any:
-    """Return `value` with 300 for 300.0, so that equal values have equal hashes."""
+    """Return `value` with 300 in place of 300.0, so that equal values have equal hashes."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

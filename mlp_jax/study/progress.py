@@ -1,6 +1,6 @@
-"""How far a study is, from its directory alone: of each cell the jobs that are made, the one at work, and what is left.
+"""The progress of a study, from its directory alone: for each cell the finished jobs, the job at work, and those left.
 
-Invariant: nothing is claimed, locked or written. A job is at work where its claim lies, whoever holds that.
+Invariant: nothing is claimed, locked or written. A job counts as at work if its claim exists, whoever holds it.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     import pandas
 
 PAUSE, LONG = 60.0, 5.0
-"""Seconds, and times the training of a part: where none came for longer than both, nothing was at work."""
+"""If no part came for this many seconds, and for this multiple of a part's training time, nothing was at work."""
 STEEPEST, FLATTEST = -1.0, -0.25
-"""The powers of the batch size between which seconds of a job are taken to grow to the sizes that have not begun."""
+"""The seconds of a job are assumed to grow with a power of the batch size between these, for sizes not yet begun."""
 
 
 class CellProgress(NamedTuple):
-    """How far one cell is: its jobs, those that are made, and since when (seconds since 1970) the next is at work.
+    """The progress of one cell: how many jobs it has, how many are made, and since when (in Unix time) the next runs.
 
-    `trials` are those that have ended, `failed` the ones among them whose loss was not finite, and `fewest` the least
-    steps to target of all; inf where none met it.
+    `trials` counts the trials that have ended, `failed` those of them whose loss was not finite; `fewest` is the least
+    steps to target, inf if no trial met it.
     """
 
     optimizer: str
@@ -45,18 +45,18 @@ class CellProgress(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a study is; `left` are the seconds that it takes still, NaN while nothing can be said of them."""
+    """The progress of a study; `left` is an estimate of the seconds left, NaN as long as there is none."""
 
     cells: list[CellProgress]
     left: float
 
 
 def of(directory: Path, study: Study, ways: Sequence[Way], ends: "pandas.DataFrame") -> Progress:
-    """Return how far the study in a directory is.
+    """Return the progress of the study in a directory.
 
     Args:
-        ways: how far each of its cells is.
-        ends: how each of its trials ended, a row for each.
+        ways: the progress of each of its cells.
+        ends: a row for each of its trials, with how it ended.
     """
     ahead = [_ahead(study, way) for way in ways]
     own = dict(iter(ends.groupby("cell"))) if len(ends) else {}
@@ -85,14 +85,14 @@ def _ahead(study: Study, way: Way) -> int:
 
 
 def _claimed(part: Path) -> float | None:
-    """Say since when a part is claimed."""
+    """Return the time since when a part is claimed; None if it is not."""
     with contextlib.suppress(OSError):
         return part.with_suffix(".lock").stat().st_mtime
     return None
 
 
 def _left(directory: Path, ways: Sequence[Way], ahead: list[int], ends: "pandas.DataFrame") -> float:
-    """Return the seconds left: `ahead` jobs of each cell, at what those of it or of cells like it took by the clock."""
+    """Return the seconds left: `ahead` jobs of each cell, by the times of its jobs or of those of similar cells."""
     took: dict[tuple[str, int], list[float]] = {}
     for cell, seconds in _seconds(directory, ways, ends):
         took.setdefault(cell, []).append(seconds)
@@ -103,7 +103,7 @@ def _left(directory: Path, ways: Sequence[Way], ahead: list[int], ends: "pandas.
 
 
 def _seconds(directory: Path, ways: Sequence[Way], ends: "pandas.DataFrame") -> Iterator[tuple[tuple[str, int], float]]:
-    """Yield the cell of each part and the seconds since the one before, but where nothing was at work between them."""
+    """Yield the cell of each part and the seconds since the part before it, unless nothing was at work in between."""
     trained, made = Counter(), []
     for *part, spent in ends[["cell", "phase", "round", "training_seconds"]].itertuples(index=False):
         trained[tuple(part)] += spent
@@ -118,7 +118,7 @@ def _seconds(directory: Path, ways: Sequence[Way], ends: "pandas.DataFrame") -> 
 
 
 def _likely(known: dict[tuple[str, int], float], optimizer: str, batch_size: int) -> float:
-    """Return the seconds of a job: those of the cell, of others of its batch size, or as they grew so far."""
+    """Return the likely seconds of a job: from its cell, from others of its batch size, or by the growth so far."""
     if (optimizer, batch_size) in known:
         return known[optimizer, batch_size]
     typical = {at: float(np.mean([s for (_, size), s in known.items() if size == at])) for at in {s for _, s in known}}

@@ -1,7 +1,7 @@
-"""The protocol of a cell: which trials are trained, one job after another, each decided by what those before found.
+"""The protocol of a cell: which trials are trained, one job after another, each decided by the results before it.
 
-Invariant: the jobs of a cell are a function of the study, the cell and the rows of the jobs before; so a study goes on
-wherever it was left, and grows: a longer protocol begins with the jobs of a shorter one.
+Invariant: the next job of a cell depends only on the study, the cell and the rows of the jobs before. So a study can go
+on where it was stopped, and can grow: a longer protocol begins with the jobs of a shorter one.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ from mlp_jax.training.trials import Cutoff
 if TYPE_CHECKING:
     import pandas
 
-COARSE, EACH = 10, 6  # trials of the first round, and of each that follows
-TRIES = 2  # first rounds, at rates between those of the one before, before the target counts as not reached
-WIDER = 10.0  # an optimum at an end of its space moves that end by this factor
+COARSE, EACH = 10, 6  # trials of the first round, and of each later round
+TRIES = 2  # first rounds until the target counts as not reached; the second has rates between those of the first
+WIDER = 10.0  # if the optimum lies at an end of its space, that end is moved by this factor
 WIDENINGS = 2
 TUNING, FRESH = 0, 1  # kinds of seeds
 
@@ -34,8 +34,8 @@ TUNING, FRESH = 0, 1  # kinds of seeds
 class Job(NamedTuple):
     """Trials of one cell that are trained together: a round of its tuning, or its winner with fresh seeds.
 
-    `hyper` has a column for each hyper-parameter that the trials differ in or the study fixes. With `noise_scale` the
-    gradient noise scale is measured too.
+    `hyper` has a column for each hyper-parameter in which the trials differ or which the study fixes. With
+    `noise_scale` the gradient noise scale is measured too.
     """
 
     cell: StudyCell
@@ -49,7 +49,7 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the store calls the part that this job makes: what it was asked decides it."""
+        """The name of the part that this job makes, which depends on everything that the job asks."""
         return f"{self.cell.id}-{self.number}-{digest(list(self[3:]))}"
 
 
@@ -57,7 +57,7 @@ Read = Callable[[Job], "pandas.DataFrame | None"]
 
 
 def jobs(study: Study, cell: StudyCell, score: str, read: Read) -> Iterator[Job]:
-    """Yield the jobs of a cell in their order; end where the rows of one are not there, which the next would need.
+    """Yield the jobs of a cell in their order; end after a job whose rows do not exist yet, since the next needs them.
 
     Args:
         score: the metric that the target is about.
@@ -99,7 +99,7 @@ def _rounds(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
 
 
 def _outermost(valley: Valley, found: list) -> str:
-    """Say at which end the bottom lies at the outermost rate that was tried, so that the valley may go on beyond it."""
+    """Return "low" or "high" if the bottom is at the outermost rate tried there: the valley may go on; else ""."""
     scale, tried = valley.fit.scale, np.concatenate([rows[valley.name].to_numpy(float) for rows in found])
     bottom, places = scale.coordinate(np.array([valley.fit.rate]))[0], scale.coordinate(tried)
     least, largest = bottom <= places.min() + response.EDGE, bottom >= places.max() - response.EDGE
@@ -120,7 +120,7 @@ def _within(cell: StudyCell, ends: dict[str, tuple[float, float]]) -> dict[str, 
 
 
 def _wider(cell: StudyCell, name: str, ends: tuple[float, float], at_end: str) -> tuple[float, float]:
-    """Return the ends of a space with one of them moved, where the hyper-parameter may have such values."""
+    """Return the ends of a space with one of them moved, as far as the hyper-parameter's domain allows."""
     low, high = ends
     scale, domain = cell.space[name].scale, optimizers.table(cell.optimizer, cell.config.schedule)[name].domain
     factor = {"log": WIDER, "log_complement": 1 / WIDER}.get(scale)
@@ -132,7 +132,7 @@ def _wider(cell: StudyCell, name: str, ends: tuple[float, float], at_end: str) -
 
 
 def _coarse(study: Study, cell: StudyCell, attempt: int) -> dict[str, np.ndarray]:
-    """Return the points of the first round: evenly over the space, where there is one dimension."""
+    """Return the points of the first round: evenly spaced in one dimension, otherwise from a sequence."""
     draw = np.random.default_rng([study.seed, cell.batch_size, zlib.crc32(cell.optimizer.encode())])
     if len(cell.free) == 1 and cell.space[cell.free[0]].low is not None:
         (name,) = cell.free
@@ -142,21 +142,21 @@ def _coarse(study: Study, cell: StudyCell, attempt: int) -> dict[str, np.ndarray
 
 
 def _next(study: Study, cell: StudyCell, number: int, bottom: Bottom | None) -> dict[str, np.ndarray]:
-    """Return the points of a later round: near the bottom, or the next ones of a sequence."""
+    """Return the points of a later round: near the bottom, or the next points of a sequence."""
     if bottom is not None:
         return _columns(cell, bottom.next(EACH, seed=number))
     return _sequence(study, cell, TRIES * COARSE + number * EACH, EACH)
 
 
 def _sequence(study: Study, cell: StudyCell, first: int, count: int) -> dict[str, np.ndarray]:
-    """Return points of a quasi-random sequence over a space of no or several dimensions."""
+    """Return points of a quasi-random sequence over a space with several dimensions, or with none."""
     seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
     points = spaces.points(cell.space, first + count, "halton", seed, cell.whole)
     return {k: np.broadcast_to(v, (first + count,))[first:] if len(v) == 1 else v[first:] for k, v in points.items()}
 
 
 def _columns(cell: StudyCell, searched: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns of trials: what is searched, rounded where it takes whole numbers, and what is fixed."""
+    """Return the trials' columns: searched hyper-parameters (rounded if they are whole numbers) and fixed ones."""
     (count,) = {len(values) for values in searched.values()}
     fixed = {name: np.full(count, space.choices[0]) for name, space in cell.space.items() if name not in searched}
     whole = {name: np.rint(values) if name in cell.whole else values for name, values in searched.items()}
@@ -169,7 +169,7 @@ def _round(study: Study, cell: StudyCell, number: int, columns: dict[str, np.nda
 
 
 def _search(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
-    """Yield the job that tunes a cell over points, each with the same seeds."""
+    """Yield the job that tunes a cell by a search over points, each with the same seeds."""
     seed = int(np.random.default_rng([study.seed, cell.batch_size]).integers(2**31))
     points = spaces.points(cell.space, study.points, study.method, seed, cell.whole)
     columns = {name: np.repeat(values, study.seeds) for name, values in points.items()}
@@ -179,7 +179,7 @@ def _search(study: Study, cell: StudyCell, found: list) -> Iterator[Job]:
 
 
 def _winners(study: Study, cell: StudyCell, score: str, found: list, read: Read) -> Iterator[Job]:
-    """Yield the jobs that run the winner with fresh seeds: those that are there, and one for all that are missing."""
+    """Yield the jobs that run the winner with fresh seeds: those made before, and one for all missing seeds."""
     import pandas
 
     trials = pandas.concat(found, ignore_index=True)
@@ -201,10 +201,10 @@ def _winners(study: Study, cell: StudyCell, score: str, found: list, read: Read)
 
 
 def winner(study: Study, cell: StudyCell, trials: "pandas.DataFrame", score: str) -> tuple[dict[str, float], float]:
-    """Return the hyper-parameters that a cell is best at, and the steps to target there; inf where none met it.
+    """Return the best hyper-parameters of a cell, and the steps to target there; inf if no trial met it.
 
-    That is the bottom of the valley; of a search the point with the least median; and where no trial met the target,
-    the point with the best median `score`.
+    They are the bottom of the valley, or for a search the point with the least median steps; if no trial met the
+    target, they are the point with the best median `score`.
     """
     bottom = bottoms.of(study, cell.space, trials)
     if bottom is not None and bottom.settled and np.isfinite(bottom.fit.steps):
@@ -224,7 +224,7 @@ def winner(study: Study, cell: StudyCell, trials: "pandas.DataFrame", score: str
 
 
 def _seeds(study: Study, cell: StudyCell, kind: int, number: int, first: int, count: int) -> list[int]:
-    """Return seeds: the same for all optimizers, others for each batch size and round."""
+    """Return seeds, which are the same for all optimizers but differ between batch sizes and rounds."""
     drawn = np.random.default_rng([study.seed, cell.batch_size, kind, number]).integers(0, 2**31, first + count)
     return drawn[first:].tolist()
 

@@ -1,4 +1,4 @@
-"""Whether what a study left in its directory is what it wrote, and what the next run of it would make.
+"""Check whether the files in a study's directory are as they were written, and say what the next run would make.
 
 Invariant: nothing is changed, made or removed.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(directory: Path) -> list[Looked]:
-    """Look at a directory of `mlp-jax study`, whole."""
+    """Check everything in a directory of `mlp-jax study`."""
     looked = [soundness.of_json(directory, name, "study") for name in contents.NAMES]
     study, data, named = None, None, dict[Path, str]()
     try:
@@ -38,7 +38,7 @@ def check(directory: Path) -> list[Looked]:
 
 
 def _cell(directory: Path, study: Study, data: Facts, cell: StudyCell, named: dict[Path, str]) -> list[Looked]:
-    """Look at the parts of a cell up to the first that is missing; `named` gets their paths."""
+    """Check the parts of a cell up to the first missing one; `named` gets their paths."""
     looked, name = [], f"{cell.optimizer} at B = {cell.batch_size:,}"
 
     def read(job: Job) -> "pandas.DataFrame | None":
@@ -60,7 +60,7 @@ def _cell(directory: Path, study: Study, data: Facts, cell: StudyCell, named: di
 
 
 def _other(path: Path) -> list[Looked]:
-    """Look at what no job of the study names."""
+    """Check a file that belongs to no job of the study."""
     if path.suffix == ".progress":
         return training.check(path)
     if path.suffix == ".parquet":

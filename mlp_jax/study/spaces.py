@@ -1,6 +1,6 @@
-"""Search spaces: what values a hyper-parameter may take, and points spread evenly over several of them.
+"""Search spaces: the values that a hyper-parameter may take, and points spread evenly over several spaces.
 
-Invariant: the points are a function of the spaces, their number, the method and the seed alone.
+Invariant: points depend only on the spaces, their number, the method and the seed.
 """
 
 import math
@@ -21,13 +21,13 @@ SCALES = ("linear", "log", "log_complement")
 class Space:
     """The values of one hyper-parameter: from `low` to `high` on a scale, or one of `choices` (one choice: fixed).
 
-    Scale `log` spreads ratios evenly, `log_complement` those of 1 − value, as for a momentum near 1.
+    The scale `log` spreads ratios evenly, `log_complement` ratios of 1 − value, as for a momentum near 1.
 
     >>> Space(low=0.001, high=0.1).at(np.array([0.0, 0.5, 1.0])).round(6).tolist()
     [0.001, 0.01, 0.1]
 
     Raises:
-        ValueError: neither or both kinds are given, low is not below high, or the scale can't hold them.
+        ValueError: neither or both kinds are given, low is not below high, or the scale can't hold the values.
     """
 
     low: float | None = None
@@ -66,16 +66,16 @@ class Space:
             value = self.low * (self.high / self.low) ** place
         else:
             value = 1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** place
-        return np.clip(value, self.low, self.high)  # rounding may lead out of the hyper-parameter's domain
+        return np.clip(value, self.low, self.high)  # rounding might leave the hyper-parameter's domain
 
 
 def points(
     spaces: Mapping[str, Space], count: int, method: str = "halton", seed: int = 0, whole: Collection[str] = ()
 ) -> dict[str, Float[np.ndarray, " points"]]:
-    """Return `count` points of the product of `spaces`, by hyper-parameter; those that are `whole` are rounded.
+    """Return `count` points of the product of `spaces`, by hyper-parameter; values of those in `whole` are rounded.
 
-    `halton` and `sobol` are scrambled quasi-random sequences; `grid` takes equal places along each space that is not
-    fixed, as many points as its largest full grid within `count` has.
+    `halton` and `sobol` are scrambled quasi-random sequences. `grid` divides each space that is not fixed evenly, and
+    returns the largest full grid with at most `count` points.
 
     Raises:
         ValueError: the method is unknown, or there is no point.

@@ -1,9 +1,9 @@
-"""What a study leaves on disk: study.json, data.json, environment.json, and a Parquet part for each job that is done.
+"""What a study writes to disk: study.json, data.json, environment.json, and a Parquet part for each finished job.
 
-Invariant: a part is named by the hash of what was asked, written under a temporary name and renamed; it is there whole
-or not at all, and is never changed. A process makes a part only while it holds the claim to it. So a study resumes and
-grows by looking at which parts exist, and several processes may work on one directory. What counts are the parts that
-the study's protocol names, from its first job on: no other file in its folders is ever read.
+Invariant: a part is named by the hash of what its job asks, written under a temporary name and renamed; it exists
+completely or not at all, and is never changed. A process makes a part only while it holds the claim to it. So a study
+resumes and grows by looking at which parts exist, and several processes may work on one directory. Only the parts that
+the study's protocol names count, from its first job on: no other file in its folders is ever read.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The directory of one study; `describe` says where its parts are made, and is asked once.
+    """The directory of one study; `describe` is called once, to describe where the parts are made.
 
-    `study` is what is there and what is asked now, together: a study grows.
+    The attribute `study` is the study in the directory, grown by what is asked now.
 
     Raises:
         ValueError: the path is a file, holds something else, a study that contradicts this one, or one of another
@@ -44,7 +44,7 @@ class Store:
     ) -> None:
         self.directory, self.study, self.data = directory, study, data
         self._claims: dict[Path, Lock] = {}
-        self._ends: dict[Path, pandas.DataFrame] = {}  # of the parts that were read, how each trial ended
+        self._ends: dict[Path, pandas.DataFrame] = {}  # how each trial ended, for the parts that were read
         self._following: dict[str, Job] = {}
         if directory.exists():
             self.study = _joined(directory, study, data)
@@ -55,7 +55,7 @@ class Store:
         )
         if lock.exists() or not whole:
             with contextlib.closing(Lock(lock)):
-                self.study = _joined(directory, study, data)  # another process may have been quicker
+                self.study = _joined(directory, study, data)  # another process may have been faster
                 self._name(describe)
         for phase in contents.PHASES:
             files.make_folder(directory / phase)
@@ -63,10 +63,10 @@ class Store:
     def claimed(self, interrupted: Callable[[], bool] = lambda: False, at_once: int = 1) -> Iterator[Job | None]:
         """Yield each job whose part is missing, while its claim is held; end when no part is missing.
 
-        The cells come in their order, and of each the next job as soon as those before it are made. No other process
-        makes a part that is claimed. The claim ends when `write` has kept the part, with `let_go`, and with this
-        process, however that ends. Whenever `at_once` claims are held, or nothing can be claimed now, None is yielded:
-        wait a little, then ask again.
+        Cells come in their order; the next job of a cell comes as soon as the jobs before it are made. No other process
+        makes a part that is claimed. A claim ends when `write` has saved the part, by `let_go`, or when this process
+        ends in any way. If `at_once` claims are held, or nothing can be claimed now, None is yielded: wait a little,
+        then ask again.
         """
         every = list(cells.of(self.study, self.data))
         left = every.copy()
@@ -80,13 +80,13 @@ class Store:
                     elif self._path(following) not in self._claims and self._claim(self._path(following)):
                         job = following
                         break
-            if not left and not all(path.exists() for path in self._ends):  # someone has removed what was there
+            if not left and not all(path.exists() for path in self._ends):  # someone has removed a part
                 left = every.copy()
             elif left:
                 yield job
 
     def following(self, cell: StudyCell) -> Job | None:
-        """Return the first job of a cell whose part is missing or damaged; None when the cell is complete."""
+        """Return the first job of a cell whose part is missing or damaged; None if the cell is complete."""
         job = self._following.get(cell.id)
         if job is None or self._path(job).exists():
             job = None
@@ -99,14 +99,14 @@ class Store:
         return job
 
     def _ended(self, job: Job) -> "pandas.DataFrame | None":
-        """Return how the trials of a job ended, None if its part is not there."""
+        """Return how the trials of a job ended; None if its part does not exist."""
         path = self._path(job)
         if path not in self._ends or not path.exists():
             self._ends.pop(path, None)
             rows = parts.load(path)[0]
             if rows is None:
                 return None
-            if path.with_suffix(".lock").exists():  # left by a process that was killed: to claim the part removes it
+            if path.with_suffix(".lock").exists():  # a killed process left it; claiming the part removes it
                 self._claim(path)
             self._ends[path] = last_rows(rows)
         return self._ends[path]
@@ -116,17 +116,17 @@ class Store:
         return parts.read(self._path(job))
 
     def write(self, job: Job, rows: "pandas.DataFrame") -> None:
-        """Keep the part that a job makes, and give up its claim."""
+        """Save the part that a job makes, and give up its claim."""
         path = self._path(job)
         parts.write(path, rows)
         if path in self._claims:
             self._release(path)
 
     def work(self, job: Job) -> Path:
-        """Name a directory for what lets a claimed job go on after this process has died; it goes with the claim.
+        """Return a directory for checkpoints of a claimed job, from which the job can go on if this process dies.
 
-        It is made where there is something to keep: most jobs are done before. What is in it stays when the claim ends
-        without a part, for whoever claims the job next.
+        The job makes the directory when it has something to save; most jobs end before. If the claim ends without a
+        part, the directory stays for the process that claims the job next.
         """
         path = self._path(job).with_suffix(".progress")
         if path.is_symlink():
@@ -142,7 +142,7 @@ class Store:
         return contents.part_of(self.directory, job)
 
     def _claim(self, path: Path) -> bool:
-        """Claim a part unless another process does; then look again, for it may have been made in the meantime."""
+        """Claim a part unless another process has; then look again, since it may have been made in the meantime."""
         try:
             self._claims[path] = Lock(path.with_suffix(".lock"), wait=False)
         except Timeout:
@@ -156,7 +156,7 @@ class Store:
         return rows is None
 
     def _release(self, path: Path) -> None:
-        """Give up a claim; what lets the job go on is removed if its part is there, or if it is nothing."""
+        """Give up a claim; remove the job's checkpoints if its part exists, or their directory if it is empty."""
         work = path.with_suffix(".progress")
         with contextlib.closing(self._claims.pop(path)):
             if path.exists():
@@ -174,7 +174,7 @@ class Store:
 
 
 def _joined(directory: Path, study: Study, data: Facts) -> Study:
-    """Return the study that a directory holds, grown by what is asked now; `study` itself in an empty one."""
+    """Return the study in a directory, grown by `study`; if the directory is empty, `study` itself."""
     if not directory.is_dir():
         raise ValueError(f"--out {directory} is a file; name a directory")
     if all(entry.suffix in PASSING for entry in directory.iterdir()):
@@ -192,10 +192,10 @@ def _joined(directory: Path, study: Study, data: Facts) -> Study:
 
 
 def _check_precision(directory: Path) -> None:
-    """Raise a ValueError where a study was made with floats of another size: its parts and new ones do not mix."""
+    """Raise a ValueError if a study was made with floats of another size, since old and new parts would not mix."""
     try:
         there = files.read_json(directory, "environment.json", "study").get("x64", False)
-    except ValueError:  # it is missing or damaged, and says nothing
+    except ValueError:  # environment.json is missing or damaged
         return
     if there != (here := parts.made_here()["x64"]):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a study has found, said: as plain values for programs, and as text for a terminal.
+"""The findings of a study as plain values for programs, and as text for a terminal.
 
 Invariant: nothing is computed here; every number comes from `evidence.Findings` with its interval.
 """
@@ -51,12 +51,12 @@ def to_json(found: Findings) -> dict[str, Any]:
 
 
 def held(found: Findings) -> str:
-    """Say what luck the intervals hold."""
+    """Say which luck the intervals hold."""
     return "; ".join(dict.fromkeys(best.holds for best in found.best.values()))
 
 
 def table(found: Findings) -> str:
-    """Return the findings as text: what each optimizer does best at which batch size, B_crit, and real differences.
+    """Return the findings as text: the best batch sizes of each optimizer, B_crit, and how optimizers differ.
 
     >>> from pathlib import Path
     >>> from mlp_jax.study import findings, read_plan, read_study
@@ -102,7 +102,7 @@ def compared(pair: Pair) -> str:
 
 
 def number(value: SupportsFloat) -> str:
-    """Write a number to three digits, without powers of ten; an open end is ∞, and what is unknown –."""
+    """Return a number as text with three digits, without powers of ten; an open end is ∞, an unknown number –."""
     value = float(value)
     if math.isnan(value):
         return "–"
@@ -116,7 +116,7 @@ def number(value: SupportsFloat) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Write an estimate with its interval; – alone where neither is known."""
+    """Return an estimate with its interval as text; – alone if neither is known."""
     if math.isnan(estimate.value) and estimate.low in (0, -math.inf) and estimate.high == math.inf:
         return number(estimate.value)
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"

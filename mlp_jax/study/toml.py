@@ -17,12 +17,12 @@ def to_toml(study: Study) -> str:
     plain = {name: value for name, value in to_dict(study).items() if value is not None and name != "versions"}
     plain["workload"] = {name: value for name, value in plain["workload"].items() if value is not None}
     text = tomli_w.dumps(plain)
-    # a list on one line, as people write it; within a text a line never ends
+    # put each list on one line, as people write it; texts contain no line breaks
     return text.replace("[\n    ", "[").replace(",\n    ", ", ").replace(",\n]", "]")
 
 
 def from_toml(text: str) -> Study:
-    """Undo `to_toml`.
+    """Return the Study that the text of a study.toml describes.
 
     >>> from_toml('optimizers = ["sgd"]').optimizers
     ('sgd',)
@@ -48,7 +48,7 @@ def from_file(path: Path) -> Study:
         OSError: it can't be read.
     """
     try:
-        return from_toml(path.read_text(encoding="utf-8-sig"))  # Windows' editors begin a file with a mark
+        return from_toml(path.read_text(encoding="utf-8-sig"))  # editors on Windows may begin a file with a mark
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:

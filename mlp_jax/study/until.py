@@ -1,6 +1,6 @@
-"""Precision asked for instead of effort: rounds are added where an interval is still too wide.
+"""Run a study until it has a desired precision: add rounds as long as an interval is too wide.
 
-Invariant: a study that was extended so is a study like any other: its rounds are in its plan, and can be asked at once.
+Invariant: the result is a study like any other: its rounds are in its plan, and could have been asked for at once.
 """
 
 import math
@@ -11,13 +11,13 @@ from mlp_jax.study.evidence import Findings
 from mlp_jax.study.growth import with_rounds
 from mlp_jax.study.plan import ROUNDS, Study
 
-FIRST, LOOKS = 2, 6  # rounds before the first look, and looks at most: one after each round
+FIRST, LOOKS = 2, 6  # rounds before the first look, and the most looks: one after each round
 
 
 class Reached(NamedTuple):
-    """What asking for a width came to: `found`, the looks taken, and the ratio of the ends of each interval of B_crit.
+    """What was reached: `found`, the number of looks, and the ratio of the ends of each interval of B_crit.
 
-    The ratio is inf where there is no B_crit, or an open end.
+    The ratio is inf if there is no B_crit, or if an end is open.
     """
 
     study: Study
@@ -28,12 +28,12 @@ class Reached(NamedTuple):
 
     @property
     def missed(self) -> list[str]:
-        """The optimizers whose interval is still wider."""
+        """The optimizers whose intervals are still too wide."""
         return [name for name, width in self.widths.items() if width > self.wanted]
 
 
 def check(study: Study, width: float) -> None:
-    """Raise a ValueError unless the intervals of `study` can be asked to be so narrow."""
+    """Raise a ValueError unless `study` can be run until its intervals have this width."""
     if not 1 < width < math.inf:
         raise ValueError(
             f"--until {width:g} is not allowed; give a ratio of the ends of an interval, above 1, such as 1.75"
@@ -45,11 +45,11 @@ def check(study: Study, width: float) -> None:
 def reach(study: Study, width: float, most: int, find: Callable[[Study], Findings | None]) -> Reached | None:
     """Add rounds until the ends of each optimizer's B_crit are within a factor `width`; None if `find` was interrupted.
 
-    There is a look after each round from the second on, six at most, and no optimizer gets more than `most` rounds.
-    An optimizer gets another round only while its own interval is too wide.
+    There is a look after each round from the second on, at most six, and no optimizer gets more than `most` rounds. An
+    optimizer gets another round only as long as its own interval is too wide.
 
     Args:
-        find: runs what is missing of a study and returns what it has found.
+        find: runs the missing parts of a study and returns its findings; None if interrupted.
     """
     check(study, width)
     rounds = {name: min(FIRST, most) for name in study.optimizers}
@@ -74,7 +74,7 @@ def widths(found: Findings) -> dict[str, float]:
 
 
 def said(reached: Reached) -> str:
-    """Say what was reached, and what it took."""
+    """Say which intervals are narrow enough, and how many looks and trials it took."""
     trials = sum(reached.found.cells["trials"].tolist())
     text = f"B_crit within a factor of {reached.wanted:g}"
     met = [f"{name} ({width:.2f})" for name, width in reached.widths.items() if name not in reached.missed]

@@ -129,7 +129,7 @@ class Config(Options):
     stop_metric: Literal["auto", "accuracy", "rmse", "loss"] = "auto"
     """What `stop_at` is compared with. auto: the accuracy, or the RMSE of a regression."""
     stop_smoothing: Smoothing = 1.0
-    """With 1, the evaluation at step k alone must meet `stop_at`; with more, the mean of all since step k/smoothing."""
+    """With 1, the evaluation at step k alone must meet `stop_at`; with more, all since step k/smoothing together."""
     evaluations: Count = 20
     """Number of evaluations during training, besides the one at the start."""
     spacing: str = "linear"
@@ -220,12 +220,12 @@ def make_hyper(config: Config, cell: Cell, steps: int | None, **changes: float) 
 
 
 def monitored(dataset: Dataset) -> str:
-    """Return the split that decides when a trial ends and which one is best: validation, or train without validation."""
+    """Return the split that decides when a trial ends and which is best: validation, or train if that is empty."""
     return "validation" if len(dataset.validation.y) else "train"
 
 
 def score(config: Config, dataset: Dataset) -> str:
-    """Return the metric that `stop_at` is about: the monitored accuracy (more is better), RMSE or loss (less is better)."""
+    """Return the metric that `stop_at` is about: monitored accuracy (more is better), RMSE or loss (less is better)."""
     metric = usual_metric(dataset) if config.stop_metric == "auto" else config.stop_metric
     return f"{monitored(dataset)}_{metric}"
 

@@ -1,7 +1,7 @@
 """The directory that training writes: config.json, environment.json, model.json, metrics.parquet, checkpoints.
 
-Invariant: every file is written under a temporary name and renamed, so a reader never sees half a file; a directory that
-holds other training, or training on other data, is never changed.
+Invariant: every file is written under a temporary name and renamed, so a reader never sees half a file; a directory
+that holds other training, or training on other data, is never changed.
 """
 
 import json
@@ -107,7 +107,7 @@ class Directory:
             self._lock = None
 
     def _opened(self, trials: Trials, clock: Clock) -> "Checkpoints":
-        """Return the checkpoints; the first time, import the library that writes them, and write files about the training."""
+        """Return the checkpoints; the first time, import their library and write the files about the training."""
         if self._checkpoints is not None:
             return self._checkpoints
         with clock("startup"):

@@ -33,7 +33,7 @@ class Engine(NamedTuple):
     """The programs of one cell over `mesh`; arguments and results have a leading axis of lanes, sharded over it.
 
     `block` is the number of trials that a device runs at once: None means one at a time, in a loop that ends with the
-    trial; 0 means all. `splits` are evaluated during training; the first of them is monitored, by its loss if `by_loss`.
+    trial; 0 means all. `splits` are evaluated during training; the first one is monitored, by its loss if `by_loss`.
     """
 
     cell: Cell

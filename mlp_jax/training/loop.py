@@ -145,7 +145,7 @@ class Loop:
         return math.floor(min(self.options.cutoff.at(self.trials.steps_to_target), LAST))
 
     def _settings(self) -> np.ndarray:
-        """Return a number for each trial's setting of the hyper-parameters; trials that differ only in the seed share it."""
+        """Return the number of each trial's hyper-parameter setting; trials that differ only in the seed share it."""
         columns = np.stack(list(self.trials.hyper.values()), axis=1)
         return np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
 

@@ -75,7 +75,7 @@ def compiled_fitting(
 
 
 def holding(engine: Engine, compiled: Any, lanes: int, data: Mapping[str, Data], free: float) -> int:
-    """Return how many trials fit into `free` bytes of each device beside `data`, judged by a program for `lanes` trials.
+    """Return how many trials fit into `free` bytes of each device beside `data`, by the program for `lanes` trials.
 
     The program's working memory grows with the number of trials that it runs at once.
     """

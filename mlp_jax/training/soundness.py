@@ -40,7 +40,7 @@ def _metrics(path: Path) -> Looked:
 
 
 def _checkpoints(directory: Path, known: bool) -> list[Looked]:
-    """Check the checkpoints; whether they belong to this training is `known` only if the files beside them are sound."""
+    """Check the checkpoints; that they belong to this training is `known` only if the files beside them are sound."""
     folder = directory / "checkpoints"
     if not folder.is_dir():
         return [Looked(folder, "none yet: train --resume begins anew")]

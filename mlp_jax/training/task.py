@@ -96,7 +96,7 @@ class Task:
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """The limits of the monitored sums for `stop_at` (see `stopping.limit`), over one evaluation, two, and so on."""
+        """The limits of the monitored sums for `stop_at`, over one evaluation, two, and so on; see `stopping.limit`."""
         count = len(getattr(self.dataset, self.monitor).y)
         most = int(np.max(np.arange(len(self.windows)) - self.windows, initial=0)) + 1
         how = (self.config.stop_at, self.dataset.target_scale, self.by_loss)

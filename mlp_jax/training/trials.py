@@ -181,7 +181,7 @@ class Trials:
         return self.metrics.setdefault(name, np.full(self.size, np.nan))
 
     def cut(self, end: float) -> None:
-        """Remove what happened after the step `end`; a trial that went beyond it is INCOMPLETE and missed the target."""
+        """Remove what happened after the step `end`; a trial that went on is INCOMPLETE and has missed the target."""
         beyond = self.points["step"] > end
         over = (self.steps_to_target > end) & ((self.steps > end) | (self.status == Status.RUNNING))
         self.status[over], self.steps_to_target[over], self.failed[over] = Status.INCOMPLETE, np.inf, -1

@@ -1,4 +1,4 @@
-"""The rows of the lecture, L1 to L20 of Shusen Wang's "Neural Networks: Basics", each one a lesson that runs."""
+"""The rows of the lecture, L1 to L20 of Shusen Wang's "Neural Networks: Basics"; each is a lesson that runs."""
 
 from typing import Any
 
@@ -57,10 +57,10 @@ LESSONS = {f"L{number}": Lesson(number, *row) for number, row in enumerate(_ROWS
 
 
 def find(name: str) -> Lesson:
-    """Return the lesson of this name, L1 to L20, in capitals or not.
+    """Return the lesson of this name, L1 to L20, in upper or lower case.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such lesson.
     """
     if name.upper() not in LESSONS:
         raise ValueError(f"there is no row {name!r}; choose one of L1 to L{len(LESSONS)}")
@@ -68,7 +68,7 @@ def find(name: str) -> Lesson:
 
 
 def listing() -> str:
-    """Return the list of rows as text: what the slide says, what does it, the command."""
+    """Return the list of rows as text: what the slide says, the functions that do it, the command."""
     lines = [f"The rows of {LECTURE}; each runs by itself: mlp-jax lecture L14", ""]
     for lesson in LESSONS.values():
         body = [("function", lesson.functions), ("command", lesson.command), ("see also", lesson.seen)]
@@ -83,7 +83,7 @@ def contents() -> dict[str, Any]:
 
 
 def to_json(lesson: Lesson, shown: Shown) -> dict[str, Any]:
-    """Return what one lesson shows as plain values."""
+    """Return the result of one lesson as plain values."""
     return _about(lesson) | {
         "formula": shown.formula,
         "given": dict(shown.given),
@@ -99,7 +99,7 @@ def _about(lesson: Lesson) -> dict[str, Any]:
 
 
 def text(lesson: Lesson, shown: Shown) -> str:
-    """Return what one lesson shows as text for a terminal."""
+    """Return the result of one lesson as text for a terminal."""
     given = "; ".join(f"{name} = {value}" for name, value in shown.given.items())
     parts = [f"{lesson.name}  {lesson.slide}", ""]
     parts.append(f"formula  {shown.formula}")

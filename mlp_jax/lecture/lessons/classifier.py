@@ -1,6 +1,6 @@
 """L1 to L7: the images, the softmax classifier, its loss, its predictions, and how it is trained.
 
-Invariant: each lesson computes what it prints; nothing is copied from the slides but their own example.
+Invariant: each lesson computes what it prints; only the slides' own example is copied from them.
 """
 
 import math
@@ -23,7 +23,7 @@ STEPS = 4  # iterations that L7 shows
 
 
 def mnist(dataset: str | None = None, data_dir: str | None = None) -> Shown:
-    """Load the images, and show how many there are of each class and where."""
+    """Load the images, and show how many of each class are in each part."""
     data, remark = images(dataset, data_dir)  # <-
     found = describe(data)  # <-
     splits = ("train", "validation", "test")
@@ -148,7 +148,7 @@ def prediction(index: int = 0, seed: int = 0, dataset: str = "digits", data_dir:
 
 
 def results(seed: int = 0, dataset: str | None = None, data_dir: str | None = None) -> Shown:
-    """Train the softmax classifier, and put its accuracies beside the slides'."""
+    """Train the softmax classifier, and show its accuracies beside those of the slides."""
     from mlp_jax.training import run
     from mlp_jax.training.config import Config
 
@@ -171,7 +171,7 @@ def results(seed: int = 0, dataset: str | None = None, data_dir: str | None = No
 def momentum(
     rate: float = 0.1, momentum: float = 0.9, seed: int = 0, dataset: str = "digits", data_dir: str | None = None
 ) -> Shown:
-    """Take the slide's four lines four times, written out, and compare with what training does."""
+    """Run the slide's four lines four times, written out, and compare the result with that of training."""
     data = classes(dataset, data_dir)
     network = Network(inputs=data.inputs, outputs=len(data.classes), bias="ones", init="zeros")
     placed = rows.place(network, data, data.train)
@@ -207,7 +207,7 @@ def momentum(
 
 
 def images(dataset: str | None, data_dir: str | None) -> tuple[Dataset, str]:
-    """Return the data set of that name, without one MNIST, or the digits where that can't be had, and a remark."""
+    """Return the data set of that name, by default MNIST, or the digits if MNIST is not available; and a remark."""
     if dataset is not None:
         return classes(dataset, data_dir), ""
     try:

@@ -1,4 +1,4 @@
-"""What a lesson is: a row of the lecture that runs by itself, and what it shows.
+"""A lesson is a row of the lecture that runs by itself, and shows its result.
 
 Invariant: the code that a lesson shows is the code that it runs: the lines of its function that end in SHOWN.
 """
@@ -20,7 +20,7 @@ SHOWN = "  # <-"
 
 
 class Shown(NamedTuple):
-    """What a lesson shows: the slide's formula, the numbers put in, what comes out as text and as plain values."""
+    """The result of a lesson: the slide's formula, the inputs, and the outputs as text and as plain values."""
 
     formula: str
     given: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """One row of the lecture: the slide in our words, the functions that do it, where else it is seen, the lesson."""
+    """One row of the lecture: the slide in our words, the functions that do it, a related command, the lesson."""
 
     number: int
     slide: str
@@ -40,32 +40,32 @@ class Lesson(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the list calls it: L14."""
+        """The name of the row in the list, such as L14."""
         return f"L{self.number}"
 
     @property
     def command(self) -> str:
-        """The command that runs it, with the knobs that it has."""
+        """The command that runs the lesson, with its options."""
         knobs = "".join(f" [--{name.replace('_', '-')} …]" for name in self.knobs)
         return f"mlp-jax lecture {self.name}{knobs}"
 
     @property
     def knobs(self) -> tuple[str, ...]:
-        """The names of the options that it takes."""
+        """The names of the options that the lesson takes."""
         return tuple(inspect.signature(self.run).parameters)
 
     @property
     def code(self) -> str:
-        """The lines of its function that do what the slide says."""
+        """The lines of the lesson's function that do what the slide says."""
         lines = [line for line in inspect.getsource(self.run).splitlines() if line.endswith(SHOWN)]
         return textwrap.dedent("\n".join(line.removesuffix(SHOWN) for line in lines))
 
 
 def check(asked: list[Lesson], knobs: Knobs) -> None:
-    """Refuse a knob that none of these lessons has.
+    """Refuse an option that none of these lessons has.
 
     Raises:
-        ValueError: there is one.
+        ValueError: such an option is given.
     """
     has = list(dict.fromkeys(name for lesson in asked for name in lesson.knobs))
     option = lambda name: f"--{name.replace('_', '-')}"
@@ -78,7 +78,7 @@ def check(asked: list[Lesson], knobs: Knobs) -> None:
 
 
 def run(lesson: Lesson, knobs: Knobs) -> Shown:
-    """Run one lesson with those of the knobs that it has.
+    """Run one lesson with those of the options that it takes.
 
     Raises:
         ValueError: a value does not fit the lesson.
@@ -90,7 +90,7 @@ def classes(dataset: str, data_dir: str | None) -> Dataset:
     """Load a data set of classes.
 
     Raises:
-        ValueError: it can't be had, or has real labels.
+        ValueError: it is not available, or has real labels.
     """
     data = load(dataset, data_dir=data_dir)
     if not data.classes:

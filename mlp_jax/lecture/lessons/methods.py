@@ -14,13 +14,13 @@ from mlp_jax.model import Network
 DRAWS = 50  # mini-batches of each size that L16 averages over
 SIZES = (1, 4, 16, 64, 256)
 TARGET = 0.9
-EXAMPLES = 2000  # that L16 takes all gradients of
-RATES = {1: 0.01, 64: 0.3, "full": 1.0}  # of L17, chosen by hand
-GRADIENTS = ((0.1, 10.0), (0.1, 10.0))  # that L18 gives to every optimizer, one after the other
+EXAMPLES = 2000  # whose gradients L16 computes
+RATES = {1: 0.01, 64: 0.3, "full": 1.0}  # for L17, chosen by hand
+GRADIENTS = ((0.1, 10.0), (0.1, 10.0))  # L18 gives every optimizer these, one after the other
 
 
 def minibatches(batch_size: int = 32, seed: int = 0, dataset: str = "digits", data_dir: str | None = None) -> Shown:
-    """Average the gradients of J random examples, and measure how far that is from the gradient of all."""
+    """Average the gradients of J random examples, and measure the distance from the gradient of all examples."""
     data = classes(dataset, data_dir)
     network = Network(inputs=data.inputs, hidden=(16,), outputs=len(data.classes))
     params, placed = model.init(jax.random.key(seed), network), rows.place(network, data, data.train)
@@ -62,7 +62,7 @@ def minibatches(batch_size: int = 32, seed: int = 0, dataset: str = "digits", da
 
 
 def batch_sizes(seed: int = 0, dataset: str = "digits", data_dir: str | None = None) -> Shown:
-    """Train to the same accuracy with one example, 64 and all of them, on a convex problem and on one that is not."""
+    """Train to the same accuracy with 1, 64 and all examples per step, on a convex and a non-convex problem."""
     from mlp_jax.training import run
     from mlp_jax.training.config import Config
 

@@ -1,4 +1,4 @@
-"""L8 to L12, L19 and L20: what a network is, its outputs and losses, every choice there is, its picture."""
+"""L8 to L12, L19 and L20: networks, their outputs and losses, all choices to make, and a picture."""
 
 import dataclasses
 from functools import partial
@@ -48,7 +48,7 @@ def layers(hidden: tuple[int, ...] = WIDTHS, seed: int = 0) -> Shown:
 
 
 def parameters(hidden: tuple[int, ...] = WIDTHS) -> Shown:
-    """Count the parameters, by the slides' formula and from the arrays themselves."""
+    """Count the parameters by the slides' formula, and from the arrays."""
     network = slides_network(hidden)
     counted = model.parameter_count(network)  # <-
     shapes = jax.eval_shape(partial(model.init, network=network), jax.random.key(0))
@@ -122,7 +122,7 @@ def loss_functions(z: tuple[float, ...] = (-1.0, 0.5, 1.0, 2.5), y: float = 1.0)
 
 
 def choices() -> Shown:
-    """List every field of Config with its default and what it allows, from the tables that training itself reads."""
+    """List every field of Config with its default and what it allows, from the tables that training reads."""
     from mlp_jax.training import config
 
     names = {"activation": model.ACTIVATIONS, "output": ("auto", *model.OUTPUTS), "bias": model.BIASES}
@@ -142,7 +142,7 @@ def choices() -> Shown:
         default = "the optimizer’s" if field.default is None and own else field.default
         default = None if default is dataclasses.MISSING else default
         body.append((field.name, _written(default), allowed))
-    first = [name for name, *_ in body].index("hidden")  # what the slide names; those before are of the data
+    first = [name for name, *_ in body].index("hidden")  # the slide begins there; the fields before are about data
     body = body[first:] + body[:first]
     text = tables.text(("choice", "default", "allowed"), body)
     values = {name: {"default": default, "allowed": allowed} for name, default, allowed in body}

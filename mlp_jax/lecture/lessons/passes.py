@@ -17,7 +17,7 @@ def backward(
     dataset: str = "digits",
     data_dir: str | None = None,
 ) -> Shown:
-    """Run one example forward and backward; update each W as soon as its gradient exists, and free what was used."""
+    """Run one example forward and backward; update each W as soon as its gradient exists, and free used derivatives."""
     network, data = _classifier(dataset, data_dir, hidden)
     params = list(model.init(jax.random.key(seed), network))
     x, y = rows.normalize(data, data.x[0]), data.y[0]
@@ -121,7 +121,7 @@ class _Held:
         self.held = self.most = 0
 
     def take(self, name: str, values: jax.Array, rule: str) -> None:
-        """Add a derivative that now exists."""
+        """Add a derivative that exists from now on."""
         self.held += values.size
         self.most = max(self.most, self.held)
         self.derivatives.append({"name": name, "shape": list(values.shape), "norm": float(jnp.linalg.norm(values))})
@@ -133,6 +133,6 @@ class _Held:
         self.rows.append((name, shape, number(jnp.linalg.norm(values)), f"{self.held:,}", rule))
 
     def free(self, name: str, values: jax.Array) -> None:
-        """Release a derivative that nothing needs any more."""
+        """Release a derivative that is no longer needed."""
         self.held -= values.size
         self.rows.append((f"free {name}", " ", " ", f"{self.held:,}", " "))

@@ -1,4 +1,4 @@
-"""Where a study runs: on the devices of this process, shared with the other processes of a run, or on a Ray cluster."""
+"""Where a study runs: on the devices of this process, shared by several processes, or on a Ray cluster."""
 
 import functools
 from collections.abc import Callable
@@ -16,10 +16,10 @@ def choose(
     num_processes: int | None,
     process_id: int | None,
 ) -> Callable[..., Outcome]:
-    """Return the function that runs a study: on Ray, with the other processes, once these have come, or alone.
+    """Return the function that runs a study: on Ray, shared with other processes (after they have joined), or alone.
 
     Args:
-        ray: a cluster's address, empty for the one that runs here or is started here; None is no Ray.
+        ray: a cluster's address, "" for the cluster that runs here or is started here; None for no Ray.
         mesh: how the devices of a process are laid out, see `here.run`.
         distributed: share the study with the other processes of this run.
         coordinator, num_processes, process_id: see `hosts.start`.

@@ -21,8 +21,8 @@ from mlp_jax.training.trials import Progress
 if TYPE_CHECKING:
     import pandas
 
-AHEAD = 2  # cells whose programs are compiled while another one trains: the compiler leaves a core idle, and so may it
-POLL = 0.1  # seconds between two looks at the parts that other processes make
+AHEAD = 2  # cells to compile while another one trains, since both the compiler and training leave a core idle at times
+POLL = 0.1  # seconds between two looks for parts that other processes make
 
 
 def run(
@@ -33,17 +33,17 @@ def run(
     interrupted: Callable[[], bool] = lambda: False,
     mesh: tuple[int, int] | None = None,
 ) -> Outcome:
-    """Run what is missing of `study` in the directory `out`; several processes may do so at once.
+    """Run the missing parts of `study` in the directory `out`; several processes may do so at once.
 
     >>> from mlp_jax.study import from_file
     >>> run(from_file(Path("study.toml")), "runs/mine")  # all of it is there
     Outcome(complete=True, made=0)
 
     Args:
-        progress: called about once a second with what the cell that is trained now shows.
+        progress: called about once a second with the progress of the cell in training.
         interrupted: asked as often; once it is true the run ends.
-        mesh: how many devices take trials of their own and how many share the rows of each; by default tuning chooses
-            and a winner has one device. With 1 × all, a winner has them all too.
+        mesh: how many devices take trials of their own, and how many share the rows of each mini-batch (default: chosen
+            for tuning, and one device for a winner). With 1 × all, a winner uses all devices too.
 
     Raises:
         ValueError: the study does not fit its data, `out` holds another one, or `mesh` does not multiply to the
@@ -59,7 +59,7 @@ def run(
         with _compiler(list(cells.of(store.study, store.data)), dataset, mesh) as compile_behind:
             for job in jobs:
                 if job is None:
-                    time.sleep(POLL)  # others make all that is missing; should one die, its part is free again
+                    time.sleep(POLL)  # other processes make all missing parts; if one dies, its part is free again
                     continue
                 compile_behind(job)
                 rows = make(job, dataset, progress, interrupted, mesh, store.work(job))
@@ -74,9 +74,9 @@ def run(
 def _compiler(
     order: Sequence[StudyCell], dataset: Dataset, mesh: tuple[int, int] | None
 ) -> Iterator[Callable[[Job], None]]:
-    """Give a function that has a thread compile, once each, the programs of the cells that follow a job's.
+    """Give a function that lets a thread compile the programs of the cells after that of a job, each once.
 
-    Whether that is done in time, or at all, changes no result: a fault in it shows where the program is needed.
+    No result depends on whether that is done in time, or at all; an error in it shows when the program is needed.
     """
     asked: set[str] = set()
     threads = ThreadPoolExecutor(1, "compiler")

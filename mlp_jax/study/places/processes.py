@@ -1,7 +1,7 @@
-"""A study shared by several processes: each takes the next job when it is free, process 0 keeps the parts.
+"""A study shared by several processes: each takes the next job when it is free, and process 0 saves the parts.
 
-Invariant: process 0 alone reads and writes the study's directory; the others need no disk in common with it. It hands
-out a job while it holds the claim to it, and keeps the rows of all as they come, whatever it trains itself.
+Invariant: process 0 alone reads and writes the study's directory, so the others need not share a disk with it. It hands
+out a job only while it holds the claim to it, and saves rows as soon as they come, even while it trains itself.
 """
 
 import io
@@ -31,8 +31,8 @@ from mlp_jax.training.trials import Cutoff, Progress
 if TYPE_CHECKING:
     import pandas
 
-AHEAD = 2  # jobs for each process: the one that it makes, and the next
-POLL = 0.1  # seconds between two looks at the rows that have come
+AHEAD = 2  # jobs for each process: the one in training, and the next
+POLL = 0.1  # seconds between two looks for rows that have come
 
 
 def run(
@@ -43,10 +43,10 @@ def run(
     interrupted: Callable[[], bool] = lambda: False,
     mesh: tuple[int, int] | None = None,
 ) -> Outcome:
-    """Run what is missing of `study` in the directory `out` of process 0; all processes must call this.
+    """Run the missing parts of `study` in the directory `out` of process 0; all processes must call this.
 
-    Each trains its jobs on its own devices, laid out as `mesh` (see `here.run`), and says on stderr how many these
-    were. One that fails or is interrupted stops all.
+    Each process trains jobs on its own devices, laid out as `mesh` (see `here.run`), and says on stderr how many parts
+    it made. A process that fails or is interrupted stops all others.
 
     Raises:
         ValueError: the study does not fit its data, `out` holds another one, `mesh` does not multiply to the devices
@@ -62,10 +62,10 @@ def run(
 
 
 class _Share:
-    """What one process does of a study.
+    """One process's share of a study.
 
-    Process 0 leaves messages that are numbered from 0: a job in each, and at last, for each process, how the study has
-    ended. Who is free takes the next number.
+    Process 0 sends messages that are numbered from 0: one for each job, and finally one for each process that says how
+    the study ended. A free process takes the next number.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class _Share:
         self.study, self.progress, self.stopped, self.mesh = study, progress, stopped, mesh
 
     def lead(self, out: Path) -> Outcome:
-        """Run the study with all processes."""
+        """Run the study with all processes, as process 0."""
         at_once = AHEAD * hosts.count()
         return execute.run(self.study, out, self.place, interrupted=self.stopped, at_once=at_once)
 
     def place(
         self, jobs: Iterator[Job | None], dataset: Dataset, store: Store
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
-        """Hand out the jobs and yield the rows that come; a thread makes some of them here."""
+        """Hand out the jobs and yield the rows that come; a thread of this process makes some of them."""
         hosts.send("grown", json.dumps([to_dict(store.study), store.data]).encode())
         given: list[Job] = []
-        complete: bool | None = None  # while something may have failed
+        complete: bool | None = None  # None as long as something may have failed
         over = threading.Event()
         stopped = lambda: over.is_set() or self.stopped()
 
@@ -107,7 +107,7 @@ class _Share:
                     time.sleep(POLL)
                     yield from arrived()
                     if own.done():
-                        own.result()  # raises what has stopped it
+                        own.result()  # raises the error that stopped it
                 complete = not self.stopped()
             finally:
                 over.set()
@@ -116,7 +116,7 @@ class _Share:
         yield from arrived()  # when it is interrupted
 
     def follow(self) -> Outcome:
-        """Make some of what process 0 hands out, until it says how the study has ended."""
+        """Make some of the jobs that process 0 hands out, until it says how the study ended."""
         complete, made = self.work(config.load_data(self.study.workload), self.stopped)
         if complete is None:
             hosts.receive("never")  # process 0 has failed, which ends this too
@@ -143,22 +143,22 @@ class _Share:
         return said["complete"], mine
 
     def say(self, number: int, message: dict[str, Any]) -> None:
-        """Leave a message for the process that takes its number."""
+        """Send a message to the process that takes its number."""
         hosts.send(f"said/{number}", json.dumps(message).encode())
 
     def hear(self) -> dict[str, Any]:
-        """Take the next message; wait until it is there."""
+        """Take the next number, wait for its message, and return it."""
         number = hosts.take("taken")
         return {"number": number} | json.loads(hosts.receive(f"said/{number}"))
 
     def end(self, count: int, complete: bool | None) -> None:
-        """Tell every process that the study has ended, and how."""
+        """Tell every process how the study ended."""
         for number in range(count, count + hosts.count()):
             self.say(number, {"job": None, "count": count, "complete": complete})
 
 
 def _job(known: dict[str, StudyCell], cell: str, phase: str, number: int, hyper, seeds, cutoff, racing, noise) -> Job:
-    """Return a job that was written as JSON."""
+    """Return the job that a message describes."""
     return Job(known[cell], phase, number, hyper, seeds, Cutoff(*cutoff), racing, noise)
 
 

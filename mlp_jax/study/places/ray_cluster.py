@@ -1,7 +1,7 @@
 """A study on a Ray cluster: each job is a task, and Ray places it, retries it and brings back its rows.
 
-Invariant: this process alone writes the store, and a part only while it holds the claim to it; so whichever process
-dies, no row is lost or there twice. Workers need no data and no shared files.
+Invariant: this process alone writes the store, and it writes a part only while it holds the claim to it; so whichever
+process dies, no row is lost or stored twice. Workers need no data and no shared files.
 """
 
 import functools
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas
 
 POLL = 0.5  # seconds between two looks at the tasks
-CORES = 1  # of each task: its trials run on one CPU device, so seconds compare whatever the node has
-RETRIES = 3  # of a task whose worker or node died
+CORES = 1  # of each task: trials run on one CPU device, so that seconds can be compared between nodes
+RETRIES = 3  # for a task whose worker or node died
 AT_ONCE = 256  # tasks that Ray knows of at a time; each holds a claim, which is an open file
 
 
@@ -43,19 +43,19 @@ def run(
     progress: Callable[..., None] = lambda *_: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run what is missing of `study` as tasks of one core each, and of one GPU where the cluster has any.
+    """Run the missing parts of `study` as tasks that take one core each, and one GPU if the cluster has any.
 
     Args:
-        address: host:port of the cluster's head, or what else `ray.init` takes (auto, local, ray://…); None: what
-            RAY_ADDRESS names, else the cluster that runs here, else one that is started here and ended with the study.
-            A program that has called `ray.init` stays with its own cluster.
-        progress: called about once a second with what each cell that is trained now shows.
-        interrupted: asked as often; once it is true the tasks are cancelled.
+        address: host:port of the cluster's head, or anything else that `ray.init` takes (auto, local, ray://…). None is
+            the cluster that RAY_ADDRESS names, or the one that runs here, or one that is started here for the study. A
+            program that has already called `ray.init` uses its own cluster.
+        progress: called about once a second with the progress of each cell in training.
+        interrupted: asked as often; once it is true, the tasks are cancelled.
 
     Raises:
         ValueError: Ray is not installed, the study does not fit its data, or `out` holds another one.
-        OSError: no cluster answers within `ray_connection.ANSWER` seconds, a part was given up by Ray, or `out` can't
-            be written.
+        OSError: no cluster answers within `ray_connection.ANSWER` seconds, Ray gave up a part, or `out` can't be
+            written.
     """
     with ray_connection.connected(address) as ray:
         hands = Hands(ray, progress, interrupted)
@@ -63,13 +63,13 @@ def run(
 
 
 class Hands:
-    """The cluster as the one who makes the parts of a study."""
+    """A cluster that makes the parts of a study."""
 
     def __init__(self, ray: ModuleType, progress: Callable, interrupted: Callable[[], bool]) -> None:
         self.ray, self.progress, self.interrupted = ray, progress, interrupted
         gpus = int(ray.cluster_resources().get("GPU", 0) >= 1)
         self.resources = {"num_cpus": CORES, "num_gpus": gpus}
-        environment = {"env_vars": {"NPROC": str(CORES)}}  # as many threads as XLA may use
+        environment = {"env_vars": {"NPROC": str(CORES)}}  # the number of threads that XLA may use
         self.remote = ray.remote(
             **self.resources, max_retries=RETRIES, scheduling_strategy="SPREAD", runtime_env=environment
         )
@@ -79,19 +79,19 @@ class Hands:
         self.board = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Board).remote()
 
     def describe(self) -> dict:
-        """Describe where the parts are made: one of the workers, and what a part has of it."""
+        """Describe where the parts are made: one of the workers, and its resources for a part."""
         described = self.remote(environment.describe).remote()
         while not self.ray.wait([described], timeout=POLL)[0]:
             if self.interrupted():
                 raise KeyboardInterrupt
         of = {"version": self.ray.__version__, "nodes": sum(node["Alive"] for node in self.ray.nodes())}
-        # a worker has a copy of the code that runs here, and no checkout
+        # a worker has a copy of this process's code, but no checkout
         return self._result(described, "what describes a worker") | environment.commit() | {"ray": of | self.resources}
 
     def place(
         self, jobs: Iterator[Job | None], dataset: Dataset, store: Store
     ) -> Generator[tuple[Job, "pandas.DataFrame"], None, None]:
-        """Make each job a task; yield the rows of those that are done."""
+        """Make each job a task, and yield the rows of each finished one."""
         running: dict[Any, Job] = {}
         own = self._put_optimizers(list(store.study.versions))
         start = functools.partial(self.remote(_make).remote, dataset=self.ray.put(dataset), own=own)
@@ -109,7 +109,7 @@ class Hands:
                 self.ray.cancel(task, force=True)
 
     def _put_optimizers(self, names: list[str]) -> Any:
-        """Give the workers optimizers that are not built in, with the code of their packages: it may not be there."""
+        """Give the workers optimizers that are not built in, with the code of their packages, which they may lack."""
         rows = {name: optimizers.find(name) for name in names}
         homes = [getattr(inspect.getmodule(row.direction), "__name__", "__main__") for row in rows.values()]
         packages = {home.split(".")[0] for home in homes}
@@ -126,7 +126,7 @@ class Hands:
         """Wait for a task to end, at most POLL seconds."""
         if running:
             return self.ray.wait(list(running), timeout=POLL)[0]
-        time.sleep(POLL)  # other processes make all that is missing
+        time.sleep(POLL)  # other processes make all missing parts
         return []
 
     def _result(self, task: Any, what: str) -> Any:
@@ -152,7 +152,7 @@ class Board:
         self.latest: dict[str, Progress] = {}
 
     def note(self, name: str, progress: Progress) -> None:
-        """Keep the progress of one part in the place of what was known of it."""
+        """Replace the progress of one part."""
         self.latest[name] = progress
 
     def read(self) -> dict[str, Progress]:
@@ -161,7 +161,7 @@ class Board:
 
 
 def _make(job: Job, dataset: Dataset, own: Mapping[str, Optimizer], board: Any) -> "pandas.DataFrame | None":
-    """What a worker does; `own` are the optimizers of the study that are not built in."""
+    """Do a job on a worker; `own` has the study's optimizers that are not built in."""
     optimizers.put(own)
     cache.enable_compilation_cache()
     return make(job, dataset, progress=lambda progress: board.note.remote(job.name, progress))

@@ -1,4 +1,4 @@
-"""Ray, connected to a cluster that answers, with nothing of this process changed afterwards."""
+"""Connect Ray to a cluster that answers, and leave nothing in this process changed afterwards."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ ANSWER = 30.0  # seconds that a cluster has to answer
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[ModuleType]:
-    """Give Ray, connected to a cluster; what it starts here says nothing, serves no page and reports no usage."""
+    """Give the module ray, connected to a cluster; what Ray starts here is silent, serves no page, reports no usage."""
     ray = _imported()
     if ray.is_initialized():
         yield ray
@@ -25,13 +25,13 @@ def connected(address: str | None) -> Iterator[ModuleType]:
     address = address or os.environ.get("RAY_ADDRESS")
     if address not in (None, "local"):
         _check_answer(address)
-    with _same_handler(signal.SIGTERM):  # Ray sets its own
+    with _same_handler(signal.SIGTERM):  # Ray sets a handler of its own
         ray.init(
             address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={"py_modules": [mlp_jax]},  # so that all run the code that runs here
+            runtime_env={"py_modules": [mlp_jax]},  # so that all workers run this process's code
         )
     try:
         yield ray
@@ -50,7 +50,7 @@ def _imported() -> ModuleType:
 
 
 def _check_answer(address: str) -> None:
-    """Connect in a process of its own first: Ray tries an address that is silent for many minutes, then exits."""
+    """Connect in a separate process first: Ray would try a silent address for many minutes, and then exit."""
     code = "import logging, sys, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
     try:
         tried = subprocess.run(
@@ -74,7 +74,7 @@ def _check_answer(address: str) -> None:
 
 @contextlib.contextmanager
 def _same_handler(number: int) -> Iterator[None]:
-    """Leave a signal's handler as it was."""
+    """Restore a signal's handler at the end of the `with` block."""
     before = signal.getsignal(number)
     try:
         yield
