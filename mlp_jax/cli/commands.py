@@ -135,13 +135,13 @@ def report(
 
     Args:
         sources: Directories that `mlp-jax study` wrote, and records that `mlp-jax bench` wrote.
-        target: Count the steps to this target instead, from the trials that are there; it must be easier to reach.
+        target: Count the steps to this target instead, from the same trials; it must be easier to reach.
         definition: When a trial has met the target. first-crossing: at the first evaluation that meets it; smoothed: by
             several evaluations together, as in the study.
         price: Price of an hour of the first study's device, then of that of each record of `bench --study`, in any
             currency.
         out: File for the page; figures go to figures/ beside it (default: report.html, in the study if there is one).
-        live: Serve the page of one study on this machine alone until the study is complete, whoever runs it; the
+        live: Serve the page of one study, to this machine alone, until the study is complete, wherever it runs; the
             address is printed on stderr.
         port: Port of the live page (default: one that is free).
         json: Print one JSON object on stdout.
@@ -176,9 +176,9 @@ def plan(
     price: float | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Say how many trials, how much training and money a wished-for precision would take.
+    """Say how many trials, how much training and money a desired precision would take.
 
-    It is computed from a study that is there, which may be a pilot of few rounds.
+    It is computed from an existing study, which may be a pilot with few rounds.
 
       mlp-jax plan runs/study-0123456789abcdef --width 1.5 --price 0.2
 
