@@ -91,7 +91,7 @@ def next_places(bowl: Bowl, count: int, half: float = 0.5, seed: int = 0) -> Flo
         ValueError: there is no bottom, or `count` is below 1.
     """
     if count < 1 or not np.isfinite(bowl.steps):
-        raise ValueError(f"{count!r} places around no bottom are not possible; give at least 1, and a trial in time")
+        raise ValueError(f"{count!r} next places are not possible; give at least 1, after a trial has met the target")
     from scipy.stats import qmc
 
     spread = qmc.Halton(2, rng=np.random.default_rng(seed)).random(count)

@@ -67,7 +67,7 @@ def _in_order(step: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     order = np.argsort(step[used], kind="stable")
     ordered = tuple(values[used][order].astype(float) for values in (step, *columns))
     if np.any(np.diff(ordered[0]) == 0):
-        raise ValueError("two rows are of one step; give the rows of one run, each step once")
+        raise ValueError("two rows have the same step; give the rows of one run, each step once")
     return ordered
 
 

@@ -135,7 +135,7 @@ def next_rates(response: Response, count: int) -> Float[np.ndarray, " count"]:
         ValueError: no trial met the target, so that there is no bottom, or `count` is below 1.
     """
     if count < 1 or not np.isfinite(response.steps):
-        raise ValueError(f"{count!r} rates around no bottom are not possible; give at least 1, and a trial in time")
+        raise ValueError(f"{count!r} next rates are not possible; give at least 1, after a trial has met the target")
     measure, bend = response.scale, response.curve.c
     low, high = measure.bounds
     half = np.clip(np.sqrt(np.log(NEAR) / bend) if bend > 0 else np.inf, *HALF_WIDTHS)

@@ -140,7 +140,7 @@ class Checkpoints:
             raise ValueError("it has changed on disk since it was saved")
         of = note.pop(OF, "")
         if of and self._of and of != self._of:
-            raise ValueError("it is of other training than the files beside it say")
+            raise ValueError("it belongs to other training than the files beside it")
         return tree, note
 
     def close(self) -> None:

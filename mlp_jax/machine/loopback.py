@@ -43,7 +43,7 @@ class Loopback:
         try:
             self._server = _Server((HOST, port), handler)
         except (OSError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) else "there is none of this number"
+            why = error.strerror if isinstance(error, OSError) else "no port has this number"
             raise OSError(f"can't serve at port {port}: {why}; give another --port, or none") from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="loopback", daemon=True)
         self._thread.start()

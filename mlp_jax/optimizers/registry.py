@@ -168,7 +168,7 @@ def _imported(name: str) -> Optimizer:
         if f"{place}.".startswith(f"{missing}."):
             raise ValueError(
                 f"can't import the optimizer {name!r}: there is no module {missing!r}; "
-                "start where it lies, or install it"
+                "start in the folder that holds it, or install it"
             ) from error
         raise ValueError(
             f"can't import the optimizer {name!r}: its module raises {_said(error)}; mend it, or name another"
@@ -200,7 +200,7 @@ def _checked(name: str, row: Optimizer, module: Any) -> Optimizer:
 def _check_names(hyperparameters: Mapping[str, Hyperparameter]) -> None:
     taken = (LINKS.keys() | REGULARIZERS.keys() | RESERVED) - {"weight_decay"}
     if wrong := sorted(taken & hyperparameters.keys()):
-        raise ValueError(f"hyper-parameter {wrong[0]!r} is there already, for every optimizer; call its own otherwise")
+        raise ValueError(f"hyper-parameter {wrong[0]!r} is there already, for every optimizer; give it another name")
     if odd := [key for key in hyperparameters if not (isinstance(key, str) and key.isidentifier())]:
         raise ValueError(f"a hyper-parameter can't be called {odd[0]!r}; use letters, digits and _")
     rate = hyperparameters.get("learning_rate")

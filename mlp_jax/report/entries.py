@@ -100,7 +100,7 @@ def devices(entries: list[Entry], timed: list, prices: Sequence[float]) -> list[
     """
     if not timed:
         if prices:
-            raise ValueError("a price is of the devices of records; name records of mlp-jax bench --study too")
+            raise ValueError("prices are for the devices of records; name records of mlp-jax bench --study too")
         return []
     if not entries:
         raise ValueError(f"{timed[0][0]} has the times of a study’s steps; name the directory of the study too")

@@ -128,7 +128,7 @@ def _optimizers(found: Findings) -> Table:
         grows = Cell("–" if exponent.missing else interval(exponent.estimate), _key(exponent.estimate.value))
         said = f"{fit.verdict}; rate: {exponent.verdict}"
         rows.append([of_text(name), *made, misfit, Cell(span, _key(perfect.high)), grows, of_text(said)])
-    note = "B_crit = E_min/S_min, with 95 % intervals; an open end is 0 or ∞. There is none where the line misfits."
+    note = "B_crit = E_min/S_min, with 95 % intervals; an open end is 0 or ∞. It is not given if the line misfits."
     return Table("Every optimizer", note, columns, rows)
 
 

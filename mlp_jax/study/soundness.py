@@ -65,7 +65,7 @@ def _other(path: Path) -> list[Looked]:
         return training.check(path)
     if path.suffix == ".parquet":
         damage = parts.load(path)[1]
-        return [Looked(path, damage or "sound, but of no job that is due: it is not read", bool(damage))]
+        return [Looked(path, damage or "sound, but it belongs to no job that is due: it is not read", bool(damage))]
     said = {".damaged": "was set aside", ".lock": "a process makes this part, or has been killed"}
     said |= {".partial": "is what a killed process left, or a living one writes"}
     return [Looked(path, said.get(path.suffix, "is no file of a study: it is never read"), path.suffix not in said)]

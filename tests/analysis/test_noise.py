@@ -32,7 +32,7 @@ def test_a_row_that_is_not_finite_is_left_out_and_no_row_has_no_average():
 
 
 def test_two_runs_in_one_table_are_refused():
-    with pytest.raises(ValueError, match="two rows are of one step"):
+    with pytest.raises(ValueError, match="two rows have the same step"):
         progress([0, 1, 0, 1], [1, 1, 1, 1], [1, 1, 1, 1], 8)
 
 

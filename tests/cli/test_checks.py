@@ -89,7 +89,7 @@ def test_what_the_next_study_makes_is_said(kept, tmp_path, capsys):
     assert code == 0, "unfinished is not wrong"
     said = {each["path"]: each["said"] for each in found}
     assert "the next study makes this part (tuning)" in said[str(part)]
-    assert sum("of no job that is due" in each for each in said.values()) == 1, "its winner's"
+    assert sum("belongs to no job that is due" in each for each in said.values()) == 1, "its winner's"
     assert "not made from what is there now" in said[str(tmp_path / "study/report.html")]
 
 

@@ -185,7 +185,7 @@ def test_those_of_other_training_are_not_taken(tmp_path):
     other.save(2, TREE, {})
     shutil.copytree(tmp_path / "other/2", tmp_path / "mine/2")
     again = Checkpoints(tmp_path / "mine", of="mine")
-    assert again.faults() == {1: "", 2: "it is of other training than the files beside it say"}
+    assert again.faults() == {1: "", 2: "it belongs to other training than the files beside it"}
     with pytest.warns(UserWarning, match=r"can't read checkpoint 2 in .* going by checkpoint 1 instead"):
         again.restore(lambda _: TREE)
     for each in (mine, other, again):

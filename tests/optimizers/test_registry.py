@@ -203,7 +203,7 @@ def test_what_can_not_be_an_optimizer_is_refused(name: str, direction, rows: dic
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("nowhere.at.all:OWN", "", "there is no module 'nowhere'; start where it lies, or install it"),
+        ("nowhere.at.all:OWN", "", "there is no module 'nowhere'; start in the folder that holds it, or install it"),
         ("mine.nowhere:OWN", "", "there is no module 'mine.nowhere'"),
         ("mine.own:OWN", "1 / 0", "its module raises ZeroDivisionError (division by zero); mend it, or name another"),
         ("mine.own:OWN", "import no_such_thing", "its module raises ModuleNotFoundError (No module named"),

@@ -136,7 +136,7 @@ def test_what_can_t_be_predicted_is_refused(files, tmp_path):
         ValueError, match="first.json has the times of a study’s steps; name the directory of the study"
     ):
         write(files[1])
-    with pytest.raises(ValueError, match="a price is of the devices of records; name records of mlp-jax bench --study"):
+    with pytest.raises(ValueError, match="prices are for the devices of records; name records of mlp-jax bench"):
         write(files[0], prices=(1.0,))
     lacking = parsed_json(files[1])
     lacking["cells"] = lacking["cells"][1:]

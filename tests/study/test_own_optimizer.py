@@ -101,7 +101,7 @@ def test_a_report_whose_module_is_gone_says_so(own_module, tmp_path, capsys) -> 
         cli.main(["report", str(out)])
     captured = capsys.readouterr()
     assert (stop.value.code, captured.err.count("\n")) == (2, 1)
-    assert "there is no module 'mine.own'; start where it lies, or install it" in captured.err
+    assert "there is no module 'mine.own'; start in the folder that holds it, or install it" in captured.err
 
 
 def test_a_study_asks_for_a_schedule_and_searches_its_hyperparameters(tmp_path) -> None:

@@ -155,7 +155,7 @@ def test_the_memory_of_another_run_is_not_taken(digits, tmp_path):
     memory = parsed_json(folder / "model.json")
     memory["data"]["center"] = (np.asarray(memory["data"]["center"]) + 1).tolist()
     write_json(tmp_path / "run/model.json", memory)
-    with pytest.raises(ValueError, match="it is of other training than the files beside it say"):
+    with pytest.raises(ValueError, match="it belongs to other training than the files beside it"):
         prediction.read(tmp_path / "run")
 
 

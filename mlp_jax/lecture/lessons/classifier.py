@@ -219,7 +219,7 @@ def images(dataset: str | None, data_dir: str | None) -> tuple[Dataset, str]:
             raise
         return load(
             "digits"
-        ), "MNIST can't be had here (see mlp-jax data prepare mnist); these are scikit-learn's digits\n"
+        ), "MNIST is not available here (see mlp-jax data prepare mnist); these are scikit-learn's digits\n"
 
 
 def _picture(data: Dataset, index: int, f: np.ndarray):
