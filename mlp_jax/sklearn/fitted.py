@@ -22,7 +22,7 @@ from mlp_jax.trial import Cell, TrialState
 
 @dataclass
 class Fitted:
-    """A network with its parameters; `state` is that of the last training by `cell.schedule`, with the optimizer's.
+    """A network with its parameters; `state` is the trial's after the last training, which was by `cell`, or None.
 
     `dtype` is the type of X in training: everything is computed in it.
     """
