@@ -9,7 +9,18 @@ so momentum can become sgd, and rmsprop momentum. An interval holds the luck of 
 that were found, not about the best there are. The figure has the median best of k points: what a smaller tuning budget
 would have found.
 
-The full form has not been run yet in this way, so there is no number here.
+Measured on 2 cores of a shared AMD EPYC machine, jax 0.10.2, median steps [95 %] of the fresh seeds:
+
+                 narrow spaces     inclusive spaces
+    rmsprop      398 [359, 454]    446 [398, 493]
+    momentum     446 [409, 472]    553 [522, 630]
+    sgd          586 [530, 658]    586 [530, 658]
+    adagrad      595 [570, 658]    621 [586, 718]
+
+Over learning rates alone sgd and adagrad take more steps than momentum and than rmsprop (1.09 to 1.81 times as many);
+over all hyper-parameters the others take more than rmsprop (1.02 to 1.69 times), and momentum is not told apart from
+sgd: 16 points in two dimensions find a worse momentum than 16 rates at 0.9. No pair is told apart in opposite orders.
+5.5 minutes.
 """
 
 import dataclasses
@@ -20,6 +31,7 @@ from typing import Any
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mlp_jax import Config, study, tables
 from mlp_jax.analysis import comparison, targets
@@ -137,6 +149,7 @@ def draw(plans: dict[str, Study], places: dict[str, Path]) -> Figure:
             curve = comparison.best_of_k(targets.medians(steps, point.reshape(-1), int(point.max()) + 1))
             median = np.where(np.isfinite(curve.median), curve.median, np.nan)
             axes.plot(curve.k, median, marker=marker, markersize=3, color=colour, label=optimizer)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         name_x(axes, "points tried, k", panels)
     log_y(panels, "steps to target, best of k")
     return legend(figure, panels[0].get_legend_handles_labels()[0], 4)
