@@ -17,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatterMathtext
 
 from mlp_jax.checks import choose
 from mlp_jax.machine.controls import shown
@@ -110,10 +111,14 @@ def inline(figure: Figure, name: str) -> Markup:
 def _settle(figure: Figure) -> None:
     """Lay a figure out once, then remove its layout engine, with which every save would draw it twice.
 
-    Its text may come from a user, such as a directory's name, and is shown as it is: `$` begins no formula.
+    Its text may come from a user, such as a directory's name, and is shown as it is: `$` begins no formula, but in the
+    powers of ten that matplotlib itself writes at a logarithmic axis.
     """
     if (engine := figure.get_layout_engine()) is not None:
-        for text in figure.findobj(Text):
+        axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+        powers = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatterMathtext)]
+        own = {label for axis in powers for which in ("major", "minor") for label in axis.get_ticklabels(which=which)}
+        for text in set(figure.findobj(Text)) - own:
             text.set_parse_math(False)
             if (seen := shown(text.get_text())) != text.get_text():
                 text.set_text(seen)

@@ -121,6 +121,17 @@ def test_words_of_others_are_no_formula_and_can_be_drawn() -> None:
     assert figure.axes[0].get_title() == "$\\frac$ \\udcff"
 
 
+def test_powers_of_ten_at_an_axis_are_formulas(tmp_path: Path) -> None:
+    figure = Figure(layout="constrained")
+    axes = figure.add_subplot(title="$x$")
+    axes.semilogy([1e-4, 1.0])
+    canvas.save(figure, tmp_path / "log.svg")
+    labels = [label for label in axes.get_yticklabels() if label.get_text()]
+    assert labels
+    assert all(label.get_parse_math() for label in labels)
+    assert not axes.title.get_parse_math()
+
+
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Figure, path: Path, **_) -> None:
         path.write_bytes(b"half")
