@@ -38,8 +38,8 @@ class Exponent(NamedTuple):
     def verdict(self) -> str:
         """Return in words whether the exponent agrees with the two rules."""
         if self.missing:
-            tried = ", ".join(f"{size:g}" for size in self.sizes) or "none"
-            return f"no exponent: it needs {LEAST} batch sizes up to the critical one, there are {tried}"
+            tried = f"{len(self.sizes)}: {', '.join(f'{size:g}' for size in self.sizes)}" if self.sizes else "none"
+            return f"no exponent: it needs {LEAST} batch sizes up to the critical one and has {tried}"
         held = [name for name in RULES if name in self.rules]
         return f"agrees with the {' and the '.join(held)} rule" if held else "agrees with neither rule"
 

@@ -170,7 +170,8 @@ def _compared(differences: list[Pair]) -> str:
         return "One optimizer has results, so there is nothing to compare it with."
     quantities = dict.fromkeys(pair.quantity for pair in differences)
     parts = [f"in {what}: {_of([pair for pair in differences if pair.quantity == what])}" for what in quantities]
-    text = f"Among {len(differences)} comparisons (all pairs; Holm, 95 % for all together), "
+    count = f"{len(differences)} comparison{'s' * (len(differences) > 1)}"
+    text = f"Among {count} (all pairs; Holm, 95 % for all together), "
     return text + ". ".join([parts[0], *(f"{part[:1].upper()}{part[1:]}" for part in parts[1:])]) + "."
 
 

@@ -60,11 +60,11 @@ def test_an_exponent_that_settles_nothing_agrees_with_both_rules():
     assert found.verdict == "agrees with the linear and the square-root rule"
 
 
-@pytest.mark.parametrize(("b_crit", "missing"), [(10.0, 1), (np.nan, 3), (0.5, 3)])
-def test_too_few_sizes_up_to_the_critical_one_have_no_exponent(b_crit, missing):
+@pytest.mark.parametrize(("b_crit", "missing", "has"), [(10.0, 1, "2: 1, 8"), (np.nan, 3, "none"), (0.5, 3, "none")])
+def test_too_few_sizes_up_to_the_critical_one_have_no_exponent(b_crit, missing, has):
     found = power_law.fit_samples(SIZES, *rates(1, 0.1), b_crit)
     assert (found.missing, found.estimate[1:]) == (missing, (-np.inf, np.inf))
-    assert found.verdict.startswith("no exponent")
+    assert found.verdict == f"no exponent: it needs 3 batch sizes up to the critical one and has {has}"
 
 
 def test_a_size_that_missed_the_target_does_not_count():
