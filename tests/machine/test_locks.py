@@ -1,5 +1,6 @@
 """A lock is held by one, leaves no file, and is taken whatever a killed process, or anyone, left in its place."""
 
+import fcntl
 import os
 
 import pytest
@@ -28,6 +29,22 @@ def test_what_lies_in_its_place_keeps_nobody_out(tmp_path, put):
     Lock(path, wait=False).close()
     assert other.read_text() == "content"
     assert not path.exists()
+
+
+def test_who_opened_a_lock_that_was_given_up_since_holds_nothing(tmp_path, monkeypatch):
+    path, flock, third = tmp_path / "a.lock", fcntl.flock, []
+    first = Lock(path)
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.close()
+        third.append(Lock(path, wait=False))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(Timeout):
+        Lock(path, wait=False)
+    third[0].close()
 
 
 def test_a_place_that_can_not_be_written_is_named(tmp_path):
