@@ -1,11 +1,14 @@
 """Serve one read-only page at an address of this machine alone, to those who know its token, and to no other page.
 
-Invariant: the last page that was shown is served, complete; any other path, host or method is refused.
+Invariant: the last page that was shown is served, complete; any other path, host or method is refused, and so is a
+client that takes too long, and one connection too many.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
+import socket
 import socketserver
 import threading
 import time
@@ -15,7 +18,8 @@ from typing import Any
 
 HOST = "127.0.0.1"
 POLL = 2.0  # seconds between two requests of a page for a newer one
-PATIENCE = 10.0  # seconds that a browser has to send its request
+PATIENCE = 10.0  # seconds that a browser has to send its request and to read the answer
+MOST = 32  # connections at a time: each takes a thread and an open file of the study's process
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -83,6 +87,30 @@ class Loopback:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # elsewhere it would share the port with another program
+
+    def __init__(self, *arguments: Any) -> None:
+        self._since: dict[socket.socket, float] = {}
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, unless there are too many."""
+        if len(self._since) < MOST:
+            self._since[request] = time.monotonic()
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """End, a few times a second, the connections of those who take too long."""
+        for request, since in list(self._since.items()):
+            if time.monotonic() - since > PATIENCE:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def server_bind(self) -> None:
         """Take the port without asking the network for this machine's name."""

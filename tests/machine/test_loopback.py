@@ -1,7 +1,10 @@
 """A page on the loopback address: whole for who knows the token, refused in every other way, gone once it is closed."""
 
+import contextlib
 import http.client
 import socket
+import threading
+import time
 import urllib.parse
 
 import pytest
@@ -106,6 +109,32 @@ def test_one_who_says_nothing_keeps_no_one_waiting_and_the_port_is_free_once_it_
     with pytest.raises(OSError, match="refused"):
         ask(server)
     Loopback("", port or 0).close()
+
+
+def test_one_who_says_little_at_a_time_is_not_listened_to_for_ever(server, monkeypatch):
+    monkeypatch.setattr(loopback, "PATIENCE", 0.3)
+    with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(server.address).port), 5) as slow:
+        slow.settimeout(0.05)
+        answer, end = None, time.monotonic() + 3
+        while answer is None and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                slow.sendall(b"G")
+                answer = slow.recv(1)
+    assert answer == b"", "the connection has ended"
+
+
+def test_many_who_say_nothing_take_few_threads_and_are_sent_away(server, monkeypatch):
+    monkeypatch.setattr(loopback, "MOST", 2)
+    port, before = urllib.parse.urlsplit(server.address).port, threading.active_count()
+    quiet = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(6)]
+    assert [each.recv(1) for each in quiet[2:]] == [b""] * 4
+    assert threading.active_count() <= before + 2
+    monkeypatch.setattr(loopback, "PATIENCE", 0.0)
+    assert [each.recv(1) for each in quiet[:2]] == [b""] * 2
+    monkeypatch.undo()
+    assert ask(server)[0].status == 200
+    for each in quiet:
+        each.close()
 
 
 def test_it_lingers_only_for_those_who_have_asked(server, monkeypatch):
