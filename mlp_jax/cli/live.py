@@ -6,6 +6,7 @@ Invariant: the server ends with the study, however the study ends.
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -34,14 +35,25 @@ def served(directory: Path, port: int | None) -> Iterator[Loopback]:
 @contextlib.contextmanager
 def beside(directory: Path, port: int | None) -> Iterator[Callable[[Path], None]]:
     """Serve the page of a study that runs here, made by another process; give a function that shows the final page."""
-    asked = [sys.executable, "-m", "mlp_jax.report.following", str(directory)]
+    # it finds the modules that this process finds, and none that lies in the folder where this one was started
+    asked = [sys.executable, "-P", "-m", "mlp_jax.report.following", str(directory)]
     alone = os.environ | {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    alone |= {"PYTHONPATH": os.pathsep.join(sys.path)}
     how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": alone}
+    over = threading.Event()
     with served(directory, port) as server, subprocess.Popen(asked, start_new_session=True, **how) as maker:
-        reader = threading.Thread(target=_show_all, args=(server, maker.stdout), daemon=True)
+
+        def show() -> None:
+            _show_all(server, maker.stdout or ())
+            if not over.is_set():
+                again = shlex.join(["mlp-jax", "report", str(directory)])
+                print(f"warning: the live page stays as it is, for its maker has ended; see {again}", file=sys.stderr)
+
+        reader = threading.Thread(target=show, daemon=True)
         reader.start()
 
         def end() -> None:
+            over.set()
             maker.kill()
             reader.join()
 
@@ -69,9 +81,10 @@ def follow(directory: Path, out: Path, reading: Reading, port: int | None) -> bo
 
 
 def _show_all(server: Loopback, pages: Iterable[bytes]) -> None:
-    """Show each page that comes through a pipe, as one line of JSON."""
+    """Show each page that comes through a pipe, as one line of JSON; a line without an end was cut off."""
     for page in pages:
-        server.show(json.loads(page))
+        if page.endswith(b"\n"):
+            server.show(json.loads(page))
 
 
 def _finish(server: Loopback, page: Path) -> None:

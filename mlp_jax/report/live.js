@@ -83,8 +83,9 @@
   let tag = "", failures = 0;
   const look = async () => {
     const answer = await fetch(location.href, { cache: "no-store", headers: { "If-None-Match": tag } }).catch(() => null);
-    const text = answer?.status === 200 ? await answer.text().catch(() => null) : "";
-    failures = answer && text !== null ? 0 : failures + 1;
+    const same = answer?.status === 304; // any other answer is that of another server
+    const text = same ? "" : answer?.status === 200 ? await answer.text().catch(() => null) : null;
+    failures = text !== null ? 0 : failures + 1;
     if (text) tag = answer.headers.get("ETag");
     const goes = text ? put(text) : failures < TRIES;
     if (goes) setTimeout(look, POLL);

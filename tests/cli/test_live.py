@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,9 @@ from chromium import BROWSER, browser
 from study_by_hand import study, walk
 
 from mlp_jax import cli
+from mlp_jax.cli import live
+from mlp_jax.machine.loopback import Loopback
+from mlp_jax.report import template
 from mlp_jax.study import contents, parts
 
 STUDY = (
@@ -62,6 +67,8 @@ def address(process: subprocess.Popen) -> str:
 def is_gone(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return False
     except urllib.error.URLError:
         return True
     return False
@@ -84,6 +91,38 @@ def test_what_can_not_be_followed_is_refused(arguments, said, capsys, tmp_path, 
     assert (stop.value.code, out) == (2, "")
     assert said in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_that_was_cut_off_is_not_shown(tmp_path):
+    with live.served(tmp_path, None) as server:
+        live._show_all(server, [b'"<p>one</p>"\n', b'"<p>tw'])
+        assert urllib.request.urlopen(server.address, timeout=5).read() == b"<p>one</p>"
+
+
+def test_a_page_that_is_renewed_no_more_is_said_to_be_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    said = []
+    with live.beside(tmp_path / "a b", None):
+        until(lambda: said.append(capsys.readouterr().err) or "warning: " in "".join(said), 10)
+    assert f"for its maker has ended; see mlp-jax report '{tmp_path / 'a b'}'\n" in "".join(said)
+    (tmp_path / "waits").write_text("#!/bin/sh\nexec cat\n")
+    (tmp_path / "waits").chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "waits"))
+    with live.beside(tmp_path, None):
+        pass
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_no_module_is_run_that_lies_where_the_study_is_started(tmp_path, monkeypatch):
+    directory = study(tmp_path / "study", complete=0)
+    (tmp_path / "json.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with live.served(tmp_path, None) as server, monkeypatch.context() as patch:
+        patch.setattr(live, "served", lambda *_: contextlib.nullcontext(server))
+        with live.beside(directory, None):
+            until(lambda: b"0 of 6 cells" in urllib.request.urlopen(server.address, timeout=5).read())
+    assert not (tmp_path / "ran").exists()
 
 
 def go_on(directory: Path, complete: int | None = None) -> None:
@@ -125,6 +164,19 @@ def test_a_page_renews_itself_while_the_study_runs_and_ends_as_the_finished_one(
         page.open((out / "report.html").as_uri(), 360, 780)
         assert page.value(LOOK) == last, "the finished page is the file"
     assert is_gone(url)
+
+
+@pytest.mark.slow
+@NEEDS_A_BROWSER
+def test_a_page_whose_server_has_given_its_place_to_another_says_that_it_has_ended(tmp_path: Path) -> None:
+    first = template.render("waiting", {"title": "A study", "directory": tmp_path, "live": True})
+    server = Loopback(first)
+    with browser(tmp_path) as page:
+        page.open(server.address)
+        server.close()
+        other = Loopback("", urllib.parse.urlsplit(server.address).port or 0)
+        page.wait("document.getElementById('live').textContent.startsWith('The server has ended.')", 20)
+        other.close()
 
 
 @pytest.mark.slow
