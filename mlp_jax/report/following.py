@@ -23,10 +23,11 @@ PATIENCE = 60.0  # seconds to wait until the process that completed the study ha
 
 def pages(
     directory: Path, reading: Reading = AS_ASKED, interrupted: Callable[[], bool] = lambda: False
-) -> Iterator[tuple[str, bool]]:
-    """Yield the page of the study in a directory whenever it has changed, and whether the study is complete.
+) -> Iterator[tuple[str, bool, list]]:
+    """Yield the page of the study in a directory whenever it has changed, whether the study is complete, and its state.
 
-    It waits for a study that has not begun, and goes on until it is interrupted, since a complete study may grow.
+    The state is that before the page was made. It waits for a study that has not begun, and goes on until it is
+    interrupted, since a complete study may grow.
 
     Raises:
         ValueError, OSError: as `page.write`.
@@ -35,7 +36,7 @@ def pages(
     while not interrupted():
         began, now = time.process_time(), _state(directory)
         if now != seen:
-            yield page.watched(directory, reading)
+            yield *page.watched(directory, reading), now
         seen, rest = now, REST * (time.process_time() - began)
         _until(interrupted, max(LOOK, rest))
 
@@ -52,14 +53,14 @@ def follow(
     Raises:
         ValueError, OSError: as `page.write`.
     """
-    for number, (text, complete) in enumerate(pages(directory, reading, interrupted)):
+    for number, (text, complete, before) in enumerate(pages(directory, reading, interrupted)):
         show(text)
         if not complete:
             continue
-        before, written = _state(directory), lambda text=text: seal.made_from(out) == seal.made_from(text)
-        if number and reading == AS_ASKED:  # another process has just completed it
+        written = lambda text=text: seal.made_from(out) == seal.made_from(text)
+        if number and out == directory / "report.html" and reading == AS_ASKED:  # another process has just completed it
             _until(lambda: written() or _state(directory) != before or interrupted(), PATIENCE)  # noqa: B023
-        if _state(directory) != before:  # it has grown
+        if _state(directory) != before:  # it has grown, perhaps while the page was made
             continue
         if not written():
             page.write([directory], out, reading)
@@ -73,7 +74,7 @@ def _send(directory: Path) -> None:
         os.nice(10)
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    for text, _ in pages(directory, interrupted=over.is_set):
+    for text, *_ in pages(directory, interrupted=over.is_set):
         print(json.dumps(text), flush=True)
 
 

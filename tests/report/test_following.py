@@ -74,8 +74,37 @@ def test_a_complete_study_gets_its_page_from_whoever_follows_it_unless_it_has_on
     assert out.stat().st_mtime_ns == before
     monkeypatch.setattr(following, "PATIENCE", 0.05)
     other = study(tmp_path / "b", complete=5)
-    assert following.follow(other, other / "report.html", lambda _: go_on(other))
+    more = iter((other,))
+    assert following.follow(other, other / "report.html", lambda _: [go_on(each) for each in more])
     assert (other / "report.html").exists()
+
+
+def test_a_study_that_grows_while_its_page_is_made_is_followed_further(tmp_path, monkeypatch):
+    directory, shown, texts = study(tmp_path / "a", complete=0), [], iter(("one", "two"))
+
+    def watched(*_: object) -> tuple[str, bool]:
+        if (text := next(texts)) == "one":
+            (directory / "tuning" / "new.parquet").touch()
+        return text, True
+
+    monkeypatch.setattr(page, "watched", watched)
+    assert following.follow(directory, directory / "report.html", shown.append)
+    assert shown == ["one", "two"]
+
+
+def test_nobody_else_is_waited_for_to_write_a_page_to_another_place(tmp_path, monkeypatch):
+    directory, states, waits = study(tmp_path / "a", complete=0), iter((False, True)), []
+
+    def watched(*_: object) -> tuple[str, bool]:
+        if not (complete := next(states)):
+            (directory / "tuning" / "new.parquet").touch()
+        return seal.sealed("page", "ab"), complete
+
+    monkeypatch.setattr(page, "watched", watched)
+    monkeypatch.setattr(page, "write", lambda sources, out, reading: out.touch())
+    monkeypatch.setattr(following, "_until", lambda done, seconds: waits.append(seconds))
+    assert following.follow(directory, tmp_path / "other.html", lambda _: None)
+    assert following.PATIENCE not in waits
 
 
 def test_who_is_interrupted_writes_nothing(tmp_path):
