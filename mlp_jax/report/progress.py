@@ -40,7 +40,7 @@ def _sentences(progress: Progress) -> list[str]:
     if math.isfinite(progress.left):
         said.append(f"Roughly {duration(progress.left)} are left: batch sizes that have not begun may take longer.")
     else:
-        said.append("How long it takes is known when two batch sizes have begun.")
+        said.append("How long it takes is not known yet.")
     return said
 
 

@@ -96,14 +96,17 @@ def _left(directory: Path, ways: Sequence[Way], ahead: list[int], ends: "pandas.
     took: dict[tuple[str, int], list[float]] = {}
     for cell, seconds in _seconds(directory, ways, ends):
         took.setdefault(cell, []).append(seconds)
-    if len({size for _, size in took}) < 2:
+    if len({size for _, size in took}) < min(2, len({way.cell.batch_size for way in ways})):
         return math.nan
     known = {cell: float(np.mean(seconds)) for cell, seconds in took.items()}
     return sum(count * _likely(known, way.cell.optimizer, way.cell.batch_size) for way, count in zip(ways, ahead))
 
 
 def _seconds(directory: Path, ways: Sequence[Way], ends: "pandas.DataFrame") -> Iterator[tuple[tuple[str, int], float]]:
-    """Yield the cell of each part and the seconds since the part before it, unless nothing was at work in between."""
+    """Yield the cell of each part and the seconds since the part before it, unless nothing was at work in between.
+
+    Parts that are equally old, as copies of files may be, say nothing.
+    """
     trained, made = Counter(), []
     for *part, spent in ends[["cell", "phase", "round", "training_seconds"]].itertuples(index=False):
         trained[tuple(part)] += spent
@@ -113,7 +116,7 @@ def _seconds(directory: Path, ways: Sequence[Way], ends: "pandas.DataFrame") -> 
                 made.append((contents.part_of(directory, job).stat().st_mtime, cell, job))
     made.sort(key=lambda each: each[0])
     for (before, *_), (now, cell, job) in pairwise(made):
-        if now - before <= max(PAUSE, LONG * trained[cell.id, job.phase, job.number]):
+        if 0 < now - before <= max(PAUSE, LONG * trained[cell.id, job.phase, job.number]):
             yield (cell.optimizer, cell.batch_size), now - before
 
 

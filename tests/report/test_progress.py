@@ -32,7 +32,7 @@ def test_a_row_for_each_optimizer_and_a_box_for_each_batch_size():
 
 def test_a_time_that_is_not_known_is_not_said():
     said = progress.boxes(Progress([GOES], math.nan))["sentences"]
-    assert said[1] == "How long it takes is known when two batch sizes have begun."
+    assert said[1] == "How long it takes is not known yet."
     assert "not finite" not in said[0]
 
 

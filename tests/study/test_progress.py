@@ -74,6 +74,19 @@ def test_nothing_is_said_of_the_time_before_two_batch_sizes_have_begun_or_when_a
     assert math.isnan(of(study(tmp_path / "a", complete=complete, jobs=jobs)).left)
 
 
+def test_one_batch_size_alone_is_enough_where_there_is_no_other(tmp_path):
+    asked = plan.changed(STUDY, {}, {"batch_sizes": (16,)})
+    directory = study(tmp_path / "a", asked, complete=0, jobs=3)
+    tick(directory, 10.0)
+    assert of(directory).left == pytest.approx(10.0 * (2 + 5))
+
+
+def test_times_that_copying_has_made_equal_say_nothing(tmp_path):
+    directory = study(tmp_path / "a", complete=3, jobs=2)
+    tick(directory, 0.0)
+    assert math.isnan(of(directory).left)
+
+
 def test_a_search_of_points_has_two_jobs_a_cell(tmp_path):
     asked = plan.changed(STUDY, {}, {"method": "halton", "points": 12, "seeds": 2})
     assert {(cell.made, cell.jobs) for cell in of(study(tmp_path / "a", asked, complete=5, jobs=1)).cells} == {
