@@ -1,11 +1,12 @@
 """Write curves and hyper-parameters of trials as files for TensorBoard, by its own writer (the extra tensorboard).
 
-Invariant: each trial has a run of its own in the directory, and nothing of it is written twice.
+Invariant: each trial has a run of its own in the directory, and nothing of it is written twice while it is the same.
 """
 
 # pyright: reportMissingImports=false
 # types are checked also where the extra is not installed
 
+import hashlib
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax.machine.files import make_folder
+from mlp_jax.machine import files
 from mlp_jax.training.config import SPLITS
 from mlp_jax.training.trials import Evaluation
 
@@ -24,6 +25,7 @@ NEEDED = "TensorBoard's files need its package: pip install 'mlp-jax[tensorboard
 FLUSH_SECONDS = 5
 CURVES = ("training_", *(f"{split}_" for split in SPLITS), "noise_")  # beginnings of the columns of a history
 ENDS = ("failed", "steps", "steps_to_target")  # values of a whole trial
+ROWS = "rows.sha256"  # a file beside a winner's curves that tells from which rows they were made
 PLACE = ("phase", "cell", "round", "trial", "step", "examples", "epoch")
 
 
@@ -60,20 +62,21 @@ class Log:
 
 
 def write_study(rows: "pandas.DataFrame", directory: Path) -> int:
-    """Write those winners in the rows of `read_study` that are not there yet, and return how many there are in all.
+    """Write those winners in the rows of `read_study` that are not there as they are now; return the number of all.
 
     Raises:
         ValueError: the package is not installed.
         OSError: they can't be written.
     """
     check_installed()
-    make_folder(directory)
+    files.make_folder(directory)
     winners = rows.loc[rows["phase"] == "winners"]
     for _, own in winners.groupby("trial", sort=False):
         own = own.sort_values("step").dropna(axis=1, how="all")
         last = own.iloc[-1].to_dict()
         path = directory / f"{last['optimizer']}-B{last['batch_size']}-seed{last['seed']}"
-        if path.exists():
+        rows_of = hashlib.sha256(own.to_csv(index=False).encode()).hexdigest()
+        if (path / ROWS).exists() and (path / ROWS).read_text(encoding="utf-8") == rows_of:
             continue
         unfinished = path.with_name(f"{path.name}.partial")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -86,6 +89,8 @@ def write_study(rows: "pandas.DataFrame", directory: Path) -> int:
             run.add(int(row["step"]), began, {name: row[name] for name in names})
         run.add(int(last["step"]), began, {name: last[name] for name in ends})
         run.close()
+        (unfinished / ROWS).write_text(rows_of, encoding="utf-8")
+        files.remove(path)  # of a winner before the study grew
         os.replace(unfinished, path)
     return winners["trial"].nunique()
 
@@ -96,7 +101,7 @@ class _Run:
     def __init__(self, directory: Path) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._writer = EventFileWriter(str(directory), flush_secs=FLUSH_SECONDS)
+        self._writer, self._seconds = EventFileWriter(str(directory), flush_secs=FLUSH_SECONDS), 0.0
 
     def describe(self, hyper: Mapping[str, Any], metrics: list[str]) -> None:
         """Write the hyper-parameters, and the names of the curves to compare them by."""
@@ -107,11 +112,12 @@ class _Run:
         self._put(0, time.time(), summary_v2.hparams_pb(dict(hyper)))
 
     def add(self, step: int, began: float, metrics: Mapping[str, float]) -> None:
-        """Write the values at a step, with the time at which training reached it."""
+        """Write the values at a step, with the time at which training reached it; the last one if they have none."""
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
+        self._seconds = metrics.get("training_seconds", self._seconds)
         for name, value in metrics.items():
-            self._put(step, began + metrics.get("training_seconds", 0.0), scalar_pb(name, float(value)))
+            self._put(step, began + self._seconds, scalar_pb(name, float(value)))
 
     def close(self) -> None:
         """Write what is left."""

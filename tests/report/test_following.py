@@ -36,7 +36,7 @@ def tree(directory: Path) -> dict:
 def test_there_is_a_page_for_each_change_and_nothing_is_written(tmp_path):
     directory = study(tmp_path / "a", complete=0)
     before, seen = tree(directory), following.pages(directory)
-    text, complete = next(seen)
+    text, complete, _ = next(seen)
     assert not complete
     assert "0 of 6 cells" in text
     assert 'id="live"' in text

@@ -25,6 +25,7 @@ class Seen:
         curves = [tag for tag in reader.Tags()["tensors"] if not tag.startswith("_hparams_")]
         values = lambda tag: [(e.step, e.tensor_proto.float_val[0]) for e in reader.Tensors(tag)]
         self.curves = {tag: values(tag) for tag in curves}
+        self.times = {tag: [event.wall_time for event in reader.Tensors(tag)] for tag in curves}
         content = lambda tag: reader.SummaryMetadata(tag).plugin_data.content
         asked = hparams.parse_session_start_info_plugin_data(content(hparams.SESSION_START_INFO_TAG)).hparams
         self.hyper = {
@@ -46,6 +47,9 @@ def test_a_runs_curves_are_its_history_and_its_ends(tmp_path: Path) -> None:
     assert seen.curves["test_accuracy"] == [(run.steps, pytest.approx(run.metrics["test_accuracy"]))]
     assert [step for step, _ in seen.curves["batch_loss"]] == [row["step"] for row in run.history][1:]
     assert seen.hyper == {"optimizer": "momentum", "batch_size": 32, "seed": 0} | run.hyper
+    took = [times[-1] - seen.times["validation_loss"][0] for times in seen.times.values()]
+    first, *_, last = (row["training_seconds"] for row in run.history)
+    np.testing.assert_allclose(took, last - first, atol=1e-4)
 
 
 def test_each_trial_of_many_has_a_run_of_its_own(tmp_path: Path) -> None:
@@ -81,6 +85,17 @@ def test_what_was_written_is_not_written_again_and_half_a_run_is_none(tmp_path: 
     assert len(before) == 5
     write_study(some, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tfevents.*")} == before
+
+
+def test_a_winner_that_is_another_after_the_study_has_grown_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    some = ROWS.query("phase == 'winners' and batch_size == 256 and optimizer == 'sgd'")
+    some = some.loc[some["seed"] == some["seed"].iloc[0]]
+    write_study(some, tmp_path)
+    write_study(some.assign(learning_rate=0.5, validation_accuracy=0.25), tmp_path)
+    (directory,) = tmp_path.iterdir()
+    seen = Seen(directory)
+    assert seen.hyper["learning_rate"] == 0.5
+    assert {value for _, value in seen.curves["validation_accuracy"]} == {0.25}
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
