@@ -191,7 +191,18 @@ def test_a_search_of_points_says_so_and_has_no_valleys(tmp_path: Path) -> None:
     assert "over 12 points of its search space (halton) with 2 seeds each" in seen.text
     assert "the median over 5 fresh seeds of the best point that was found" in seen.text
     assert "robust parabola" not in seen.text
+    assert "the winner’s runs end at 4 times the steps of its point" in seen.text
+    assert "fitted bottom" not in seen.text
     assert "the best found, not the best there is" in seen.text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [("constant", "is constant."), ("cosine", "falls by the end of the budget of its cell (schedule cosine).")],
+)
+def test_how_the_learning_rate_goes_is_said(tmp_path: Path, schedule: str, said: str) -> None:
+    directory = study(tmp_path / "a", plan.changed(STUDY, {}, {"schedule": schedule}), complete=0)
+    assert f"The learning rate {said} Each optimizer" in Reader(page.watched(directory)[0]).text
 
 
 def test_a_noise_scale_that_was_measured_has_a_figure_and_stands_in_the_summary(tmp_path: Path) -> None:
