@@ -64,8 +64,8 @@ def curves(history: Sequence[dict], ends: dict[str, float], metric: str) -> Figu
 def confusion(counts: Int[np.ndarray, "classes classes"], classes: Sequence[str]) -> Figure:
     """Draw how many examples of each class (row) were taken for each (column); right ones blue, wrong ones orange."""
     shown = min(len(classes), CLASSES)
+    shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[:shown, :shown]
     counts, names = counts[:shown, :shown], [str(name) for name in classes[:shown]]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = sheet(max(2.4, 0.9 + 4.6 * min(1.0, shown / 12)))
     image = np.where(np.eye(shown, dtype=bool), -1, 1) * np.sqrt(shares)  # the root makes rare confusions visible
     axes.imshow(image, cmap=DIVERGING, norm=Normalize(-1, 1), aspect="auto", interpolation="nearest")
@@ -100,7 +100,8 @@ def wrong(images: np.ndarray, which: Sequence[Wrong], levels: int) -> Figure:
             image / levels if image.ndim == 3 and image.shape[2] == 3 else image.reshape(*image.shape[:2], -1)[..., 0]
         )
         axes.imshow(drawn, extent=(left, left + width, bottom, bottom + height), **look)
-        write(axes, left + width / 2, bottom - 0.1, f"{each.truth[:8]} → {each.label[:8]}", 7)
+        words = f"{each.truth[:8]} → {each.label[:8]}".replace("$", r"\$")  # no formula
+        write(axes, left + width / 2, bottom - 0.1, words, 7)
         write(axes, left + width / 2, bottom - 0.23, f"{each.of_label:.0%}", 6, GREY)
     return figure
 

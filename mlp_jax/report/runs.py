@@ -5,6 +5,7 @@ another file.
 """
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ CAPTIONS = {
     "score": ("{metric}", "Of each split that was evaluated during training; points are all splits at the end."),
     "confusion": (
         "Who is taken for whom",
-        "Examples of the {split} part: a row for each true class, a column for each predicted one. Blue is right, "
-        "orange is wrong; a colour is as strong as the square root of its share of the row.",
+        "Examples of the {split} part: a row for each true class, a column for each predicted one, at most {classes} "
+        "classes. Blue is right, orange is wrong; a colour is as strong as the square root of its share of the row.",
     ),
     "wrong": (
         "What it got wrong",
@@ -59,7 +60,7 @@ def write(run: Run, directory: Path) -> Path:
     """
     out, split, cell = directory / "report.html", _last_split(run), run.cell
     page = {"title": f"{Path(run.config.dataset).name}: {cell.optimizer}, B = {cell.batch_size:,}", "live": False}
-    page |= {"data": sentence(run.dataset), "asked": _asked(run), "directory": str(directory)}
+    page |= {"data": sentence(run.dataset), "asked": _asked(run), "again": ""}
     page |= {"network": model.summary(cell.network), "metrics": _metrics(run)}
     page |= {"sentences": [_ended(run)], "tables": []}
     page |= {"seconds": ", ".join(f"{name} {number(value)}" for name, value in run.seconds.items())}
@@ -69,8 +70,11 @@ def write(run: Run, directory: Path) -> Path:
         found = _of_classes(run, split) if run.dataset.classes else _of_values(run, split)
         page["sentences"].append(found[0])
         page["tables"], drawn = found[1], drawn | found[2]
+        if split == "test":
+            page["again"] = shlex.join(["mlp-jax", "predict", str(directory), "--index", "0"])
     drawn |= _of_network(run)
     words = {"split": split, "metric": _metric(run).capitalize().replace("Rmse", "RMSE")}
+    words |= {"classes": str(outcomes.CLASSES)}
     page["figures"] = [_shown(name, figure, words) for name, figure in drawn.items()]
     text = seal.sealed(render("run", page), prediction.identity(directory))
     files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
@@ -124,10 +128,11 @@ def _of_classes(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure
     split, names = getattr(run.dataset, name), [str(each) for each in run.dataset.classes]
     z = classes.scores(run.cell.network, run.params, run.dataset, split)
     counts = classes.counted(run.cell.network, z, run.dataset, split)
-    wrong = _wrong(classes.probabilities(run.cell.network, z), split, names)
+    shares, label = classes.probabilities(run.cell.network, z), classes.predicted(run.cell.network, z)
+    wrong = _wrong(shares, label, split, names)
     figures = {"confusion": outcomes.confusion(counts, names)}
     listed = wrong[:SHOWN]
-    if listed and run.dataset.levels and len(run.dataset.shape) > 1:
+    if listed and _are_pictures(run):
         images = split.x[[each.number for each in listed]].reshape(-1, *run.dataset.shape)
         figures["wrong"] = outcomes.wrong(images, listed, run.dataset.levels)
     said = f"Of {len(split.y):,} {name} examples {len(wrong):,} are taken for another class."
@@ -139,9 +144,8 @@ def _of_classes(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure
     return said, [_per_class(counts, names, name), *([_listed(listed, len(wrong), name)] if wrong else [])], figures
 
 
-def _wrong(shares: np.ndarray, split: Split, names: list[str]) -> list[Wrong]:
+def _wrong(shares: np.ndarray, label: np.ndarray, split: Split, names: list[str]) -> list[Wrong]:
     """Return the examples that were taken for another class, those with the highest probability first."""
-    label = shares.argmax(axis=1)
     (which,) = np.nonzero(label != split.y)
     which = which[np.argsort(-shares[which, label[which]], kind="stable")]
     return [
@@ -197,9 +201,15 @@ def _of_values(run: Run, name: str) -> tuple[str, list[Table], dict[str, Figure]
 def _of_network(run: Run) -> dict[str, Figure]:
     network, params = run.cell.network, run.params
     drawn = {"network": drawing.network(network, params)}
-    if run.dataset.levels and len(run.dataset.shape) > 1:
+    if _are_pictures(run):
         drawn = {"weights": drawing.weights(params, tuple(run.dataset.shape))} | drawn
     return drawn
+
+
+def _are_pictures(run: Run) -> bool:
+    """Tell whether examples are pixels in rows, with few channels that come last where there are any."""
+    shape = run.dataset.shape
+    return run.dataset.levels > 0 and (len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4))
 
 
 def _shown(name: str, figure: Figure, words: dict[str, str]) -> dict[str, Any]:

@@ -41,8 +41,13 @@ def counted(
     """Count the examples as `confusion` does, given their scores."""
     k = len(dataset.classes)
     counts = np.zeros((k, k), np.int64)
-    np.add.at(counts, (split.y, np.asarray(losses.predicted_class(network, jnp.asarray(z)))), 1)
+    np.add.at(counts, (split.y, predicted(network, z)), 1)
     return counts
+
+
+def predicted(network: Network, z: Float[np.ndarray, "n outputs"]) -> Int[np.ndarray, " n"]:
+    """Return the number of the class that each example is taken for, given its scores."""
+    return np.asarray(losses.predicted_class(network, jnp.asarray(z)))
 
 
 def outputs(network: Network, z: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n outputs"]:

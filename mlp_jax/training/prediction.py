@@ -161,7 +161,8 @@ def predict(
     dataset = configs.load_data(dataclasses.replace(config, data_dir=data_dir or config.data_dir))
     count = len(dataset.test.y)
     if not 0 <= index < count:
-        raise ValueError(f"index {index} is not in the test part; give a whole number from 0 to {count - 1}")
+        what = f"; give a whole number from 0 to {count - 1}" if count else ", which has no examples; give --file"
+        raise ValueError(f"index {index} is not in the test part{what}")
     z = _forward(trained, np.asarray(dataset.test.x[index : index + 1]))
     return [_answer(trained, f"{config.dataset} test {index}", z[0], dataset.test.y[index])]
 
@@ -199,7 +200,7 @@ def _answer(trained: Trained, source: str, z: np.ndarray, y: np.generic | str | 
     (f,) = classes.probabilities(trained.network, z[None])
     shares = {name: float(share) for name, share in zip(names, f, strict=True)}
     truth = y if y is None or isinstance(y, str) else names[int(y)]
-    return Prediction(source, names[int(np.argmax(f))], shares, truth)
+    return Prediction(source, names[int(classes.predicted(trained.network, z[None])[0])], shares, truth)
 
 
 def _number(cell: str) -> float | str:

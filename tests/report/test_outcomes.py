@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from mlp_jax.report import outcomes
+from mlp_jax.report import canvas, outcomes
 from mlp_jax.report.outcomes import OF_SPLIT, Wrong
 
 HISTORY = [
@@ -63,6 +63,10 @@ def test_many_classes_are_cut_and_many_points_thinned():
     figure = outcomes.confusion(np.eye(300, dtype=int), [str(i) for i in range(300)])
     assert np.asarray(figure.axes[0].images[0].get_array()).shape == (outcomes.CLASSES,) * 2
     assert not figure.axes[0].texts
+    counts = np.eye(300, dtype=int)
+    counts[0, 250] = 3
+    (image,) = outcomes.confusion(counts, [str(i) for i in range(300)]).axes[0].images
+    assert np.asarray(image.get_array())[0, 0] == -(0.25**0.5), "its share of the whole row"
     truth = np.arange(10_001, dtype=float)
     drawn = outcomes.against_truth(truth, truth + 1).axes[0].lines[1]
     assert len(drawn.get_xdata()) <= outcomes.POINTS
@@ -82,3 +86,9 @@ def test_images_are_those_that_were_wrong(shape):
     texts = [text.get_text() for text in axes.texts]
     assert texts.count("truth → other") == 10
     assert texts.count("90%") == 10
+
+
+def test_the_name_of_a_class_is_no_formula():
+    which = [Wrong(0, r"$\x$", "other", 0.9, 0.1)]
+    figure = outcomes.wrong(np.zeros((1, 4, 4), np.uint8), which, 16)
+    assert "svg" in canvas.inline(figure, "wrong")

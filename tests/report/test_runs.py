@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mlp_jax import Config, train
 from mlp_jax.report import runs, seal
-from mlp_jax.training import classes
+from mlp_jax.training import classes, prediction
 from mlp_jax.training.run import Run
 
 QUICK = {"epochs": 4.0, "evaluations": 4, "hidden": (8,)}
@@ -64,15 +64,25 @@ def test_the_page_of_a_classifier_of_pictures(tmp_path):
 def test_the_examples_that_are_listed_are_the_surest_mistakes(tmp_path, monkeypatch):
     run, seen, _ = written(tmp_path, monkeypatch, dataset="digits", epochs=1.0)
     split = run.dataset.test
-    shares = classes.probabilities(run.cell.network, classes.scores(run.cell.network, run.params, run.dataset, split))
+    z = classes.scores(run.cell.network, run.params, run.dataset, split)
+    shares = classes.probabilities(run.cell.network, z)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
-    found = runs._wrong(shares, split, list(run.dataset.classes))
+    found = runs._wrong(shares, classes.predicted(run.cell.network, z), split, list(run.dataset.classes))
     assert len(found) == np.sum(shares.argmax(axis=1) != split.y)
     assert [each.of_label for each in found] == sorted((each.of_label for each in found), reverse=True)
     for each in found[:5]:
         assert each.truth == run.dataset.classes[split.y[each.number]] != each.label
         assert each.of_truth == pytest.approx(shares[each.number, split.y[each.number]])
     assert f"24 of {len(found)}" in seen.text
+
+
+def test_what_is_wrong_is_what_is_counted_where_two_probabilities_round_to_one(tmp_path, monkeypatch):
+    z = np.tile(np.array([0, 1e-9, 0], np.float32), (30, 1))
+    monkeypatch.setattr(runs.classes, "scores", lambda *_: z)
+    run, seen, _ = written(tmp_path, monkeypatch, dataset="iris")
+    assert f"Of 30 test examples {np.sum(run.dataset.test.y != 1)} are taken for another class." in seen.text
+    tied = prediction._answer(prediction.read(tmp_path / "run"), "it", z[0], None)
+    assert tied.label == run.dataset.classes[1]
 
 
 def test_a_table_of_two_classes_has_no_pictures(tmp_path, monkeypatch):
@@ -95,12 +105,24 @@ def test_a_run_that_failed_says_so_and_has_no_results_per_class(tmp_path, monkey
     assert run.status == "INFEASIBLE"
     assert f"The loss was not finite at step {run.failed}: try a smaller learning rate." in seen.text
     assert "confusion" not in seen.figures
+    assert "mlp-jax predict" not in seen.text
     assert not {"nan", "inf"} & set(seen.text.lower().split())
 
 
 def test_without_a_test_part_the_page_speaks_of_the_validation_part(tmp_path, monkeypatch):
     _, seen, _ = written(tmp_path, monkeypatch, dataset="iris", test=0)
     assert "validation examples" in seen.text
+    assert "mlp-jax predict" not in seen.text, "it has no example to predict"
+    _, seen, path = written(tmp_path / "a b", monkeypatch, dataset="iris")
+    assert f"mlp-jax predict '{path.parent}' --index 0" in seen.text
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 2, 2, 2)])
+def test_examples_that_are_no_pictures_are_not_drawn_as_such(tmp_path, monkeypatch, shape):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "it.npz", x=rng.integers(0, 256, (60, *shape)).astype(np.uint8), y=np.arange(60) % 2)
+    _, seen, _ = written(tmp_path, monkeypatch, dataset=str(tmp_path / "it.npz"), epochs=1.0)
+    assert seen.figures == ["loss", "score", "confusion", "network"]
 
 
 def test_a_page_that_was_changed_is_noticed(tmp_path, monkeypatch):

@@ -47,6 +47,12 @@ def test_npy_of_one_and_of_several_examples_equals_the_index(digits, tmp_path):
     assert one.truth is None
 
 
+def test_a_run_without_a_test_part_says_that_it_has_none(tmp_path):
+    run.train(Config(dataset="iris", hidden=(), steps=2, test=0), out=tmp_path / "run")
+    with pytest.raises(ValueError, match="index 0 is not in the test part, which has no examples; give --file"):
+        predict(tmp_path / "run", index=0)
+
+
 @pytest.mark.parametrize("invert", [False, True])
 def test_image_of_a_digit_is_read_as_the_digit(digits, tmp_path, invert):
     folder, _ = digits
