@@ -42,7 +42,7 @@ STUDY = studies.Study(
 def run(study: studies.Study, count: int, folder: Path) -> float:
     """Return the seconds that `count` processes take for `study` in `folder`."""
     folder.mkdir()
-    (folder / "study.toml").write_text(studies.to_toml(study))
+    (folder / "study.toml").write_text(studies.to_toml(study), encoding="utf-8")
     command = [sys.executable, "-m", "mlp_jax", "study", str(folder / "study.toml"), "--out", str(folder / "out")]
     if count > 1:
         with socket.create_server(("127.0.0.1", 0)) as server:

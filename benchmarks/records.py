@@ -26,5 +26,5 @@ def write(name: str, record: dict) -> Path:
     """Write the record of benchmark `name` to a file of its own in benchmarks/results/ and return its path."""
     path = records.free_path(RESULTS, name, record["environment"])
     RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path

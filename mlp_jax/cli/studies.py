@@ -59,7 +59,7 @@ def find(
     if not outcome.complete or hosts.index() > 0:
         return Found(outcome.complete)
     (histories, read), path = studies.read_histories(out), out / "report.html"
-    found = studies.findings(histories, studies.read_plan(out))
+    found = studies.findings(histories, read.study)
     if write and seal.made_from(path) != seal.state([read.state]):  # a killed process may leave an older one
         from mlp_jax.report import page
 
@@ -249,7 +249,7 @@ def study(
     fields |= {"noise_scale": noise_scale or None}
     asked = studies.changed(studies.from_file(file) if file else studies.Study(), workload, fields)
     if save_config:
-        files.replace(save_config, lambda path: path.write_text(studies.to_toml(asked)))
+        files.replace(save_config, lambda path: path.write_text(studies.to_toml(asked), encoding="utf-8"))
         return 0
     devices.start_cpu_devices()
     run = places.choose(ray, mesh, distributed, coordinator, num_processes, process_id)

@@ -53,12 +53,12 @@ def read(directory: Path, reading: Reading) -> Entry:
     Raises:
         ValueError: the directory holds no study, or one of another protocol.
     """
-    study = contents.read_plan(directory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         histories, there = contents.read_histories(directory)
     for each in caught:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    study = there.study
     damaged = [str(each.message) for each in caught if issubclass(each.category, parts.Damage)]
     try:
         environment = files.read_json(directory, "environment.json", "study")

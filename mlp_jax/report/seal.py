@@ -58,7 +58,7 @@ def check(directory: Path) -> list[Looked]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            new = made == state([contents.read_all(directory, lambda rows: None).state])
+            new = made == state([contents.read_all(directory, lambda *_: None).state])
         except ValueError:
             return [Looked(path, "sound; what it was made from can't be read now")]
     return [Looked(path, "sound" if new else "sound, but not made from what is there now as the study asks it")]

@@ -35,7 +35,8 @@ class Read(NamedTuple):
     """All parts of a study that count, and how many of its cells are complete; 0 of 0 cells before the study begins.
 
     `parts` has the rows of each part, or what was kept of them. `made_by` lists what made the parts, each kind once
-    (see `parts.made_here`). `state` is a hash of everything that was read, and `ways` has the progress of each cell.
+    (see `parts.made_here`). `state` is a hash of everything that was read, `ways` has the progress of each cell, and
+    `study` is what was asked when it was read.
     """
 
     parts: list[Any]
@@ -44,6 +45,7 @@ class Read(NamedTuple):
     made_by: list[dict[str, Any]]
     state: str
     ways: list[Way]
+    study: Study
 
 
 def read_study(directory: Path | str) -> "pandas.DataFrame":
@@ -67,7 +69,7 @@ def read_study(directory: Path | str) -> "pandas.DataFrame":
     return pandas.concat(there, ignore_index=True) if there else pandas.DataFrame()
 
 
-def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda rows: rows) -> Read:
+def read_all(directory: Path, keep: "Callable[[pandas.DataFrame, Study], Any]" = lambda rows, study: rows) -> Read:
     """Read the parts of a study: for each cell from its first job to the first one whose part is missing.
 
     >>> read = read_all(Path("runs/mine"))
@@ -75,14 +77,14 @@ def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda
     (6, 6)
 
     Args:
-        keep: returns what to keep of the rows of a part (default: all rows).
+        keep: returns what to keep of the rows of a part of this study (default: all rows).
 
     Raises:
         ValueError: there is no study.
     """
     study = read_plan(directory)
     if not (directory / "data.json").exists():
-        return Read([], 0, 0, [], digest(to_dict(study)), [])
+        return Read([], 0, 0, [], digest(to_dict(study)), [], study)
     ends: dict[Path, pandas.DataFrame | None] = {}
     kept, made_by, sums = [], [], {}
 
@@ -92,7 +94,7 @@ def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda
             rows = parts.read(path)
             ends[path] = None if rows is None else last_rows(rows)
             if rows is not None:
-                kept.append(keep(rows))
+                kept.append(keep(rows, study))
                 made_by.append(rows.attrs[parts.MADE_BY])
                 sums[path.name] = rows.attrs[parts.ROWS]
         return ends[path]
@@ -103,7 +105,7 @@ def read_all(directory: Path, keep: "Callable[[pandas.DataFrame], Any]" = lambda
         ways.append(Way(cell, made, last) if read(last) is None else Way(cell, [*made, last], None))
     complete = sum(way.next is None for way in ways)
     kinds = [each for n, each in enumerate(made_by) if each not in made_by[:n]]
-    return Read(kept, complete, len(ways), kinds, digest([to_dict(study), data, sums]), ways)
+    return Read(kept, complete, len(ways), kinds, digest([to_dict(study), data, sums]), ways, study)
 
 
 def read_histories(directory: Path) -> tuple[Histories, Read]:
@@ -116,8 +118,7 @@ def read_histories(directory: Path) -> tuple[Histories, Read]:
     Raises:
         ValueError: there is no study.
     """
-    study = read_plan(directory)
-    read = read_all(directory, lambda rows: kept(rows, study))
+    read = read_all(directory, kept)
     return Histories(read.parts), read
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from mlp_jax import Config
 from mlp_jax.cli import studies
+from mlp_jax.data.options import Options
 from mlp_jax.report import page as report
-from mlp_jax.study import Study, read_plan
+from mlp_jax.study import Study, from_file, read_plan
 
 STUDY = Study(
     workload=Config(dataset="iris", hidden=()),
@@ -36,6 +37,13 @@ def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsy
     studies.find(STUDY, tmp_path, quiet=True)
     assert "<svg" in page.read_text()
     assert capsys.readouterr().out == ""
+
+
+def test_the_file_of_a_study_is_read_as_it_was_written_whatever_the_machine_s_encoding(tmp_path, monkeypatch):
+    monkeypatch.setattr("io.text_encoding", lambda encoding, stacklevel=2: encoding or "latin-1")
+    file = tmp_path / "study.toml"
+    assert studies.study(dataset="größe.csv", options=Options(column="größe"), save_config=file) == 0
+    assert from_file(file).workload.column == "größe"
 
 
 @pytest.mark.slow
