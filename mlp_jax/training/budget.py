@@ -47,7 +47,8 @@ def check_growth(where: str, before: Config, after: Config, schedule: str, n: in
         )
     had, has = (total_steps(config, n, batch_size, task) for config in (before, after))
     if any((b or math.inf) < (a or math.inf) for a, b in ((had, has), (before.seconds, after.seconds))):
-        there = f"{had:,} steps" if had else f"{before.seconds:g} seconds"
+        limits = (f"{had:,} steps" if had else "", f"{before.seconds:g} seconds" if before.seconds else "")
+        there = " and ".join(filter(None, limits))
         raise ValueError(f"{where} holds a run with a budget of {there}, which can only grow; give at least as much")
 
 

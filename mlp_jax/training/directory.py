@@ -4,6 +4,7 @@ Invariant: every file is written under a temporary name and renamed, so a reader
 that holds other training, or training on other data, is never changed.
 """
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -100,11 +101,10 @@ class Directory:
 
     def close(self) -> None:
         """Wait until everything is written, and let other processes train here."""
-        if self._checkpoints is not None:
-            self._checkpoints.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        lock, self._lock = self._lock, None
+        with contextlib.closing(lock) if lock else contextlib.nullcontext():
+            if self._checkpoints is not None:
+                self._checkpoints.close()
 
     def _opened(self, trials: Trials, clock: Clock) -> "Checkpoints":
         """Return the checkpoints; the first time, import their library and write the files about the training."""

@@ -46,6 +46,19 @@ def test_one_process_alone_trains_in_a_directory(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
+def test_a_directory_is_free_again_where_what_is_written_can_not_be_ended(tmp_path):
+    first = RunDirectory(tmp_path, trials(), resume=False)
+
+    class Broken:
+        def close(self) -> None:
+            raise OSError("the disk has gone")
+
+    first._checkpoints = Broken()  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(OSError, match="the disk has gone"):
+        first.close()
+    RunDirectory(tmp_path, trials(), resume=True).close()
+
+
 def write_table(path, changed: bool) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))
