@@ -1,8 +1,11 @@
 """The commands about a trained run, and drawings of any network."""
 
+import contextlib
 import json
 
 import pytest
+
+from mlp_jax.cli import commands
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
@@ -23,3 +26,12 @@ def test_draw(call, refused, tmp_path):
     assert "svg" in refused("draw", "--out", tmp_path / "network.gif")
     assert "unknown activation 'rlu'" in refused("draw", "--activation", "rlu")
     assert "holds no run" in refused("draw", tmp_path / "none")
+
+
+def test_the_page_of_a_run_goes_where_the_run_has_gone_on_and_has_not_ended(call, tmp_path, monkeypatch):
+    asked = ("train", "--dataset", "iris", "--hidden", "4", "--schedule", "constant", "--out", tmp_path / "run")
+    assert call(*asked, "--steps", "4").code == 0
+    assert (tmp_path / "run" / "report.html").exists()
+    monkeypatch.setattr(commands.entry, "interrupts", lambda: contextlib.nullcontext(lambda: True))
+    assert call(*asked, "--steps", "8", "--resume").code == 130
+    assert not (tmp_path / "run" / "report.html").exists()
