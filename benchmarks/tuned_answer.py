@@ -8,7 +8,7 @@ with as many trials as ours tunes with, each trained by PyTorch (eager) with the
 evaluations, target and stop; one process for each core, with one thread each, takes cell after cell. Its answer is the
 least steps of each cell, and the same line fitted to these; it has no interval. Ours is `mlp-jax study`, with
 intervals, winners, figures and page, once with empty caches and once with the programs cached. Each of the four is kept
-in D when it has ended, so that a second start goes on.
+in D, in a folder of the study's, when it has ended, so that a second start goes on.
 
 Measured once, on 2 cores of a shared AMD EPYC machine that did a little else meanwhile: ours 81 s cold and 65 s warm,
 Optuna and PyTorch 1,085 s, which is 13 and 17 times as long. The last 11 minutes of these are one cell, rmsprop at
@@ -59,8 +59,9 @@ class Rows(NamedTuple):
 
 def ours(study: Study, folder: Path, cache: Path) -> tuple[float, dict]:
     """Return the seconds of the command line for the study, and its JSON."""
+    files.remove(folder)  # what a start that was interrupted had done would not be timed
     files.make_folder(folder)
-    (folder / "study.toml").write_text(studies.to_toml(study))
+    (folder / "study.toml").write_text(studies.to_toml(study), encoding="utf-8")
     command = [sys.executable, "-m", "mlp_jax", "study", str(folder / "study.toml"), "--out", str(folder / "out")]
     begin = time.perf_counter()
     done = subprocess.run(
@@ -218,13 +219,18 @@ def main() -> None:
     args = parser.parse_args()
     study = studies.changed(Study(), {}, QUICK) if args.quick else Study()
     with tempfile.TemporaryDirectory() as folder:
-        answer(study, args.out or Path(folder), record=not args.quick)
+        answer(study, (args.out or Path(folder)) / study.id, record=not args.quick)
 
 
 def answer(study: Study, folder: Path, record: bool) -> None:
     """Time the four, or read what is kept of them, and print and record how they compare."""
+
+    def cold() -> tuple[float, dict]:
+        files.remove(folder / "cache")
+        return ours(study, folder / "cold", folder / "cache")
+
     contenders = {
-        "cold": lambda: ours(study, folder / "cold", folder / "cache"),
+        "cold": cold,
         "warm": lambda: ours(study, folder / "warm", folder / "cache"),
         "Optuna": lambda: theirs(study, False),
         "Optuna, pruned": lambda: theirs(study, True),

@@ -66,3 +66,27 @@ def test_what_has_ended_is_kept_with_its_misses(tuned_answer, tmp_path):
     first = tuned_answer.kept(tmp_path / "one.json", lambda: found)
     again = tuned_answer.kept(tmp_path / "one.json", lambda: pytest.fail("it was made again"))
     assert first == again == (1.5, [["sgd", 8, np.inf]])
+
+
+def test_what_was_interrupted_is_timed_from_its_start(tuned_answer, tmp_path, monkeypatch):
+    left = [tmp_path / "cold" / "out" / "study.json", tmp_path / "cache" / "program"]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+
+    def run(*_, **__):
+        assert not any(path.exists() for path in left)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuned_answer.subprocess, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        tuned_answer.answer(STUDY, tmp_path, record=False)
+
+
+def test_what_is_kept_of_another_study_is_not_taken(tuned_answer, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tuned_answer, "answer", lambda study, folder, record: asked.append(folder))
+    for options in ([], ["--quick"]):
+        monkeypatch.setattr("sys.argv", ["tuned_answer.py", "--out", str(tmp_path), *options])
+        tuned_answer.main()
+    assert len({tmp_path, *asked}) == 3
