@@ -54,7 +54,8 @@ class Study:
     batch_sizes: tuple[Count | Literal["full"], ...] = BATCH_SIZES
     spaces: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
     """Search space of each optimizer; by default its learning rate alone, which 3 rounds settle. A learning rate with a
-    momentum takes 7; for other spaces the best point that was found is reported, without an interval of its own."""
+    momentum takes 7; for other spaces the best point that was found is reported, and its interval holds the luck of its
+    seeds, not that of tuning."""
     schedule: str = CONSTANT
     """How the learning rate falls by the end of a cell's budget: constant, linear, cosine, exponential or step; the
     spaces may include warmup_share and final_factor."""
