@@ -68,6 +68,15 @@ def advances(programs) -> dict[str, dict[str, Any]]:
     return {name: each for name, each in programs.items() if name not in BESIDE}
 
 
+@pytest.mark.skipif(not accelerators.has_compiler("tpu-v5e"), reason="its compiler is not installed")
+def test_two_processes_compile_for_a_tpu_at_the_same_time():
+    ask = "from mlp_jax.machine import accelerators; print(len(accelerators.absent('tpu-v5e')), flush=True); input()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", ask], **pipes) for _ in range(2)]
+    assert [each.stdout.readline() for each in both] == ["4\n", "4\n"], "each while the other is there"
+    assert [each.communicate("\n", timeout=60)[1] for each in both] == [None, None]
+
+
 def test_all_programs_compile(programs):
     assert {*OPTIMIZERS, *BESIDE, "alone", "mapped", "in blocks", "together", "sharing rows"} <= set(programs)
 

@@ -58,7 +58,7 @@ def test_few_trials_have_the_best_as_their_bottom_and_none_has_none():
     none = bowl.fit(place, np.full(8, INF), resamples=20)
     assert np.isinf(none.steps)
     assert np.isinf(none.samples_steps).all()
-    with pytest.raises(ValueError, match="no bottom"):
+    with pytest.raises(ValueError, match="after a trial has met the target"):
         bowl.next_places(none, 4)
 
 

@@ -173,7 +173,7 @@ def test_next_rates_go_on_past_the_last_trial_in_time_but_not_past_the_next_one(
         (lambda: response.fit(np.array([0.1]), np.array([1.0]), (1.0, 1.0)), "no width"),
         (lambda: response.fit(np.array([0.1]), np.array([1.0]), ENDS, scale="cubic"), "unknown scale"),
         (lambda: response.coarse(1.0, 10.0, 0, 0.5), "at least 1"),
-        (lambda: response.next_rates(response.fit(np.array([0.1]), np.array([INF]), ENDS), 6), "no bottom"),
+        (lambda: response.next_rates(response.fit(np.array([0.1]), np.array([INF]), ENDS), 6), "after a trial has met"),
     ],
 )
 def test_bad_input_is_explained(call, message):

@@ -107,7 +107,7 @@ def test_the_memory_of_another_run_is_named(kept, tmp_path, capsys):
     write_json(tmp_path / "run/model.json", parsed_json(tmp_path / "run/model.json") | {"name": "another"})
     code, found = check(tmp_path / "run", capsys)
     assert code == 1
-    assert any("of other training" in each["said"] for each in found)
+    assert any("belongs to other training" in each["said"] for each in found)
 
 
 def test_what_is_neither_is_bad_input(tmp_path, capsys):
