@@ -303,6 +303,7 @@ def alone() -> list[run.Run]:
 
 
 @pytest.mark.parametrize(("how", "count"), [("map", 9), ("vmap", 9), (2, 9), ("vmap", 1)])
+@pytest.mark.slow
 def test_the_place_of_a_trial_decides_nothing(alone: list[run.Run], how: str | int, count: int) -> None:
     found = population.train(
         ASKED,

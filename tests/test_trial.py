@@ -81,6 +81,7 @@ def test_gradient_equals_that_of_the_mean_loss_however_it_is_divided(rows: int, 
 
 
 @pytest.mark.parametrize("rows", [40, pytest.param(1300, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_weight_is_so_many_rows_of_that_kind(rows: int) -> None:
     cell = Cell(network=Network(inputs=5, hidden=(4,), outputs=3), batch_size=rows)
     params, data = model.init(jax.random.key(1), cell.network), make_data(rows)

@@ -92,6 +92,7 @@ def test_a_network_is_compiled_for_what_is_here():
     assert "5-4-3" in compiled.table([made], "here")
 
 
+@pytest.mark.slow
 def test_a_study_s_cells_are_compiled():
     told = []
     study = Study(

@@ -52,6 +52,7 @@ def test_json_is_one_object_with_every_contender_and_the_limit():
     assert record["gemm_gflops_large"] > row["gemm_gflops"] / 10
 
 
+@pytest.mark.slow
 def test_all_contenders_train_alike(small):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
@@ -87,6 +88,7 @@ def test_pytorch_is_settled_for_a_time_alone(small, fails):
     assert (denormal * 0.5 > 0).all()
 
 
+@pytest.mark.slow
 def test_a_fleet_shares_the_trials_and_ends(small):
     pytest.importorskip("sklearn")
     task, start = work(small, 3), small.weights(3)

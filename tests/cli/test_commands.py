@@ -204,6 +204,7 @@ def test_data_that_can_not_be_are_one_line(refused, tmp_path):
 
 
 @pytest.mark.filterwarnings("default:.*not seen in training")
+@pytest.mark.slow
 def test_what_is_not_there_at_prediction_is_one_line(call, refused, tmp_path):
     rows = [f"{number % 7},{'Rome' if number % 2 else 'Oslo'},{'yes' if number % 2 else 'no'}" for number in range(60)]
     (tmp_path / "t.csv").write_text("a,town,y\n" + "\n".join(rows) + "\n")

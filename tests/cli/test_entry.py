@@ -42,6 +42,7 @@ def test_a_reader_that_stops_reading_is_no_error(variables):
 
 @on_linux
 @pytest.mark.parametrize("to", ["2>/dev/full", "2>&-", "<&- 2>&-"])
+@pytest.mark.slow
 def test_a_stderr_that_can_not_be_written_changes_nothing(to):
     assert shell(f"{LIST} {to}")[0] == 0
     assert shell(f"{LIST} --unknown {to}") == (2, "", "")

@@ -17,6 +17,7 @@ def call(*arguments: object) -> int:
     return int(stop.value.code or 0)
 
 
+@pytest.mark.slow
 def test_a_run_is_logged_beside_it(tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
     assert (

@@ -5,6 +5,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from mlp_jax.cli import progress
 from mlp_jax.training import population, run, timetable
@@ -62,6 +63,7 @@ def test_several_populations_are_rows_of_one_table():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_line_that_changes_on_a_terminal(monkeypatch):
     import os
     import pty

@@ -22,6 +22,7 @@ STUDY = Study(
 )
 
 
+@pytest.mark.slow
 def test_what_is_there_is_found_again_and_its_page_is_left_alone(tmp_path, capsys):
     assert not studies.find(STUDY, tmp_path, interrupted=lambda: True, quiet=True).complete
     _, found, page = studies.find(STUDY, tmp_path, quiet=True)
@@ -88,6 +89,7 @@ def test_what_was_killed_while_it_wrote_a_page_leaves_neither_an_old_page_nor_ha
     assert not any(path.exists() for path in left)
 
 
+@pytest.mark.slow
 def test_a_page_that_was_made_before_the_last_part_is_written_again_however_late_it_came(tmp_path):
     """One reads the study while its last part is missing, and writes its page after all else has ended."""
     page = studies.find(STUDY, tmp_path, quiet=True).page
@@ -104,6 +106,7 @@ def test_a_page_that_was_made_before_the_last_part_is_written_again_however_late
 
 
 @pytest.mark.parametrize("harm", [lambda text: text[:-100], lambda text: text.replace("</p>", "<p>", 1), lambda _: ""])
+@pytest.mark.slow
 def test_a_damaged_page_is_written_again(tmp_path, harm):
     page = studies.find(STUDY, tmp_path, quiet=True).page
     assert page is not None

@@ -37,6 +37,7 @@ def test_the_name_is_the_content_and_finds_it():
         load(name)
 
 
+@pytest.mark.slow
 def test_many_trials_and_a_study_take_it_by_its_name(tmp_path):
     data = Dataset.of(X, Y, validation=12)
     trained = train_many(Config(dataset=data.name, epochs=1.0, hidden=(4,)), {"learning_rate": [0.1, 0.2]}, [0, 1])

@@ -57,6 +57,7 @@ def test_the_slides_network_has_three_layers_and_no_b(load_script):
     assert mlp_jax.parameter_count(network) == 785 * 300 + 300 * 100 + 10 * 100
 
 
+@pytest.mark.slow
 def test_both_binary_outputs_agree(quick):
     out = quick("binary")
     sigmoid, tanh = (float(value) for value in re.findall(r"^(?:sigmoid|tanh) +([\d.]+) \[", out, re.M))

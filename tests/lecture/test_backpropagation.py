@@ -284,6 +284,7 @@ def quick(load_script, tmp_path: Path, capsys: pytest.CaptureFixture):
     return run
 
 
+@pytest.mark.slow
 def test_experiment_checks_the_gradient_and_lists_memory(quick) -> None:
     out = quick("backpropagation")
     single, double, central = (float(value) for value in re.findall(r"from .* (\S+)$", out, re.M))

@@ -45,6 +45,7 @@ def softmax(z: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in lessons.LESSONS]
 )
+@pytest.mark.slow
 def test_every_row_runs_and_says_what_it_did(name):
     lesson = lessons.LESSONS[name]
     each = run(name, QUICK.get(name, Knobs()))

@@ -33,6 +33,7 @@ def tree(directory: Path) -> dict:
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_there_is_a_page_for_each_change_and_nothing_is_written(tmp_path):
     directory = study(tmp_path / "a", complete=0)
     before, seen = tree(directory), following.pages(directory)

@@ -205,6 +205,7 @@ def test_how_the_learning_rate_goes_is_said(tmp_path: Path, schedule: str, said:
     assert f"The learning rate {said} Each optimizer" in Reader(page.watched(directory)[0]).text
 
 
+@pytest.mark.slow
 def test_a_noise_scale_that_was_measured_has_a_figure_and_stands_in_the_summary(tmp_path: Path) -> None:
     seen = read(page.write([study(tmp_path / "a", NOISY)], tmp_path / "page.html"))
     assert seen.figures == [*FIGURES, "noise_scale", "differences"]
@@ -217,6 +218,7 @@ def test_a_noise_scale_is_shown_where_nobody_reaches_the_target(tmp_path: Path) 
     assert seen.figures == [*WITHOUT_LINES, "noise_scale"]
 
 
+@pytest.mark.slow
 def test_another_reading_is_said_and_so_are_its_numbers(finished: Path, tmp_path: Path) -> None:
     directory, reading = finished.parent.parent / "a", Reading(0.85, first_crossing=True)
     seen = read(page.write([directory], tmp_path / "page.html", reading))

@@ -91,6 +91,7 @@ def test_a_table_of_two_classes_has_no_pictures(tmp_path, monkeypatch):
     assert "Every class" in seen.text
 
 
+@pytest.mark.slow
 def test_real_targets_are_compared_with_the_truth(tmp_path, monkeypatch):
     run, seen, _ = written(tmp_path, monkeypatch, dataset="diabetes")
     assert seen.figures == ["loss", "score", "predicted", "network"]
@@ -118,6 +119,7 @@ def test_without_a_test_part_the_page_speaks_of_the_validation_part(tmp_path, mo
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 2, 2, 2)])
+@pytest.mark.slow
 def test_examples_that_are_no_pictures_are_not_drawn_as_such(tmp_path, monkeypatch, shape):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "it.npz", x=rng.integers(0, 256, (60, *shape)).astype(np.uint8), y=np.arange(60) % 2)

@@ -29,6 +29,7 @@ def test_all_checks_pass(kind):
 
 @pytest.mark.usefixtures("no_beartype")
 @pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.slow
 def test_quick_checks_pass(kind):
     done = []
     for estimator, check in estimator_checks_generator(kind(max_iter=3)):

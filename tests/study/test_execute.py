@@ -103,6 +103,7 @@ def test_the_test_set_is_not_read_while_tuning(whole):
     assert not [name for name in pandas.read_parquet(next((whole / "tuning").glob("*.parquet"))) if "test" in name]
 
 
+@pytest.mark.slow
 def test_winners_measure_their_noise_scale_where_that_is_asked(tmp_path, whole, all_cells, parts):
     assert here.run(dataclasses.replace(TINY, noise_scale=True), tmp_path) == (True, parts)
     assert_frame_equal(table(tmp_path).drop(columns=list(trial.NOISE)), table(whole))
@@ -122,7 +123,7 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
 def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeypatch, whole, when, parts):
     replace, attempts = store.files.replace, 0
 
@@ -151,7 +152,7 @@ def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeyp
     assert_frame_equal(table(tmp_path), table(whole))
 
 
-@pytest.mark.parametrize("asked", [0, 1, 7, 40, 150])
+@pytest.mark.parametrize("asked", [7, *(pytest.param(each, marks=pytest.mark.slow) for each in (0, 1, 40, 150))])
 def test_an_interrupted_study_goes_on_to_the_same_table(tmp_path, monkeypatch, whole, asked, parts):
     monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
@@ -323,6 +324,7 @@ def grown() -> Study:
 
 
 @pytest.mark.parametrize("asked", [10**9, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_study_that_grows_makes_no_part_again_and_ends_as_if_it_was_asked_so_from_the_start(
     tmp_path, monkeypatch, whole, anew, asked
 ):

@@ -226,6 +226,7 @@ def basin(spread: float) -> Callable[[dict, int], float]:
     return steps
 
 
+@pytest.mark.slow
 def test_a_learning_rate_and_a_momentum_are_searched_around_their_bottom_and_its_interval_holds_it():
     """Of 20 studies of 52 trials at least 17 hold the steps, and as many the rate."""
     held, settled = {"steps": 0, "rate": 0}, 0

@@ -35,6 +35,7 @@ def whole() -> run.Run:
     return run.train(LARGE)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_a_larger_budget_and_is_the_run_that_had_it_from_the_start(tmp_path, whole):
     part = run.train(SMALL, out=tmp_path)
     rest = run.train(LARGE, out=tmp_path, resume=True)

@@ -18,6 +18,7 @@ from mlp_jax.training import classes, prediction
         (2, "tanh"),
     ],
 )
+@pytest.mark.slow
 def test_a_runs_results_are_those_of_scikit_learn(tmp_path, k, output):
     draw = np.random.default_rng(0)
     y = draw.integers(0, k, 200)

@@ -112,6 +112,7 @@ LINE = np.random.default_rng(0).normal(size=(60, 1))
 
 @pytest.mark.parametrize("output", ["auto", "relu"])
 @pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
+@pytest.mark.slow
 def test_defaults_train_an_exact_line_on_every_seed(tmp_path, output, optimizer):
     np.savez(tmp_path / "line.npz", x=LINE, y=100 + 12 * LINE[:, 0])
     config = Config(dataset=str(tmp_path / "line.npz"), output=output, optimizer=optimizer, evaluations=1)

@@ -103,6 +103,7 @@ def test_a_run_saved_without_its_status_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.slow
 def test_training_goes_on_from_the_newest_sound_checkpoint_to_the_same_numbers(tmp_path, count, monkeypatch):
     """One trial and several, interrupted twice; weights of the newer checkpoint are damaged as by a bad disk."""
     config = dataclasses.replace(IRIS, steps=12, evaluations=4)

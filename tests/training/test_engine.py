@@ -71,7 +71,14 @@ def alone(iris) -> list:
     return jax.device_get(found)
 
 
-@pytest.mark.parametrize(("count", "block", "steps"), [(1, None, 1), (2, None, 4), (2, 0, 1), (2, 2, 4), (1, 4, 1)])
+@pytest.mark.parametrize(
+    ("count", "block", "steps"),
+    [
+        (2, None, 4),
+        (2, 2, 4),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, None, 1), (2, 0, 1), (1, 4, 1))),
+    ],
+)
 def test_trials_that_run_are_each_what_they_are_alone_and_others_keep_their_state(
     iris, alone, monkeypatch, count, block, steps
 ):

@@ -72,6 +72,7 @@ def test_timing_takes_so_many_steps_or_a_hundredth_of_a_second_and_notes_nothing
 
 
 @pytest.mark.parametrize(("placement", "left"), [("vmap", {2, 4, 8}), (3, {6})])
+@pytest.mark.slow
 def test_finished_lanes_are_compacted_away_to_powers_of_two_or_blocks(on_devices, placement, left):
     on_devices(2)
     config = dataclasses.replace(IRIS, epochs=30.0, evaluations=30, stop_at=0.9)

@@ -115,6 +115,7 @@ def test_racing_keeps_the_best_and_changes_no_number(on_devices):
     assert set(raced.steps) == {2, 14, 41, 122}  # a failure, budget/9, budget/3, budget
 
 
+@pytest.mark.slow
 def test_racing_ranks_points_by_the_median_over_their_seeds_however_many_trials_fit(on_devices):
     on_devices(1)
     config = dataclasses.replace(IRIS, epochs=9.0, evaluations=9)

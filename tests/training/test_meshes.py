@@ -96,14 +96,14 @@ def close(ours, theirs, rtol: float, atol: float) -> None:
 @pytest.mark.parametrize(
     ("count", "batch_size", "sampling"),
     [
-        (2, 8, "epochs"),  # 4 rows each
+        pytest.param(2, 8, "epochs", marks=pytest.mark.slow),  # 4 rows each
         (2, 13, "epochs"),  # 7 and 6
-        (4, 13, "replacement"),
+        pytest.param(4, 13, "replacement", marks=pytest.mark.slow),
         (4, 3, "epochs"),  # one device has nothing
         (8, 1, "replacement"),  # seven have nothing
-        (8, 9, "epochs"),  # 2 each, three have nothing
-        (2, N, "epochs"),  # the full gradient
-        (4, N, "epochs"),
+        pytest.param(8, 9, "epochs", marks=pytest.mark.slow),  # 2 each, three have nothing
+        pytest.param(2, N, "epochs", marks=pytest.mark.slow),  # the full gradient
+        pytest.param(4, N, "epochs", marks=pytest.mark.slow),
         (8, N, "epochs"),
     ],
 )
@@ -120,7 +120,10 @@ def test_shared_rows_give_the_trajectory_of_one_device_in_float32_too():
     close(several, one, 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(2, 13), (2, 31), (4, 29), (1, 31)])
+@pytest.mark.parametrize(
+    ("count", "batch_size"),
+    [(4, 29), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((2, 13), (2, 31), (1, 31)))],
+)
 def test_a_share_that_is_divided_into_pieces_counts_every_row_once(monkeypatch, count, batch_size):
     monkeypatch.setattr(trial, "GRADIENT_ROWS", 2)
     network = Network(inputs=5, hidden=(3,), outputs=3)  # of this test alone: nothing of it is compiled yet

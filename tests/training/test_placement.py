@@ -86,6 +86,7 @@ def test_as_many_fit_as_memory_holds_their_states_twice_and_what_their_steps_nee
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.slow
 def test_a_compiled_program_says_how_many_fit(monkeypatch, count):
     """What is left of a memory that just holds a larger program's trials is room for these, within 15 %."""
     programs, hyper = Engine(MNIST, mesh(count), 0), dict.fromkeys(trial.complete(MNIST), np.zeros(1))

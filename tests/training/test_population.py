@@ -91,6 +91,7 @@ PRIME = dataclasses.replace(IRIS, batch_size=29, l2=0.01, label_smoothing=0.1)
         ((1, 8), "vmap", {}),
     ],
 )
+@pytest.mark.slow
 def test_devices_that_share_rows_give_the_same_trials(shape, how, changes):
     config = dataclasses.replace(PRIME, **changes)
     with jax.enable_x64(True):

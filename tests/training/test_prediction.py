@@ -70,6 +70,7 @@ def test_image_of_a_digit_is_read_as_the_digit(digits, tmp_path, invert):
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+@pytest.mark.slow
 def test_binary_outputs_give_two_probabilities(tmp_path, output):
     config = Config(dataset="breast_cancer", output=output, epochs=4.0, hidden=(8,), evaluations=1)
     trained = run.train(config, out=tmp_path / "run")
@@ -83,6 +84,7 @@ def test_binary_outputs_give_two_probabilities(tmp_path, output):
     assert np.mean([answer.label == answer.truth for answer in answers]) > trained.metrics["test_accuracy"] - 0.15
 
 
+@pytest.mark.slow
 def test_regression_answers_in_the_unit_of_the_target(tmp_path):
     config = Config(dataset="diabetes", epochs=10.0, learning_rate=0.01, evaluations=1)
     trained = run.train(config, out=tmp_path / "run")

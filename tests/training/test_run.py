@@ -65,6 +65,7 @@ def test_the_first_budget_to_run_out_binds(budget, steps):
     assert result.steps == steps
 
 
+@pytest.mark.slow
 def test_budget_in_seconds_is_kept_and_evaluated_along_the_way():
     results = [train(epochs=None, seconds=1.0) for _ in range(3)]  # a busy machine only adds
     result = min(results, key=lambda each: each.seconds["training"])
@@ -168,6 +169,7 @@ def test_a_diverged_run_meets_no_target_whatever_the_largest_class():
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [pytest.param("sgd", 0.1, marks=pytest.mark.slow), ("adam", 0.03)])
+@pytest.mark.slow
 def test_full_batch_and_every_kind_of_task(optimizer, rate):
     for name, metric in (("iris", "accuracy"), ("breast_cancer", "accuracy"), ("diabetes", "r2")):
         result = train(dataset=name, batch_size="full", epochs=60.0, optimizer=optimizer, learning_rate=rate)
@@ -279,6 +281,7 @@ def test_measuring_the_noise_scale_changes_nothing_else(changes):
     "changes",
     [{"l2": 0.3, "label_smoothing": 0.2}, {"dataset": "diabetes"}, {"dataset": "breast_cancer", "hidden": ()}],
 )
+@pytest.mark.slow
 def test_the_noise_scale_of_a_run_is_that_of_the_loss_it_trains_on(changes):
     """By hand, from the gradient of each training example as `trial.gradient` gives it."""
     result = train(noise_scale=True, **changes)
@@ -433,6 +436,7 @@ def test_a_second_run_of_a_cell_compiles_nothing():
     assert again.metrics != first.metrics
 
 
+@pytest.mark.slow
 def test_a_run_at_another_precision_does_not_take_the_program_of_the_first():
     run.train(QUICK)
     with jax.default_matmul_precision("BF16_BF16_F32"):
