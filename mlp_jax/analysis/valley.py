@@ -62,6 +62,9 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
     A Huber parabola is fitted to the valley, then twice more to the trials where it is within 1.5 times its bottom (or
     to the whole valley, if those are fewer than 16). Each time that bottom is the new base, from which the valley and
     the bad trials are found again. The bottom is where the parabola is least between the outermost trials fitted.
+
+    If the trial at the base is bad itself and fewer than 3 trials lie in the valley, most trials there miss by chance
+    and none of them tells how high the valley is: the bottom is the base.
     """
     order = np.lexsort((height, place), axis=-1)
     place, height = np.take_along_axis(place, order, 1), np.take_along_axis(height, order, 1)
@@ -69,7 +72,10 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
     smooth = running_median(height)
     smooth = np.where((smooth.min(axis=1) < MISSED)[:, None], smooth, height)  # where no median of 3 is in time
     base = smooth.min(axis=1)
-    inside = within(height, smooth, base, smooth.argmin(axis=1))
+    centre = smooth.argmin(axis=1)
+    inside = within(height, smooth, base, centre)
+    misses = np.take_along_axis(height, centre[:, None], 1)[:, 0] > base + BAD
+    alone = misses & (inside.sum(axis=1) < UNKNOWNS)
     found = parabola(place, np.minimum(height, base[:, None] + BAD), inside)
     for _ in range(PASSES - 1):
         nearest = np.abs(place - found.place[:, None]).argmin(axis=1)
@@ -77,8 +83,17 @@ def fit(place: Float[np.ndarray, "rows trials"], height: Float[np.ndarray, "rows
         near = inside & (_heights(found.coefficients, place) <= found.height[:, None] + KEPT)
         kept = _unless_few(near, inside, LEAST)
         found = parabola(place, np.minimum(height, found.height[:, None] + BAD), kept)
+    lone = np.take_along_axis(place, centre[:, None], 1)[:, 0]
+    level = np.stack([base, np.zeros_like(base), np.zeros_like(base)], axis=1)
+    found = _where(alone, Bottom(base, lone, level, lone, lone, lone, found.trials), found)
     missed = base >= MISSED
-    return Bottom(*(np.where(missed.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values) for values in found))
+    return _where(missed, Bottom(*(np.full_like(values, np.nan) for values in found)), found)
+
+
+def _where(rows: Bool[np.ndarray, " rows"], first: Bottom, second: Bottom) -> Bottom:
+    """Return the bottoms of `first` in these rows, and those of `second` in the others."""
+    column = lambda values: rows.reshape(-1, *[1] * (values.ndim - 1))
+    return Bottom(*(np.where(column(one), one, other) for one, other in zip(first, second)))
 
 
 def running_median(height: Float[np.ndarray, "rows trials"]) -> Float[np.ndarray, "rows trials"]:
