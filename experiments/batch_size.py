@@ -20,7 +20,8 @@ Measured (sgd; iterations with their interval, the others from the least to the 
 
 The full gradient needs the fewest iterations and by far the most time: 13 to 43 times as long as B = 64 on the MLP, 17
 to 104 times on the convex problem, whose best rate there lies at the end of what was tried. Of the sizes from 1 to 256
-none can be told from the soonest, on either. So the slides' "full gradient doesn't work" for a neural network is too
+none can be told from the soonest, on either. (These seconds were measured while other programs compiled beside them,
+which trials are kept apart from now.) So the slides' "full gradient doesn't work" for a neural network is too
 strong, as in full_gradient.py: it works, and it is dear. On the MLP sgd's steps fall as B^-0.91 [-0.98, -0.86] up to
 B = 16 and momentum's as B^-1.02 [-1.07, -0.91]; momentum's examples stay within 1.5 times the fewest up to 256, sgd's
 up to 16; B_crit is 113 [102, 134] for sgd and 364 [320, 400] for momentum (the line misses the steps by 7 and 9 %),
