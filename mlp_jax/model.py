@@ -91,7 +91,8 @@ def init(key: Key[Array, ""], network: Network) -> Params:
     """Draw the parameters of `network` from `key`; biases start at zero, those of the output layer at `output_start`.
 
     He: N(0, 2/in) truncated; Glorot: uniform ±√(6/(in+out)); LeCun: N(0, 1/in) truncated, as `jax.nn.initializers`
-    defines them. Layer k draws from `fold_in(key, k)`, so a deeper network starts with the same first layers.
+    defines them. Layer k draws from `fold_in(key, k)`, so a deeper network starts with the same first layers; 32 bits
+    are drawn in 64 bits too, so that a key means the same weights.
 
     >>> params = init(jax.random.key(0), Network(inputs=4, hidden=(8,), outputs=3))
     >>> [layer.W.shape for layer in params]
@@ -107,7 +108,7 @@ def init(key: Key[Array, ""], network: Network) -> Params:
     dtype = jnp.result_type(float)
     return tuple(
         Layer(
-            W=draw(jax.random.fold_in(key, k), (width_out, width_in), dtype),
+            W=draw(jax.random.fold_in(key, k), (width_out, width_in), jnp.float32).astype(dtype),
             b=jnp.full(width_out, network.output_start if k == len(network.hidden) else 0.0, dtype)
             if network.bias == "all"
             else None,

@@ -228,6 +228,17 @@ def test_weights_differ_between_layers_and_between_keys() -> None:
     np.testing.assert_array_equal(first.W, again.W)
 
 
+@pytest.mark.parametrize("init", ["he", "glorot"])
+def test_a_key_means_the_same_weights_at_every_precision(init: str) -> None:
+    network = Network(inputs=4, hidden=(8,), outputs=3, init=init)
+    single = model.init(jax.random.key(5), network)
+    with jax.enable_x64(True):
+        double = model.init(jax.random.key(5), network)
+    for a, b in zip(single, double, strict=True):
+        assert (a.W.dtype, b.W.dtype) == (np.float32, np.float64)
+        np.testing.assert_array_equal(a.W, np.asarray(b.W))
+
+
 def test_parameters_have_the_default_float_type() -> None:
     network = Network(inputs=2, hidden=(2,), outputs=2)
     assert {leaf.dtype for leaf in jax.tree.leaves(model.init(jax.random.key(0), network))} == {jnp.float32.dtype}
