@@ -112,7 +112,8 @@ def _read(path: Path, style: Style, as_text: list[str]) -> tuple[tuple[str, ...]
     cells: dict[str, list[np.ndarray]] = {name: [] for name in as_text}
     with pandas.read_csv(path, **how) as reader:
         for chunk in reader:
-            numeric = [name for name in numeric if chunk[name].dtype.kind in "iuf"]
+            kinds = {name: dtype.kind for name, dtype in zip(chunk.columns, chunk.dtypes)}
+            numeric = [name for name in numeric if kinds[name] in "iuf"]
             block = compact(chunk[numeric].to_numpy()) if numeric else np.zeros((len(chunk), 0))
             blocks.append((numeric, block))
             for name in as_text:
