@@ -34,7 +34,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         batch_size: auto is 32, or all rows if there are fewer; full is all rows.
         learning_rate_init: None is the solver's own default; so it is for momentum, beta_1, beta_2 and epsilon.
         schedule: cosine, linear, exponential, step or constant; auto is cosine, constant for the schedule-free solvers.
-        max_iter: number of epochs at most; None is 20, or as many as 1,000 steps take.
+        max_iter: number of epochs at most; None is 20, or as many as 500 steps take.
         shuffle: whether each epoch has an order of its own.
         random_state: seed of the weights, the order of the rows, and the rows that are held out.
         tol, n_iter_no_change: a fit ends once the loss (early_stopping: the score) has not improved by `tol` for more
@@ -108,8 +108,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class for each row."""
         check_is_fitted(self)
-        shares = self._fitted.outputs(validate_data(self, X, accept_sparse="csr", reset=False))
-        return np.column_stack([1 - shares, shares]) if len(self.classes_) == 2 else shares
+        return self._fitted.outputs(validate_data(self, X, accept_sparse="csr", reset=False))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of each class's probability for each row."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import model
@@ -84,7 +85,7 @@ class Fitted:
         return fit
 
     def outputs(self, x: Any) -> np.ndarray:
-        """Return the network's output for each row, in the unit of y; for two classes the second one's probability."""
+        """Return the network's output for each row, in the unit of y; for classes, the probability of each."""
         x = x.toarray() if hasattr(x, "toarray") else x
         rows = parameters.rows_for(len(x))
         seen = parameters.padded(self.constants.seen(x).astype(self.dtype), rows)
@@ -92,7 +93,7 @@ class Fitted:
             program = shared(_outputs, self.cell.network)
             outputs = np.asarray(program("evaluation", Clock(), self.params, seen))[: len(x)]
         if self.classes:
-            return outputs[:, 0] if self.classes == 2 else outputs
+            return outputs
         return self.constants.of_outputs(outputs).astype(self.dtype)
 
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -121,5 +122,9 @@ class Fitted:
 
 
 def _outputs(network: model.Network):
-    one = lambda params, x: model.output(network, model.forward(network, params, x))
+    def one(params, x):
+        z = model.forward(network, params, x)
+        # a small probability keeps its digits only if it is not computed as 1 − the other class's
+        return model.output(network, jnp.concatenate([-z, z]) if network.output == "sigmoid" else z)
+
     return jax.jit(jax.vmap(one, in_axes=(None, 0)))

@@ -142,10 +142,12 @@ def sums(cell: Cell, params: Params, data: Data) -> Sums:
 
 
 def scored(sums: Any) -> Float[Array, "*lanes"]:
-    """Return the accuracy, or R² over all outputs together."""
+    """Return the accuracy, or R² over all outputs together: of equal targets 1 if all are met, otherwise 0."""
     if isinstance(sums, losses.ClassificationSums):
         return jnp.where(jnp.isfinite(sums.loss), 1 - sums.errors / sums.n, jnp.nan)
-    return 1 - sums.squared / (sums.y_squared - sums.y**2 / sums.n)
+    variation = sums.y_squared - sums.y**2 / sums.n
+    of_equals = jnp.where(sums.squared == 0, 1, 0 * sums.squared)  # NaN stays NaN
+    return jnp.where(variation > 0, 1 - sums.squared / variation, of_equals)
 
 
 class Many(NamedTuple):

@@ -58,9 +58,10 @@ class MLP(BaseEstimator):
         self.validation_scores_ = scores + fit.scores[: self.n_iter_].tolist() if held else None
         self.best_validation_score_ = float(fit.best) if held else None
         self.best_loss_ = None if held else float(fit.best)
-        if asked.rules.epochs == self.n_iter_ and np.isfinite(asked.rules.patience) and not held:
+        if asked.rules.epochs == self.n_iter_ and asked.plan.cell.schedule == "constant":
             warnings.warn(
-                f"the loss still falls after max_iter={self.n_iter_} epochs; give more, or a schedule that ends there",
+                f"the fit has not converged after max_iter={self.n_iter_} epochs; give more, or a schedule that ends "
+                "there",
                 ConvergenceWarning,
                 stacklevel=2,
             )

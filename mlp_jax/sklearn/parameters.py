@@ -159,6 +159,7 @@ def rows_for(n: int) -> int:
     return 1 << (n - 1).bit_length() if n <= PADDED else n
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite then is refused where it is used
 def _moments(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return, in 64 bits, the mean of each column and 1 / its standard deviation (1 if the deviation is 0)."""
     values = values.astype(np.float64)

@@ -4,21 +4,25 @@ import copy
 import pickle
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
 from scipy import sparse
+from scipy.special import expit
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from mlp_jax import Config, Dataset, optimizers, train
-from mlp_jax.sklearn import MLPClassifier, MLPRegressor
+from mlp_jax.losses import RegressionSums
+from mlp_jax.sklearn import MLPClassifier, MLPRegressor, fitting
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 SUGAR, PROGRESS = load_diabetes(return_X_y=True)
@@ -149,7 +153,7 @@ def test_the_loss_ends_a_fit_of_constant_rate_and_a_budget_is_warned_of():
     assert ended.n_iter_ < 500
     improved = np.minimum.accumulate(ended.loss_curve_)[-5] - np.min(ended.loss_curve_[-4:])
     assert improved < 0.01
-    with pytest.warns(ConvergenceWarning, match="the loss still falls after max_iter=2"):
+    with pytest.warns(ConvergenceWarning, match="has not converged after max_iter=2 epochs"):
         MLPClassifier(**SMALL, schedule="constant", max_iter=2).fit(IRIS, SPECIES)
 
 
@@ -209,6 +213,45 @@ def test_what_is_not_allowed_is_said(changes, message):
         MLPClassifier(**SMALL | changes).fit(IRIS, SPECIES)
 
 
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_values_beyond_what_can_be_scaled_are_refused(kind):
+    X = np.finfo(np.float64).max * np.random.default_rng(0).uniform(size=(10, 2))
+    with pytest.raises(ValueError, match="X holds values that are too large once they are scaled"):
+        kind().fit(X, np.arange(10) % 2)
+
+
+def test_a_fit_that_diverges_keeps_what_it_had():
+    how = SMALL | {"activation": "identity", "solver": "sgd", "early_stopping": True, "n_iter_no_change": np.inf}
+    with pytest.warns(ConvergenceWarning, match="not finite at step 7.* the best parameters until then are kept"):
+        model = MLPRegressor(**how, learning_rate_init=0.2).fit(IRIS, SPECIES)
+    assert np.isfinite(model.validation_scores_).tolist() == [True, False]
+    assert model.best_validation_score_ == model.validation_scores_[0]
+    assert np.isfinite(model.predict(IRIS)).all()
+
+
+@pytest.mark.parametrize("predicted", [[7.0, 7.0, 8.0], [7.0, 7.0, 7.0], [7.0, 7.0, np.nan]])
+def test_the_score_of_equal_targets_is_scikit_learns(predicted):
+    wrong = np.float32(predicted) - 7
+    sums = (3, np.nan, abs(wrong).sum(), (wrong**2).sum(), 0, 0)
+    score = fitting.scored(RegressionSums(*map(jnp.float32, sums)))
+    expected = np.nan if np.isnan(wrong).any() else r2_score(np.full(3, 7.0), predicted)
+    np.testing.assert_array_equal(score, expected)
+
+
+def test_a_small_probability_keeps_its_digits():
+    model = fitted(X=IRIS[:100].astype(np.float32), y=SPECIES[:100], max_iter=40)
+    (W, V), (b, c) = model.coefs_, model.intercepts_
+    z = np.maximum(IRIS @ W + b, 0) @ V + c
+    probability = model.predict_proba(IRIS.astype(np.float32))
+    assert probability.min() < np.finfo(np.float32).eps / 2
+    np.testing.assert_allclose(probability, expit(np.column_stack([-z, z])), rtol=1e-3)
+
+
+def test_a_class_of_one_row_can_not_be_held_out():
+    with pytest.raises(ValueError, match=r"only 1 member.*Classes with too few members are: \['1'\]"):
+        MLPClassifier(early_stopping=True).fit([[1, 2], [2, 3], [3, 4], [4, 5]], [0, 0, 0, 1])
+
+
 def test_a_batch_size_beyond_the_data_is_all_of_them():
     with pytest.warns(UserWarning, match="batch_size 500 is more than the 150 examples"):
         large = MLPClassifier(**SMALL, batch_size=500, max_iter=3).fit(IRIS, SPECIES)
@@ -223,7 +266,6 @@ def test_verbose_changes_no_number(capsys):
 
 def test_another_length_in_the_same_power_of_two_compiles_nothing():
     from mlp_jax.machine.programs import shared
-    from mlp_jax.sklearn import fitting
 
     X, y = load_digits(return_X_y=True)
     first = fitted(X=X[:200], y=y[:200], max_iter=2)
