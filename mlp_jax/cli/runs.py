@@ -1,5 +1,6 @@
 """The commands about a trained run: predict with it, export it, draw it."""
 
+import gzip
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def predict(
         file: A table with the same column names as the run's, in any order; a .npy file; a PNG or JPEG image.
         invert: Invert the image first: it has dark strokes on a light ground.
         data_dir: Folder in which the data set is now (default: where it was in training).
-        out: Write the predictions to this CSV file, a row each, instead of printing them.
+        out: Write the predictions to this CSV file, a row each, instead of printing them; .csv.gz is compressed.
         json: Print one JSON object on stdout.
     """
     from mlp_jax.training import prediction
@@ -42,7 +43,9 @@ def predict(
     cache.enable_compilation_cache()
     results = prediction.predict(run, index=index, file=file, invert=invert, data_dir=data_dir)
     if out is not None:
-        files.replace(out, lambda path: prediction.table(results).to_csv(path, index=False))
+        rows = prediction.table(results).to_csv(index=False).encode()
+        content = gzip.compress(rows, mtime=0) if out.suffix.lower() == ".gz" else rows
+        files.replace(out, lambda path: path.write_bytes(content))
         entry.show({"path": str(out), "count": len(results)} if json else f"{len(results):,} predictions: {out}")
         return 0
     entry.show({"predictions": [result._asdict() for result in results]} if json else "\n".join(map(str, results)))

@@ -217,6 +217,10 @@ def test_what_is_not_there_at_prediction_is_one_line(call, refused, tmp_path):
     unseen = call("predict", table, "--file", tmp_path / "unseen.csv")
     assert "not seen in training, and taken for none of the categories: town Bern" in unseen.err
     assert (unseen.code, len(unseen.out.splitlines())) == (0, 2)
+    for name in ("p.csv", "p.csv.gz"):
+        assert call("predict", table, "--file", tmp_path / "unseen.csv", "--out", tmp_path / name).code == 0
+    packed = (tmp_path / "p.csv.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "p.csv").read_bytes()
     (tmp_path / "folder.csv").mkdir()
     assert "folder.csv is a folder; " in refused("predict", table, "--file", tmp_path / "folder.csv")
 
