@@ -60,6 +60,8 @@ def read_examples(path: Path, memory: dict[str, Any], options: Options, invert: 
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the path of a file")
+    if not path.exists():
+        raise DataError(f"{path} is not a file; give the path of one")
     if path.suffix.lower() in IMAGES:
         return Examples(_image(path, memory, invert)[None], [str(path)])
     if is_table(path):
@@ -111,9 +113,10 @@ def _array(path: Path, inputs: int) -> np.ndarray:
 def _image(path: Path, memory: dict[str, Any], invert: bool) -> np.ndarray:
     shape = tuple(memory["shape"])
     size = _picture(shape)
-    if size is None or any(column["kind"] == "category" for column in memory.get("columns", ())):
-        features = int(np.prod(shape))
-        raise DataError(f"{path} is an image, but this run's examples have {features} features; give a .npy file")
+    columns = memory.get("columns", ())
+    if size is None or any(column["kind"] == "category" for column in columns):
+        what, features = "a table or a .npy file" if columns else "a .npy file", int(np.prod(shape))
+        raise DataError(f"{path} is an image, but this run's examples have {features} features; give {what}")
     black, white = memory.get("range") or (0, memory["levels"])
     pixels = read_image(path, size, levels=white, black=black, invert=invert)
     colours_first = len(shape) == 3 and shape[0] == 3
