@@ -204,6 +204,10 @@ def _code(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    except Exception as error:
+        if not type(error).__name__.endswith("FloatingPointError"):  # compiled programs raise one of JAX's own
+            raise
+        code = _complain("JAX_DEBUG_NANS or JAX_DEBUG_INFS stops here at a number that is not finite; unset it")
     with contextlib.suppress(OSError):
         out.flush()
     sys.stderr.flush()

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -177,3 +179,16 @@ entry._code(run)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_debugging_of_nans_is_named_where_it_stops_a_program(capsys, compiled):
+    def run():
+        root, negative = jax.jit(jnp.sqrt), jnp.float32(-1)
+        with jax.debug_nans(True):
+            (root.lower(negative).compile() if compiled else root)(negative)
+        return 0
+
+    assert entry._code(run) == 2
+    error = capsys.readouterr().err
+    assert error == ("error: JAX_DEBUG_NANS or JAX_DEBUG_INFS stops here at a number that is not finite; unset it\n")
