@@ -40,7 +40,8 @@ class Checkpoints:
 
     Raises:
         ValueError: this is one of several processes, but not process 0.
-        OSError: the directory's name is not plain text; from `save`, if the disk is full or can't be written to.
+        OSError: the directory's name is not plain text, or a pipe or a device lies in it; from `save`, if the disk is
+            full or can't be written to.
         ValueError: from `restore`, if no checkpoint is sound and has the right shapes.
     """
 
@@ -53,6 +54,11 @@ class Checkpoints:
         if controls.shown(str(self._directory)).encode() != os.fsencode(self._directory):
             raise OSError(f"can't keep checkpoints in {self._directory}: its name is no plain text; name another place")
         self._directory.mkdir(parents=True, exist_ok=True)
+        for path in self._directory.rglob("*"):
+            if not (path.is_file() or path.is_dir()):  # orbax would wait for a pipe for ever
+                raise OSError(
+                    f"can't read checkpoints in {self._directory}: {path} is no file and no folder; delete it"
+                )
         alone = ocp.options.MultiprocessingOptions(active_processes={0})
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEPT, enable_async_checkpointing=False, create=False, multiprocessing_options=alone

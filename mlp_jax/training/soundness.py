@@ -47,7 +47,10 @@ def _checkpoints(directory: Path, known: bool) -> list[Looked]:
     from mlp_jax.machine.checkpoint import Checkpoints
 
     of = prediction.identity(directory) if known and (directory / "model.json").exists() else ""
-    checkpoints = Checkpoints(folder, of)
+    try:
+        checkpoints = Checkpoints(folder, of)
+    except OSError as error:
+        return [Looked(folder, str(error), wrong=True)]
     try:
         faults = checkpoints.faults()
     finally:

@@ -1,5 +1,6 @@
 """Checkpoints: what comes back is bit for bit what went in, or an error that says what to do."""
 
+import os
 import shutil
 import sys
 import threading
@@ -43,6 +44,17 @@ def test_newest_comes_back_bit_for_bit(checkpoints, tmp_path):
 def test_a_name_that_is_no_text_is_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(OSError, match="can't keep checkpoints in .*: its name is no plain text; name another place"):
         Checkpoints(tmp_path / b"\xff".decode(errors="surrogateescape"))
+
+
+@pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "note/metadata", "tree/manifest.ocdbt"])
+@pytest.mark.parametrize("harm", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_named_and_never_read(checkpoints, tmp_path, name, harm):
+    checkpoints.save(1, TREE, {})
+    path = tmp_path / "checkpoints" / "1" / name
+    path.unlink()
+    harm(path)
+    with pytest.raises(OSError, match=f"can't read checkpoints in .*: {path} is no file and no folder; delete it"):
+        Checkpoints(tmp_path / "checkpoints")
 
 
 def test_a_step_that_is_there_is_left_alone(checkpoints):
