@@ -245,7 +245,12 @@ def trajectory(name: str, hyper: dict, point: np.ndarray, slope_at: Callable[[np
         yield point.copy()
 
 
-@pytest.mark.parametrize("name", list(optimizers.CLASSICAL))
+QUICK = ("nesterov", "adagrad", "rmsprop", "nadam", "amsgrad")
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in optimizers.CLASSICAL if n not in QUICK)]
+)
 def test_every_optimizer_follows_its_equation(name: str) -> None:
     """Sampling, forward, backward and update, over two ends of an epoch; each step against NumPy's."""
     n, batch_size = 30, 4

@@ -72,7 +72,7 @@ def both(network: Network, loss: str, params, x, y):
     return exact, per_example_gradients(network, loss, params, x, y)
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-10)])
+@pytest.mark.parametrize(("dtype", "rtol"), [pytest.param("float32", 1e-5, marks=pytest.mark.slow), ("float64", 1e-10)])
 @pytest.mark.parametrize(("network", "loss"), NETWORKS)
 def test_layer_wise_norms_are_those_of_the_gradients(network, loss, dtype, rtol):
     with jax.enable_x64(dtype == "float64"):

@@ -40,7 +40,7 @@ LAYOUTS = [{"overlap": True}, {"overlap": False}, {"whole": 2}]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 11, 12, 13])
+@pytest.mark.parametrize("n", [1, 5, 12, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4, 8, 11, 13))])
 def test_every_row_is_counted_once(n: int, layout: dict) -> None:
     data = make_data(n)
     equal(rows.summed(of_rows, data, 4, **layout), by_hand(data))

@@ -64,7 +64,9 @@ def plain_gradient(network: Network, params, x, y):
 
 
 @pytest.mark.parametrize("how", ["all rows", "indices"])
-@pytest.mark.parametrize("rows", [1, 512, 1535, 1536, 1537, 2100])
+@pytest.mark.parametrize(
+    "rows", [1, 1536, 2100, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (512, 1535, 1537))]
+)
 def test_gradient_equals_that_of_the_mean_loss_however_it_is_divided(rows: int, how: str) -> None:
     assert trial.GRADIENT_ROWS == 512, "choose other numbers of rows, so that some are divided and some have a rest"
     n = rows if how == "all rows" else 2500

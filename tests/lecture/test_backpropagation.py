@@ -197,7 +197,12 @@ def take_steps(network: Network, loss: str, optimizer: optax.GradientTransformat
     return both(params)
 
 
-@pytest.mark.parametrize("name", [*optimizers.CLASSICAL, "adam with weight decay and cosine"])
+QUICK = ("nesterov", "adadelta", "adam with weight decay and cosine")
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in optimizers.CLASSICAL if n not in QUICK)]
+)
 def test_updating_early_equals_the_ordinary_step(name: str) -> None:
     network, params, x, y = some_problem("softmax", "cross_entropy", "all", "tanh")
     name, *more = name.split(" with ")

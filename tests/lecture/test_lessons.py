@@ -98,7 +98,7 @@ def test_l3_for_any_scores_and_label(z, data):
     assert values["argmax"] == np.argmax(scores)
 
 
-@pytest.mark.parametrize(("rate", "beta"), [(0.1, 0.9), (0.5, 0.0)])
+@pytest.mark.parametrize(("rate", "beta"), [(0.1, 0.9), pytest.param(0.5, 0.0, marks=pytest.mark.slow)])
 def test_l7_against_numpy(rate, beta):
     steps = shown("L7", rate=rate, momentum=beta, seed=3).values["steps"]
     data = mlp_jax.load("digits")
@@ -147,7 +147,11 @@ def by_hand(hidden, seed, j, rate):
 
 
 @pytest.mark.parametrize(
-    ("hidden", "seed", "rate"), [((32, 16), 0, 0.1), ((7,), 1, 0.3), ((5, 4, 3), 2, 0.01), ((), 0, 1.0)]
+    ("hidden", "seed", "rate"),
+    [
+        ((5, 4, 3), 2, 0.01),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (((32, 16), 0, 0.1), ((7,), 1, 0.3), ((), 0, 1.0))),
+    ],
 )
 def test_l13_against_numpy(hidden, seed, rate):
     values = shown("L13", hidden=hidden, seed=seed, rate=rate).values
@@ -197,7 +201,9 @@ def exact(w, x, y, rate) -> dict[str, Fraction]:
     return found | {"L": error**2 / 2, "new L": (f(new) - y) ** 2 / 2}
 
 
-@pytest.mark.parametrize(("hidden", "seed", "rate"), [((32, 16), 0, 0.1), ((), 5, 0.5)])
+@pytest.mark.parametrize(
+    ("hidden", "seed", "rate"), [((32, 16), 0, 0.1), pytest.param((), 5, 0.5, marks=pytest.mark.slow)]
+)
 def test_l15_against_numpy(hidden, seed, rate):
     values = shown("L15", hidden=hidden, seed=seed, rate=rate).values
     loss, found, after = by_hand(hidden, seed, values["j"], rate)
@@ -221,6 +227,7 @@ def test_l11_collapses_and_l2_agrees():
     assert shown("L2").values["difference"] < 1e-5
 
 
+@pytest.mark.slow
 def test_l16_falls_as_the_root():
     spread = shown("L16").values["spread"]
     assert spread["1"] / spread["64"] == pytest.approx(8, rel=0.25)

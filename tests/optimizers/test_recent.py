@@ -19,7 +19,10 @@ from mlp_jax.trial import Cell, Data
 
 STEPS, BATCH, SEED = 100, 32, jnp.uint32(3)
 NETWORK = Network(inputs=64, hidden=(12,), outputs=10, activation="tanh")
-EVERY = pytest.mark.parametrize("name", list(optimizers.RECENT))
+QUICK = ("lars", "lamb", "lion", "adafactor", "radam", "muon", "schedule_free_adamw", "prodigy")
+EVERY = pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in optimizers.RECENT if n not in QUICK)]
+)
 DECAY = {"weight_decay": 0.03}
 UNUSUAL = {  # so that no constant can hide behind its default
     "beta1": 0.8, "beta2": 0.95, "beta3": 0.97, "epsilon": 1e-5, "epsilon_root": 1e-6, "momentum": 0.7,

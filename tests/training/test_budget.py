@@ -46,6 +46,7 @@ def test_a_run_goes_on_to_a_larger_budget_and_is_the_run_that_had_it_from_the_st
     np.testing.assert_array_equal(prediction.read(tmp_path).params[0].W, whole.params[0].W)
 
 
+@pytest.mark.slow
 def test_it_may_be_interrupted_before_and_after_and_grow_twice(tmp_path, whole, monkeypatch):
     monkeypatch.setattr(timetable, "GLANCE_ALONE", 1e-9)
     middle = dataclasses.replace(SMALL, steps=80, evaluations=4)

@@ -97,7 +97,7 @@ def test_trials_that_run_are_each_what_they_are_alone_and_others_keep_their_stat
             assert found.loss[lane] == pytest.approx(sums.loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("block", [None, 0, 2])
+@pytest.mark.parametrize("block", [None, *(pytest.param(block, marks=pytest.mark.slow) for block in (0, 2))])
 def test_what_is_compiled_ahead_is_what_the_first_call_needs(iris, compilations, block):
     programs = Engine(cell_of(6), mesh(2), block, ("validation",))
     arguments = begun(programs, iris, np.ones(4, bool))

@@ -28,7 +28,7 @@ else:
 
 
 @pytest.mark.parametrize("kind", [".npz", ".stablehlo"])
-@pytest.mark.parametrize("dataset", ["iris", "diabetes"])
+@pytest.mark.parametrize("dataset", ["iris", pytest.param("diabetes", marks=pytest.mark.slow)])
 def test_it_says_the_same_where_this_package_is_not(tmp_path, kind, dataset):
     if kind == ".stablehlo":
         pytest.importorskip("flatbuffers")

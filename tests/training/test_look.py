@@ -139,7 +139,7 @@ def assert_equal(lanes: Lanes, found: Found) -> None:
         assert float(lanes.batch_loss[number]) == pytest.approx(found.batch_loss.get(number, 0.0), rel=1e-9)
 
 
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("steps", [4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", WAYS)
 def test_one_trial_is_what_it_is_by_hand(go, expected, way, steps):
     for rate, seed, found in zip(RATES, SEEDS, expected):
@@ -147,7 +147,7 @@ def test_one_trial_is_what_it_is_by_hand(go, expected, way, steps):
         assert_equal(lanes, found)
 
 
-@pytest.mark.parametrize("steps", [1, 4, 32])
+@pytest.mark.parametrize("steps", [4, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 32))])
 @pytest.mark.parametrize("way", WAYS)
 def test_several_in_step_are_each_what_it_is_by_hand_and_one_that_does_not_run_keeps_its_state(
     go, expected, way, steps

@@ -35,7 +35,7 @@ def assert_equal(found: Trials, expected: Trials) -> None:
         np.testing.assert_allclose(found.history[name], expected.history[name], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("dataset", "better"), [("iris", max), ("diabetes", min)])
+@pytest.mark.parametrize(("dataset", "better"), [("iris", max), pytest.param("diabetes", min, marks=pytest.mark.slow)])
 def test_the_best_so_far_never_gets_worse_whatever_trial_it_is_of_and_however_others_fail(monkeypatch, dataset, better):
     monkeypatch.setattr(timetable, "GLANCE", 1e-9)
     config, seen = dataclasses.replace(IRIS, dataset=dataset, batch_size=32, evaluations=9), []

@@ -99,12 +99,12 @@ def close(ours, theirs, rtol: float, atol: float) -> None:
         pytest.param(2, 8, "epochs", marks=pytest.mark.slow),  # 4 rows each
         (2, 13, "epochs"),  # 7 and 6
         pytest.param(4, 13, "replacement", marks=pytest.mark.slow),
-        (4, 3, "epochs"),  # one device has nothing
+        pytest.param(4, 3, "epochs", marks=pytest.mark.slow),  # one device has nothing
         (8, 1, "replacement"),  # seven have nothing
         pytest.param(8, 9, "epochs", marks=pytest.mark.slow),  # 2 each, three have nothing
         pytest.param(2, N, "epochs", marks=pytest.mark.slow),  # the full gradient
         pytest.param(4, N, "epochs", marks=pytest.mark.slow),
-        (8, N, "epochs"),
+        pytest.param(8, N, "epochs", marks=pytest.mark.slow),
     ],
 )
 def test_shared_rows_give_the_trajectory_of_one_device(count, batch_size, sampling):
@@ -154,7 +154,7 @@ def test_however_the_steps_are_divided_several_devices_give_the_same_bits():
 
 
 @pytest.mark.parametrize("n", [1, 7, 31, 64])
-@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 8))])
 def test_an_evaluation_counts_every_row_once(monkeypatch, count, n):
     monkeypatch.setattr(trial, "EVALUATION_ROWS", 3)
     network = Network(inputs=5, hidden=(n,), outputs=3)  # of this test alone

@@ -53,13 +53,13 @@ def seventeen() -> list[run.Run]:
     ("number_of_devices", "how", "count", "at_once"),
     [
         pytest.param(1, "map", 1, None, marks=pytest.mark.slow),
-        (1, "vmap", 5, None),
+        pytest.param(1, "vmap", 5, None, marks=pytest.mark.slow),
         pytest.param(2, "map", 5, None, marks=pytest.mark.slow),
         (2, 2, 17, None),
         pytest.param(2, "map", 17, 4, marks=pytest.mark.slow),
         pytest.param(3, "map", 17, None, marks=pytest.mark.slow),
         pytest.param(3, "vmap", 17, 7, marks=pytest.mark.slow),
-        (8, "map", 17, None),
+        pytest.param(8, "map", 17, None, marks=pytest.mark.slow),
         pytest.param(8, "vmap", 17, None, marks=pytest.mark.slow),
     ],
 )

@@ -167,7 +167,7 @@ def test_the_memory_of_another_run_is_not_taken(digits, tmp_path):
         prediction.read(tmp_path / "run")
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("task", ["classification", pytest.param("regression", marks=pytest.mark.slow)])
 def test_a_table_is_predicted_as_it_was_trained_on_wherever_the_run_lies(tmp_path, task, monkeypatch):
     draw = np.random.default_rng(0)
     frame = pandas.DataFrame({"town": draw.choice(["Rome", "Oslo"], 200), "t": 1.7e12 + 60 * np.arange(200.0)})
