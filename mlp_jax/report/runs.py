@@ -21,7 +21,7 @@ from mlp_jax.report.listings import Table, of_number, of_text
 from mlp_jax.report.outcomes import Wrong
 from mlp_jax.report.template import render
 from mlp_jax.study.summary import number
-from mlp_jax.training import classes, prediction
+from mlp_jax.training import classes
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import SPLITS
 from mlp_jax.training.run import Run
@@ -76,7 +76,7 @@ def write(run: Run, directory: Path) -> Path:
     words = {"split": split, "metric": _metric(run).capitalize().replace("Rmse", "RMSE")}
     words |= {"classes": str(outcomes.CLASSES)}
     page["figures"] = [_shown(name, figure, words) for name, figure in drawn.items()]
-    text = seal.sealed(render("run", page), prediction.identity(directory))
+    text = seal.sealed(render("run", page), seal.run_state(directory))
     files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
     return out
 

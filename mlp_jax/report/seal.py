@@ -12,6 +12,7 @@ from pathlib import Path
 from mlp_jax.machine.soundness import Looked
 from mlp_jax.study import contents
 from mlp_jax.study.plan import digest
+from mlp_jax.training import prediction
 
 _LINE = re.compile(r"<!-- made from ([0-9a-f]*); sha256 ([0-9a-f]{64}) -->\n")
 
@@ -38,14 +39,30 @@ def state(read: Sequence[str], options: Sequence[str] = ()) -> str:
     return digest([*read, *options])
 
 
+def run_state(directory: Path) -> str:
+    """Return the hash of what the page of a run is made from: its configuration, model and history.
+
+    Raises:
+        ValueError, OSError: one of the files is missing or damaged.
+    """
+    history = hashlib.sha256((directory / "metrics.parquet").read_bytes()).hexdigest()
+    return state([prediction.identity(directory), history])
+
+
 def check_run(directory: Path) -> list[Looked]:
-    """Check whether the page of a run is undamaged."""
+    """Check whether the page of a run is undamaged, and made from the history that exists now."""
     path = directory / "report.html"
     if not path.exists():
         return []
-    if made_from(path) is None:
+    if (made := made_from(path)) is None:
         return [Looked(path, "is damaged; train --resume writes it again", wrong=True)]
-    return [Looked(path, "sound")]
+    try:
+        new = made == run_state(directory)
+    except (ValueError, OSError):
+        return [Looked(path, "sound; what it was made from can't be read now")]
+    return [
+        Looked(path, "sound" if new else "sound, but not made from what is there now; train --resume writes it again")
+    ]
 
 
 def check(directory: Path) -> list[Looked]:

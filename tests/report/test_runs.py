@@ -9,6 +9,7 @@ import pytest
 from markupsafe import Markup
 
 from mlp_jax import Config, train
+from mlp_jax.machine import parquet
 from mlp_jax.report import runs, seal
 from mlp_jax.training import classes, prediction
 from mlp_jax.training.run import Run
@@ -131,6 +132,15 @@ def test_a_page_that_was_changed_is_noticed(tmp_path, monkeypatch):
     _, _, path = written(tmp_path, monkeypatch, dataset="iris")
     (looked,) = seal.check_run(path.parent)
     assert (looked.said, looked.wrong) == ("sound", False)
+    history = path.with_name("metrics.parquet")
+    kept = history.read_bytes()
+    parquet.write(history, {"step": np.arange(3)})
+    (looked,) = seal.check_run(path.parent)
+    assert (looked.said.partition(";")[0], looked.wrong) == ("sound, but not made from what is there now", False)
+    history.unlink()
+    (looked,) = seal.check_run(path.parent)
+    assert (looked.said, looked.wrong) == ("sound; what it was made from can't be read now", False)
+    history.write_bytes(kept)
     path.write_text(path.read_text().replace("COMPLETE", "complete"))
     (looked,) = seal.check_run(path.parent)
     assert looked.wrong
