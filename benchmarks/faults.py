@@ -32,15 +32,17 @@ import matplotlib.backends.backend_pdf
 import matplotlib.backends.backend_svg  # noqa: F401 (imported before the forks, as the others)
 import numpy as np
 import pandas  # noqa: F401
+import psutil
 
 from mlp_jax import Config, train_many
 from mlp_jax.cli import commands, entry
-from mlp_jax.machine import checkpoint, parquet  # noqa: F401
+from mlp_jax.machine import checkpoint, environment, parquet  # noqa: F401
 from mlp_jax.report import page  # noqa: F401
 from mlp_jax.study import contents
 from mlp_jax.training import loop, timetable
 
-HANG = 120.0  # seconds that a command may take on a busy machine
+HANG = 120.0  # seconds of computing that a command may take, and seconds in which it must compute at all
+IDLE = 0.5  # seconds of computing in these that are none: threads that only look whether there is work
 STUDY = """
 optimizers = ["sgd", "momentum"]
 batch_sizes = [16, "full"]
@@ -96,15 +98,26 @@ def call(
                 become(command, cache, room, fresh)
             finally:
                 os._exit(99)
-        code, end = None, time.monotonic() + HANG
+        code = None
         if kill is not None and (code := waited(child, kill[0])) is None:
             os.kill(child, kill[1])
-        if code is None and (code := waited(child, end - time.monotonic())) is None:
+        if code is None and (code := end_of(child)) is None:
             os.kill(child, signal.SIGKILL)
-            waited(child, HANG)
+            os.waitpid(child, 0)
         out.seek(0)
         err.seek(0)
         return Ended(code, out.read(), err.read())
+
+
+def end_of(child: int) -> int | None:
+    """Return the exit code of a child, or None if it hangs, which a busy machine does not make of a slow one."""
+    process, computed = psutil.Process(child), 0.0
+    while True:
+        if (code := waited(child, HANG)) is not None:
+            return code
+        before, computed = computed, sum(process.cpu_times()[:4])
+        if computed - before < IDLE or computed > HANG:
+            return None
 
 
 def waited(child: int, seconds: float) -> int | None:
@@ -379,6 +392,7 @@ def main() -> None:
     print(f"{sum(counts.values())} attacks in {minutes:.1f} minutes, {len(failed)} failed")
     if asked.out:
         record = {"seed": asked.seed, "minutes": minutes, "attacks": dict(counts), "failed": failed}
+        record |= {"environment": environment.describe()}
         asked.out.write_text(json.dumps(record, indent=2) + "\n")
     sys.exit(bool(failed))
 
