@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from study_by_hand import study
 
 from mlp_jax import bench, cli
 from mlp_jax.bench import timings
@@ -35,6 +36,11 @@ def call(capsys):
 def toml(tmp_path):
     (tmp_path / "study.toml").write_text(SMALL)
     return tmp_path / "study.toml"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("study"))
 
 
 def test_a_study_is_compiled_for_what_is_here(call, toml):
@@ -93,6 +99,30 @@ def test_a_study_s_cells_are_measured_and_kept(call, toml, tmp_path, monkeypatch
     code, out, err = call("bench", "--study", "nowhere")
     assert (code, out) == (2, "")
     assert "nowhere" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"kind": "mlp_jax bench", "device": "' + "x" * 2**24 + '"}', "are allowed"),
+        ('{"kind": "mlp_jax bench", "version": ' + "9" * 400 + "}", "too large"),
+        ('{"kind": ' + "[" * 100 + "]" * 100 + "}", "nested"),
+        ("[" * 100_000, ""),
+        ('{"kind": "mlp_jax bench", "version": 1e999}', "too large"),
+        ('{"kind": "other"}', "is not a record of"),
+        ('["mlp_jax bench"]', "it holds no object"),
+        ("\ufeff{", ""),
+    ],
+)  # fmt: skip
+def test_a_damaged_record_is_one_line_that_names_it(call, whole, tmp_path, text, reason):
+    record = tmp_path / "record.json"
+    record.write_text(text)
+    code, out, err = call("report", whole, record)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert str(record) in err
+    assert len(err.splitlines()) == 1
+    assert reason in err
 
 
 def test_a_price_that_is_no_number_is_one_line(call, tmp_path):
