@@ -14,9 +14,22 @@ are the first evaluation that meets it, seconds those of training alone.
 The score is that of the profile over both workloads: 1 for an optimizer that is soonest everywhere, 0 for one that
 takes over four times the least steps.
 
-The full form has not been run yet, so there is no number here. `--check` repeats sgd and adam on both workloads with
-two seeds at the published rates, and fails if an accuracy is more than four published deviations from the published
-mean. DeepOBS' mnist_mlp (784-1000-500-100-10, 100 epochs) is for a machine with an accelerator: `--workload mnist_mlp`.
+On two cores of a shared AMD EPYC machine with jax 0.10.2, 27 optimizers (training took 82 minutes beside other work,
+the seconds were measured alone). AlgoPerf's MNIST: muon takes the fewest steps to 97 %, 781 (2.0 epochs), but 2.3 s;
+schedule_free_adamw 977 and 0.54 s, rmsprop 1,367 and 0.57 s, momentum 1,628 and 0.69 s, adam 2,083 and 0.90 s, sgd
+3,255 and 1.3 s. Of the ten seeds of adamw, sign_sgd and ademamix fewer than half get there. `mnist_logreg`: lion has
+the highest test accuracy, 92.88 ± 0.06 %; adam has 92.76 ± 0.06, momentum 92.49 ± 0.05, sgd 92.49 ± 0.06; sign_sgd and
+ademamix end below 92 %. The score is 0.96 for schedule_free_adamw, 0.78 for yogi, 0.77 for muon, 0.66 for adam, 0.63
+for momentum and 0.33 for sgd.
+
+± is the deviation over ten seeds, all at one rate. Which rate is best was told by one seed, as the protocol has it, and
+that luck is in no number here: adam and adamw differ by a decay of 1e-4, got the rates 0.0063 and 0.016, and only the
+former meets 97 % with half of the seeds. `mlp-jax study` tunes so that its intervals hold this luck too. Steps are
+those of an evaluation: there is one in a third of an epoch, and in 1.25 epochs of `mnist_logreg`.
+
+`--check` repeats sgd and adam on both workloads with two seeds at the published rates, and fails if an accuracy is more
+than four published deviations from the published mean. DeepOBS' mnist_mlp (784-1000-500-100-10, 100 epochs) is for a
+machine with an accelerator, and was not run: `--workload mnist_mlp`.
 """
 
 import dataclasses
