@@ -139,8 +139,11 @@ def _torch_cases(torch) -> dict:
 
 @pytest.mark.parametrize(
     "case",
-    ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop with momentum"]
-    + ["adadelta", "adam", "adamw", "adamax", "nadam"],
+    ["nesterov", "rmsprop with momentum", "adam"]
+    + [
+        pytest.param(case, marks=pytest.mark.slow)
+        for case in ("sgd", "momentum", "adagrad", "rmsprop", "adadelta", "adamw", "adamax", "nadam")
+    ],
 )
 def test_trajectories_equal_torch(case: str) -> None:
     """100 mini-batches of the digits in float64: sampling, forward, backward and update, step by step."""
@@ -490,7 +493,7 @@ def test_values_at_the_edge_of_their_domain_are_allowed(key: str, value: float) 
 
 
 @CLASSICAL
-@pytest.mark.parametrize("schedule", ["constant", "step"])
+@pytest.mark.parametrize("schedule", [pytest.param("constant", marks=pytest.mark.slow), "step"])
 def test_other_values_compile_nothing(name: str, schedule: str) -> None:
     traces = 0
 

@@ -43,7 +43,7 @@ def check(directory: Path, capsys) -> tuple[int, list[dict]]:
     return int(str(stop.value.code)), json.loads(capsys.readouterr().out)["found"]
 
 
-@pytest.mark.parametrize("name", ["study", "run"])
+@pytest.mark.parametrize("name", [pytest.param("study", marks=pytest.mark.slow), "run"])
 def test_what_is_sound_is_said_to_be(kept, name, capsys):
     code, found = check(kept / name, capsys)
     assert code == 0

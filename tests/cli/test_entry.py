@@ -27,7 +27,9 @@ def shell(command: str, **variables: str) -> tuple[int, str, str]:
 
 
 @on_linux
-@pytest.mark.parametrize("command", [LIST, f"{LIST} --help", f"{LIST} --json"])
+@pytest.mark.parametrize(
+    "command", [LIST, *(pytest.param(f"{LIST} {option}", marks=pytest.mark.slow) for option in ("--help", "--json"))]
+)
 @pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
 def test_results_that_can_not_be_written_are_an_error(command, variables):
     assert shell(f"{command} > /dev/full", **variables) == (2, "", "error: [Errno 28] No space left on device\n")

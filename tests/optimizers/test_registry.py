@@ -261,7 +261,7 @@ def test_the_command_line_passes_values_on(own_module, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["hyper"].items() >= {"rho": 0.25, "gamma": 3.0}.items()
 
 
-QUICK = ("muon", "schedule_free_adamw", OWN)  # the others are built like these
+QUICK = ("schedule_free_adamw", OWN)  # the others are built like these
 
 
 @pytest.mark.parametrize(

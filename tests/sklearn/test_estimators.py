@@ -47,7 +47,14 @@ def test_a_fit_is_the_run_of_its_config():
 
 
 @pytest.mark.parametrize(
-    ("kind", "y"), [(MLPClassifier, SPECIES), (MLPClassifier, SPECIES > 0), (MLPRegressor, SPECIES)]
+    ("kind", "y"),
+    [
+        (MLPClassifier, SPECIES),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in ((MLPClassifier, SPECIES > 0), (MLPRegressor, SPECIES))
+        ),
+    ],
 )
 @pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
 def test_coefs_are_those_of_scikit_learns_network_on_unscaled_data(kind, y, dtype):

@@ -134,6 +134,7 @@ def test_racing_ranks_points_by_the_median_over_their_seeds_however_many_trials_
     assert (status[:, 0] == "COMPLETE").sum() == 1
 
 
+@pytest.mark.slow
 def test_a_group_that_runs_out_of_memory_is_halved(on_devices, monkeypatch):
     on_devices(1)
     advance = engine.Engine.advance

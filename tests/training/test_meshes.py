@@ -153,7 +153,7 @@ def test_however_the_steps_are_divided_several_devices_give_the_same_bits():
     jax.tree.map(np.testing.assert_array_equal, after(15), after(1, 4, 0, 10))
 
 
-@pytest.mark.parametrize("n", [1, 7, 31, 64])
+@pytest.mark.parametrize("n", [7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 31, 64))])
 @pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 8))])
 def test_an_evaluation_counts_every_row_once(monkeypatch, count, n):
     monkeypatch.setattr(trial, "EVALUATION_ROWS", 3)

@@ -66,7 +66,7 @@ def test_a_smoothed_target_does_not_depend_on_interruptions_or_on_the_order_of_g
     np.testing.assert_array_equal(whole.steps_to_target, smooth.steps_to_target)
 
 
-@pytest.mark.parametrize("at_once", [None, 1, 2, 4])
+@pytest.mark.parametrize("at_once", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (None, 1, 4))])
 @pytest.mark.parametrize("cutoff", [Cutoff(math.inf, 2.0), Cutoff(60, 2.0), Cutoff(200.0)])
 def test_a_cutoff_decides_what_is_left_whenever_it_is_noticed(smooth, cutoff, at_once):
     trials = train_many(
