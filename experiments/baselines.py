@@ -50,10 +50,12 @@ from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import Asked, Parts, script
 from mlp_jax.data import Dataset
 from mlp_jax.machine import devices, files
+from mlp_jax.report import canvas
 from mlp_jax.training.trials import NEVER, Cutoff, Trials
 
 RATES, LEAST, LARGEST, SEEDS = 36, 1e-5, 1e2, 10
 TIMED_STEPS, TIMED_SEEDS = 1000, 5
+WORST = 8  # times the least steps at the figure's right edge
 CHECKED, CHECKED_WORKLOADS, CHECK_SEEDS = ("sgd", "adam"), ("mnist_logreg", "algoperf_mnist"), 2
 PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "results"
 
@@ -112,6 +114,8 @@ class Options(Asked):
     """mnist_logreg, algoperf_mnist or mnist_mlp."""
     csv: Path | None = None
     """Where the table goes as CSV."""
+    figure: Path = Path("figures/baselines.png")
+    """Where the figure goes: .svg, .png or .pdf."""
     check: tyro.conf.FlagCreatePairsOff[bool] = False
     """Repeat a part of the published table instead, and fail if it is not found again."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -136,10 +140,12 @@ def main(options: Options) -> None:
     add_scores(rows)
     if options.csv is not None:
         write(rows, options.csv)
+    canvas.save(draw(rows), options.figure)
     heads = ("workload", "optimizer", "rate", "test accuracy, %", "steps", "epochs", "seconds", "score")
     text = tables.text(heads, [cells(row) for row in rows])
     quick = "digits, three optimizers, four rates, two seeds" if options.quick else None
-    experiment.show(options, {"rows": rows}, text, quick)
+    found = {"rows": rows, "figure": str(options.figure)}
+    experiment.show(options, found, f"{text}\n\nfigure: {options.figure}", quick)
 
 
 def chosen(options: Options) -> dict[str, Workload]:
@@ -227,14 +233,43 @@ def changed(asked: Workload, **changes: Any) -> Workload:
 
 
 def add_scores(rows: list[dict[str, Any]]) -> None:
-    """Add to each row the score of its optimizer: of the performance profile of steps over all workloads."""
+    """Add to each row how many times the least steps it has, and its optimizer's score over all workloads."""
     names, workloads = (list(dict.fromkeys(row[key] for row in rows)) for key in ("optimizer", "workload"))
     known = {(row["optimizer"], row["workload"]): row["steps"] for row in rows}
     steps = [[known[name, workload] for workload in workloads] for name in names]
     ratios = comparison.ratios(np.array([[math.inf if s is None else s for s in row] for row in steps], float))
-    scores = dict(zip(names, comparison.score(ratios).tolist()))
+    scores = comparison.score(ratios).tolist()
     for row in rows:
-        row["score"] = scores[row["optimizer"]]
+        place = names.index(row["optimizer"])
+        row["ratio"] = float(ratios[place, workloads.index(row["workload"])])
+        row["score"] = scores[place]
+
+
+def draw(rows: list[dict[str, Any]]):
+    """Return the figure of the performance profile: how many times the least steps each optimizer takes, best above."""
+    from matplotlib.figure import Figure
+
+    names = sorted({row["optimizer"]: row["score"] for row in rows}.items(), key=lambda pair: pair[1])
+    place = {name: number for number, (name, _) in enumerate(names)}
+    figure = Figure(figsize=(7.5, 1.2 + 0.25 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(comparison.R_MAX, WORST, color="0.93", linewidth=0)
+    for color, workload in zip(canvas.COLORS, dict.fromkeys(row["workload"] for row in rows)):
+        own = [row for row in rows if row["workload"] == workload]
+        ratio = np.array([row["ratio"] for row in own])
+        heights = np.array([place[row["optimizer"]] for row in own])
+        there = ratio < WORST
+        axes.plot(ratio[there], heights[there], "o", color=color, alpha=0.85, label=workload, clip_on=False)
+        axes.plot(np.full((~there).sum(), WORST), heights[~there], ">", color=color, alpha=0.85, clip_on=False)
+    axes.set(xscale="log", xlim=(1, WORST), ylim=(-0.6, len(names) - 0.4))
+    axes.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axes.minorticks_off()
+    axes.set_yticks(range(len(names)), [f"{name}  {score:.2f}" for name, score in names])
+    axes.set_xlabel("steps to the target, in those of the soonest optimizer (▸: more, or never)")
+    axes.set_title("Optimizers with their scores; beyond 4 times nothing counts", fontsize=10)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncol=2, frameon=False)
+    return figure
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ NO_DIFFERENCE = "no difference found"
 FIRST_LESS = "the first is less"
 SECOND_LESS = "the second is less"
 TOO_FEW = "too few pairs to tell: 5 are needed"
+R_MAX = 4.0  # times the least cost, beyond which a workload adds nothing to a score (Dahl et al. 2023)
 LEAST_PAIRS = 5  # between equals, all 5 pairs have one sign in 1 of 16 cases, all 4 in 1 of 8
 
 
@@ -115,7 +116,7 @@ def profile(
     return np.mean(ratios[:, None, :] <= tau[None, :, None], axis=-1)
 
 
-def score(ratios: Float[np.ndarray, "optimizers workloads"], r_max: float = 4.0) -> Float[np.ndarray, " optimizers"]:
+def score(ratios: Float[np.ndarray, "optimizers workloads"], r_max: float = R_MAX) -> Float[np.ndarray, " optimizers"]:
     """Return 1/(r_max − 1)·∫₁^r_max ρ(τ) dτ (Dahl et al. 2023): 1 if always the fastest, 0 if never within r_max.
 
     ρ is a sum of steps, so the integral is the mean of r_max − r over the workloads with r ≤ r_max.

@@ -61,13 +61,15 @@ def test_large_batch_tunes_what_each_optimizer_has(load_script):
 @pytest.mark.slow
 def test_baselines_follow_the_protocol(load_script, capsys, tmp_path):
     module = load_script("experiments/baselines.py")
-    module.main(module.Options(quick=True, out=tmp_path, csv=tmp_path / "table.csv", json=True))
+    where = {"csv": tmp_path / "table.csv", "figure": tmp_path / "figure.png"}
+    module.main(module.Options(quick=True, out=tmp_path, json=True, **where))
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["optimizer"] for row in rows] == ["sgd", "adam", "muon"]
     written = pandas.read_csv(tmp_path / "table.csv")
     assert written["accuracy"].tolist() == pytest.approx([row["accuracy"] for row in rows])
     assert {row["rate"] for row in rows} <= {float(rate) for rate in np.geomspace(1e-5, 1e2, 4)}
-    assert max(row["score"] for row in rows) == 1.0
+    assert min(row["ratio"] for row in rows) == max(row["score"] for row in rows) == 1.0
+    assert where["figure"].stat().st_size > 10_000
     assert max(row["accuracy"] for row in rows) > 0.8
 
 
