@@ -25,9 +25,9 @@ def digits(tmp_path_factory) -> tuple[Path, run.Run]:
 
 def test_test_examples_are_classified_as_the_evaluation_counted(digits):
     folder, trained = digits
-    answers = [predict(folder, index=index)[0] for index in range(0, 360, 18)]
+    answers = [predict(folder, index=index)[0] for index in range(0, 360, 9)]
     dataset = load_data(DIGITS)
-    assert [answer.truth for answer in answers] == [str(y) for y in dataset.test.y[::18]]
+    assert [answer.truth for answer in answers] == [str(y) for y in dataset.test.y[::9]]
     right = np.mean([answer.label == answer.truth for answer in answers])
     assert right == pytest.approx(trained.metrics["test_accuracy"], abs=0.08)
     assert answers[0].probabilities is not None
