@@ -14,7 +14,7 @@ are the first evaluation that meets it, seconds those of training alone.
 The score is that of the profile over both workloads: 1 for an optimizer that is soonest everywhere, 0 for one that
 takes over four times the least steps.
 
-On two cores of a shared AMD EPYC machine with jax 0.10.2, 27 optimizers (training took 82 minutes beside other work,
+On two cores of a shared AMD EPYC machine with jax 0.10.2, 27 optimizers (training took 80 minutes beside other work,
 the seconds were measured alone). AlgoPerf's MNIST: muon takes the fewest steps to 97 %, 781 (2.0 epochs), but 2.3 s;
 schedule_free_adamw 977 and 0.54 s, rmsprop 1,367 and 0.57 s, momentum 1,628 and 0.69 s, adam 2,083 and 0.90 s, sgd
 3,255 and 1.3 s. Of the ten seeds of adamw, sign_sgd and ademamix fewer than half get there. `mnist_logreg`: lion has
@@ -237,7 +237,7 @@ def add_scores(rows: list[dict[str, Any]]) -> None:
     names, workloads = (list(dict.fromkeys(row[key] for row in rows)) for key in ("optimizer", "workload"))
     known = {(row["optimizer"], row["workload"]): row["steps"] for row in rows}
     steps = [[known[name, workload] for workload in workloads] for name in names]
-    ratios = comparison.ratios(np.array([[math.inf if s is None else s for s in row] for row in steps], float))
+    ratios = comparison.ratios(np.array(steps, float))
     scores = comparison.score(ratios).tolist()
     for row in rows:
         place = names.index(row["optimizer"])
@@ -274,7 +274,7 @@ def draw(rows: list[dict[str, Any]]):
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Return one row of the table as text."""
-    number = lambda value, form: format(value, form) if value is not None and math.isfinite(value) else "–"
+    number = lambda value, form: format(value, form) if math.isfinite(value) else "–"
     accuracy = f"{100 * row['accuracy']:.2f} ± {100 * row['deviation']:.2f}"
     cost = number(row["steps"], ",.0f"), number(row["epochs"], ".2f"), number(row["seconds"], ".3g")
     return row["workload"], row["optimizer"], f"{row['rate']:.3g}", accuracy, *cost, f"{row['score']:.2f}"

@@ -1,6 +1,7 @@
 """The experiments about optimizers of one's own and of others, in their quick form."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -71,6 +72,19 @@ def test_baselines_follow_the_protocol(load_script, capsys, tmp_path):
     assert min(row["ratio"] for row in rows) == max(row["score"] for row in rows) == 1.0
     assert where["figure"].stat().st_size > 10_000
     assert max(row["accuracy"] for row in rows) > 0.8
+
+
+def test_the_best_rate_is_soonest_if_trials_end_at_the_target_and_else_the_best_at_the_end(load_script):
+    best = load_script("experiments/baselines.py").best
+    accuracy = np.array([[0.5, 0.98, 0.9], [0.5, 0.8, 0.97], [0.5, 0.99, 0.8], [0.99, np.nan, np.nan]])
+    step, status = np.tile([1, 2, 3], (4, 1)), np.array(["COMPLETE", "COMPLETE", "COMPLETE", "INFEASIBLE"])
+    trials = lambda target, accuracy: SimpleNamespace(
+        points={"validation_accuracy": accuracy, "step": step}, status=status, config=SimpleNamespace(stop_at=target)
+    )
+    assert best(trials(None, accuracy), 0.97) == 1
+    ended = np.array([[0.5, 0.98, np.nan], [0.5, 0.8, 0.97], [0.5, 0.99, np.nan], [0.5, np.nan, np.nan]])
+    assert best(trials(0.97, ended), 0.97) == 2, "of two at the same evaluation the better one"
+    assert best(trials(0.999, ended), 0.999) == 2, "where none meets it, the one that ends best"
 
 
 def test_baselines_refuse_what_is_not_there(load_script, tmp_path, monkeypatch):
