@@ -78,7 +78,8 @@ def test_coefs_are_those_of_scikit_learns_network_on_unscaled_data(kind, y, dtyp
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", optimizers.OPTIMIZERS)
 def test_every_optimizer_fits(solver):
-    assert fitted(solver=solver, learning_rate_init=None).score(IRIS, SPECIES) > 0.6
+    """At its own rate: 4,000 steps, since 200 epochs of 4 steps are few for the rate of a `sign` or of an Adam."""
+    assert fitted(solver=solver, learning_rate_init=None, max_iter=1000).score(IRIS, SPECIES) > 0.85
 
 
 def test_defaults_fit():
