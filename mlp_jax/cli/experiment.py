@@ -67,7 +67,7 @@ class Parts:
             print(name, file=sys.stderr, flush=True)
             self._told = time.monotonic()
         text = json.dumps({"part": name, "made": make()})
-        files.replace(path, lambda to: to.write_text(text, encoding="utf-8"))
+        files.replace(path, lambda to: to.write_text(text, encoding="utf-8"), follow=False)
         return json.loads(text)["made"]
 
 

@@ -149,7 +149,8 @@ def replace(path: Path, write: Callable[[Path], object], follow: bool = True) ->
 
     The file is on disk before it is renamed, so a power failure leaves the old file or the new one. Files that a killed
     writer of this path has left are removed. A link is followed, and something that is no regular file (a pipe, a
-    device) is written to but never replaced. With `follow` False, anything at `path` but a folder is replaced.
+    device) is written to but never replaced: that is for paths which a person names. With `follow` False, anything at
+    `path` but a folder is replaced.
     """
     if path.is_symlink() and not follow:
         remove(path)

@@ -91,7 +91,7 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     asked = list(dict.fromkeys(map(Path, sources)))
     files.make_folder(out.parent / "figures")
     text, _ = _made(asked, out, reading, prices)
-    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
+    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"), follow=out.parent not in asked)
     return out
 
 

@@ -77,7 +77,7 @@ def write(run: Run, directory: Path) -> Path:
     words |= {"classes": str(outcomes.CLASSES)}
     page["figures"] = [_shown(name, figure, words) for name, figure in drawn.items()]
     text = seal.sealed(render("run", page), seal.run_state(directory))
-    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"))
+    files.replace(out, lambda path: path.write_text(text, encoding="utf-8"), follow=False)
     return out
 
 

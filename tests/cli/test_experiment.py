@@ -1,6 +1,7 @@
 """What experiments share: options that are refused, parts that are made once, results as text or JSON."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_a_part_is_made_once_and_is_the_same_when_read(module, tmp_path):
     assert experiment.Parts(options(tmp_path), module)("a", never) == first
     with pytest.raises(AssertionError, match="made twice"):
         experiment.Parts(options(tmp_path), module)("b", never)
+
+
+def test_a_part_never_waits_for_a_pipe(module, tmp_path):
+    parts = experiment.Parts(options(tmp_path), module)
+    parts("one", lambda: 1)
+    (kept,) = parts.folder.iterdir()
+    kept.unlink()
+    os.mkfifo(kept)
+    assert parts("one", lambda: 2) == 2
+    assert kept.is_file()
 
 
 def test_parts_follow_the_code_and_the_options_but_not_the_docstring(load, tmp_path):

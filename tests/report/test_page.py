@@ -1,6 +1,8 @@
 """The report: one file that needs nothing else, complete for a finished, an unfinished, a failed and a joined study."""
 
+import fcntl
 import html.parser
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -69,6 +71,19 @@ def test_page_is_one_small_file_with_no_links_out_of_it(finished: Path) -> None:
     assert max(Counter(seen.ids).values()) == 1, "two elements have one id"
     references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     assert references <= set(seen.ids)
+
+
+@pytest.mark.parametrize("kind", ["beside the study", "in the study"])
+def test_a_pipe_is_a_page_s_place_where_a_person_named_it_and_no_page_of_a_study(tmp_path: Path, kind: str) -> None:
+    directory, own = study(tmp_path / "a", STUDY, complete=1), kind == "in the study"
+    out = (directory if own else tmp_path) / "report.html"
+    os.mkfifo(out)
+    reader = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 2**20)
+    page.write([directory], out)
+    assert out.is_file() is own
+    assert bool(os.read(reader, 15)) is not own
+    os.close(reader)
 
 
 def test_every_figure_is_in_the_page_and_on_disk(finished: Path) -> None:
