@@ -34,7 +34,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         batch_size: auto is 32, or all rows if there are fewer; full is all rows.
         learning_rate_init: None is the solver's own default; so it is for momentum, beta_1, beta_2 and epsilon.
         schedule: cosine, linear, exponential, step or constant; auto is cosine, constant for the schedule-free solvers.
-        max_iter: number of epochs at most; None is 20, or as many as 500 steps take.
+        max_iter: number of epochs at most; None is 20, or as many as 2,000 steps take (numbers: 30, or 200).
         shuffle: whether each epoch has an order of its own.
         random_state: seed of the weights, the order of the rows, and the rows that are held out.
         tol, n_iter_no_change: a fit ends once the loss (early_stopping: the score) has not improved by `tol` for more
@@ -42,7 +42,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         early_stopping: hold out `validation_fraction` of the rows, and keep the parameters that score best on them.
         warm_start: begin a fit with the parameters of the last fit.
         hyper: any other hyper-parameters, with mlp_jax's names: weight_decay, clip, warmup_steps, decay, …
-        init: how weights start: he, glorot, lecun, truncated_normal.
+        init: how weights start: he, glorot (which is what auto means), lecun, truncated_normal.
         scaling: standard gives each feature mean 0 and standard deviation 1; none leaves the features as they are.
         class_weight: balanced, or a dictionary from a class to its weight.
         label_smoothing: share of a label that is spread over all classes.
@@ -73,7 +73,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         validation_fraction=0.1,
         n_iter_no_change=10,
         hyper=None,
-        init="he",
+        init="auto",
         scaling="standard",
         class_weight=None,
         label_smoothing=None,
@@ -184,7 +184,7 @@ class MLPRegressor(RegressorMixin, MLP):
         validation_fraction=0.1,
         n_iter_no_change=10,
         hyper=None,
-        init="he",
+        init="auto",
         scaling="standard",
     ):
         self.hidden_layer_sizes, self.activation, self.solver = hidden_layer_sizes, activation, solver

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlp_jax import losses
 from mlp_jax.checks import choose
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.sklearn.fitting import Plan, Rules
+from mlp_jax.training import budget, task
 from mlp_jax.training import config as configs
-from mlp_jax.training import task
 from mlp_jax.training.config import Config
 from mlp_jax.trial import Cell
 
-EPOCHS, LEAST_STEPS = 20, 500  # for a fit whose max_iter is None
 PADDED = 2**13  # up to here numbers of rows are rounded up to powers of two, so that fewer programs are needed
 NAMES = {"beta_1": "beta1", "beta_2": "beta2"}  # scikit-learn's names, and those of mlp_jax
 ACTIVATIONS = {"logistic": "sigmoid"}
@@ -122,7 +122,8 @@ def asked(
     """
     size = batch_size(given["batch_size"], n)
     steps = -(-n // size)
-    epochs = given["max_iter"] or max(EPOCHS, math.ceil(LEAST_STEPS / steps))
+    kind = "regression" if losses.is_regression(cell.loss) else "multiclass"
+    epochs = given["max_iter"] or math.ceil(budget.default_steps(n, size, kind) / steps)
     schedule = "constant" if stream else config.resolved_schedule
     cell = dataclasses.replace(cell, batch_size=rows if size == n else size, schedule=schedule)
     decay = {"l2": given["alpha"] / (size * each)} if given["alpha"] else {}

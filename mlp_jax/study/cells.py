@@ -24,12 +24,13 @@ SPARE = int(response.STOP)  # the most steps of a trial, as a multiple of those 
 class Facts(NamedTuple):
     """The facts about the data on which a study's cells depend: a hash of the content, sizes, and the score's name.
 
-    `classes` is 0 for a regression.
+    Studies that were made before `pixels` was kept took everything for pixels.
     """
 
     fingerprint: str
     examples: int
     score: str
+    pixels: bool = True
 
 
 class StudyCell(NamedTuple):
@@ -59,7 +60,7 @@ class StudyCell(NamedTuple):
 def facts(study: Study, dataset: Dataset) -> Facts:
     """Return the facts of the study's data."""
     config = _config(study, study.optimizers[0], 1, 1)
-    return Facts(dataset.fingerprint, len(dataset.train.y), configs.score(config, dataset))
+    return Facts(dataset.fingerprint, len(dataset.train.y), configs.score(config, dataset), dataset.levels > 0)
 
 
 def check(study: Study, dataset: Dataset) -> None:
@@ -93,6 +94,7 @@ def of(study: Study, data: Facts) -> Iterator[StudyCell]:
         budget = max(1, min(max_steps[batch_size], epochs))
         for optimizer in study.optimizers:
             config = _config(study, optimizer, batch_size, budget)
+            config = dataclasses.replace(config, init=task.initializer(config, data.pixels))
             asked = {"config": _decisive(config), "data": data.fingerprint, "protocol": study.protocol}
             asked |= {"space": identity(study)["spaces"][optimizer], "method": study.method, "seed": study.seed}
             if optimizer in study.versions:

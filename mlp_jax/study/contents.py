@@ -135,7 +135,8 @@ def read_facts(directory: Path) -> Facts:
     """
     fields = files.read_json(directory, "data.json", "study")
     try:
-        facts = Facts(**{name: kind(fields[name]) for name, kind in Facts.__annotations__.items()})
+        whole = Facts._field_defaults | fields
+        facts = Facts(**{name: kind(whole[name]) for name, kind in Facts.__annotations__.items()})
         return facts._replace(examples=checks.value("examples", facts.examples, Annotated[int, checks.whole(1, 63)]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(

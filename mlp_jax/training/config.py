@@ -66,8 +66,8 @@ class Config(Options):
     """Function of the output layer: softmax, sigmoid, tanh, identity or relu. auto: the one that fits the labels."""
     bias: str = "all"
     """all: a bias b in every layer; ones: a feature that is always 1 instead, as in the slides; none: neither."""
-    init: str = "he"
-    """How the weights start: he, glorot, lecun, truncated_normal or zeros."""
+    init: str = "auto"
+    """How the weights start: he, glorot, lecun, truncated_normal or zeros. auto: he for pixels, otherwise glorot."""
     init_std: Positive = 0.03
     """Standard deviation of the weights at the start, for init truncated_normal."""
     loss: str = "auto"
@@ -119,7 +119,7 @@ class Config(Options):
     """Seed that decides the weights at the start and the order of the examples."""
 
     epochs: Positive | None = None
-    """Budget in passes over the data (default: 20 if no budget is given; for real targets at least 200 steps)."""
+    """Budget in passes over the data (default: 20, or 2,000 steps at least; for real targets 30, or 200 steps)."""
     steps: Steps | None = None
     """Budget in steps; of several budgets the first to run out ends the run (default: no limit)."""
     seconds: Positive | None = None
@@ -147,10 +147,10 @@ class Config(Options):
         choose("loss", self.loss, ("auto", *losses.LOSSES))
         choose("sampling", self.sampling, sampling.SAMPLINGS)
         choose("spacing", self.spacing, SPACINGS)
-        Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init=self.init, init_std=self.init_std)
+        choose("init", self.init, ("auto", *model.INITIALIZERS))
+        Network(inputs=1, outputs=1, hidden=self.hidden, bias=self.bias, init_std=self.init_std)
         _check_hyper(self.hyper)
-        schedule = self.resolved_schedule
-        schedule_steps = 0.0 if schedule != "constant" else None
+        schedule_steps = 0.0 if (schedule := self.resolved_schedule) != "constant" else None
         optimizers.complete(self.optimizer, schedule, **_hyper(self), schedule_steps=schedule_steps)
         trial.check_regularizers(_regularizers(self))
 

@@ -154,7 +154,7 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         activation=config.activation,
         output=output,
         bias=config.bias,
-        init=config.init,
+        init=initializer(config, dataset.levels > 0),
         init_std=config.init_std,
         output_start=float(np.maximum(dataset.train.y, 0).mean()) if output == "relu" else 0.0,
     )
@@ -166,6 +166,11 @@ def make_cell(config: Config, dataset: Dataset) -> Cell:
         batch_size=batch_size,
         sampling=config.sampling,
     )
+
+
+def initializer(config: Config, pixels: bool) -> str:
+    """Return how the weights start, where features are pixels or where they are not."""
+    return config.init if config.init != "auto" else "he" if pixels else "glorot"
 
 
 def _outputs(output: str, dataset: Dataset) -> int:

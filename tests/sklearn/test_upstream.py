@@ -46,7 +46,7 @@ SOLVERS: dict[str, dict[str, Any]] = {  # what scikit-learn's names mean here
         "solver": "momentum",
         "learning_rate_init": None,
         "scaling": "standard",
-        "init": "he",
+        "init": "auto",
     },  # there is none: our default
 }
 DEFAULTS = {  # scikit-learn's

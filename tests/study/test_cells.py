@@ -45,8 +45,17 @@ def test_a_cell_keeps_its_name_from_version_to_version():
     assert not set(ids(weighted, Facts("x", 1150, "validation_accuracy"))) & set(named)
 
 
+def test_how_weights_start_is_named_by_what_it_is_and_not_by_auto(data):
+    """So that a study of a table, which began as pixels do before `auto` was, does not go on with others."""
+    pixels, table = list(cells.of(STUDY, data._replace(pixels=True))), list(cells.of(STUDY, data))
+    assert {cell.config.init for cell in pixels} == {"he"}
+    assert {cell.config.init for cell in table} == {"glorot"}
+    asked = dataclasses.replace(STUDY, workload=dataclasses.replace(IRIS, init="he"))
+    assert ids(asked, data) == [cell.id for cell in pixels] != [cell.id for cell in table]
+
+
 def test_the_facts_are_those_of_the_data(iris, data):
-    assert data == (iris.fingerprint, 96, "validation_accuracy")
+    assert data == (iris.fingerprint, 96, "validation_accuracy", False)
     assert cells.facts(dataclasses.replace(STUDY, target_metric="loss"), iris).score == "validation_loss"
     diabetes = Study(workload=Config(dataset="diabetes", validation=0.2), batch_sizes=(8,))
     assert cells.facts(diabetes, configs.load_data(diabetes.workload)).score == "validation_rmse"
@@ -65,7 +74,7 @@ def test_a_cell_is_what_the_study_and_the_workload_say_with_room_for_four_times_
         assert cell.budget == 70
         assert cell.config == dataclasses.replace(
             IRIS, optimizer=cell.optimizer, batch_size=8, schedule="constant", steps=280, stop_at=0.8,
-            stop_smoothing=2, evaluations=5, spacing="log",
+            stop_smoothing=2, evaluations=5, spacing="log", init="glorot",
         )  # fmt: skip
     assert {cell.budget for cell in cells.of(dataclasses.replace(study, max_epochs=1.5), data)} == {18}
 

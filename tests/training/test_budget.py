@@ -134,5 +134,9 @@ def test_budgets_count_steps_by_what_binds():
     assert budget.total_steps(Config(epochs=2.5), 100, 10) == 25
     assert budget.total_steps(Config(epochs=2.5, steps=7), 100, 10) == 7
     assert budget.total_steps(Config(seconds=1.0), 100, 10) is None
-    assert budget.total_steps(Config(), 100, 10) == 200
-    assert budget.total_steps(Config(), 20, 10, "regression") == budget.LEAST_STEPS
+
+
+@pytest.mark.parametrize(("task", "epochs", "least"), [("multiclass", 20, 2000), ("regression", 30, 200)])
+def test_a_budget_that_nobody_gave_is_in_epochs_but_no_fewer_steps(task, epochs, least):
+    assert budget.total_steps(Config(), 10_000, 10, task) == epochs * 1000
+    assert budget.total_steps(Config(), 20, 10, task) == least

@@ -132,7 +132,7 @@ def test_what_is_asked_for_is_not_changed_by_the_data(tmp_path):
     assert task.resolve(Config(dataset=name, steps=7)).total == 7
     digits = task.resolve(Config())
     assert "clip" not in digits.hyper()
-    assert (digits.total, digits.cell.batch_size) == (809, 32)
+    assert (digits.total, digits.cell.batch_size) == (2000, 32)
 
 
 def test_the_default_batch_fits_few_rows_and_a_given_one_must(tmp_path):

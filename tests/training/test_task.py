@@ -91,3 +91,11 @@ def test_data_that_are_given_are_not_loaded_and_decide_the_cell():
     assert (given.cell.network.inputs, resolved().cell.network.inputs) == (13, 4)
     with pytest.raises(ValueError, match="batch size 109 is not allowed"):
         resolved(batch_size=109)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "asked", "started"),
+    [("digits", "auto", "he"), ("iris", "auto", "glorot"), ("digits", "glorot", "glorot"), ("iris", "zeros", "zeros")],
+)
+def test_pixels_start_as_he_s_and_other_features_as_glorot_s_unless_asked_otherwise(dataset, asked, started):
+    assert task.resolve(Config(dataset=dataset, init=asked)).cell.network.init == started
