@@ -4,9 +4,11 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 from mlp_jax import optimizers
 from mlp_jax.training import config, population, task
@@ -118,6 +120,29 @@ def test_defaults_train_an_exact_line_on_every_seed(tmp_path, output, optimizer)
     config = Config(dataset=str(tmp_path / "line.npz"), output=output, optimizer=optimizer, evaluations=1)
     trained = population.train_many(config, {}, np.arange(20))
     assert trained.metrics["validation_r2"].min() > 0.99
+
+
+MASKS, MASK_IDS = np.array([np.eye(8)[[k % 8] * 8] for k in range(800)], np.uint8), np.arange(800) % 8
+DIGITS, DIGIT_IDS = load_digits(return_X_y=True)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "file", "accuracy"),
+    [
+        (MASKS, MASK_IDS, "masks.npz", 1.0),
+        (MASKS.astype(bool), MASK_IDS, "bool.npz", 1.0),
+        (DIGITS.astype(np.uint8), DIGIT_IDS, "digits.npz", 0.97),
+        (DIGITS.astype(np.uint8), DIGIT_IDS, "digits.csv", 0.97),
+    ],
+)
+def test_bytes_that_end_below_255_are_learnt(tmp_path, x, y, file, accuracy):
+    """The mean of four seeds, by default: masks of 0 and 1, and a table of 0 to 16."""
+    if file.endswith("npz"):
+        np.savez(tmp_path / file, x=x, y=y)
+    else:
+        pandas.DataFrame(x).assign(y=y).to_csv(tmp_path / file, index=False)
+    config = Config(dataset=str(tmp_path / file), column="y", validation=0.2, test=0, evaluations=1)
+    assert population.train_many(config, {}, np.arange(4)).metrics["validation_accuracy"].mean() >= accuracy
 
 
 def test_what_is_asked_for_is_not_changed_by_the_data(tmp_path):
