@@ -1,15 +1,17 @@
 """A study that a command or a script runs: found once, kept, and nothing returned where it is not whole."""
 
+import dataclasses
 import json
 import os
 
 import pytest
+from sklearn.datasets import load_iris
 
 from mlp_jax import Config
 from mlp_jax.cli import studies
 from mlp_jax.data.options import Options
 from mlp_jax.report import page as report
-from mlp_jax.study import Study, from_file, read_plan
+from mlp_jax.study import Study, from_file, read_plan, to_json
 
 STUDY = Study(
     workload=Config(dataset="iris", hidden=()),
@@ -45,6 +47,27 @@ def test_the_file_of_a_study_is_read_as_it_was_written_whatever_the_machine_s_en
     file = tmp_path / "study.toml"
     assert studies.study(dataset="größe.csv", options=Options(column="größe"), save_config=file) == 0
     assert from_file(file).workload.column == "größe"
+
+
+def test_a_table_is_studied_as_the_data_that_it_holds(call, tmp_path):
+    """--column names what to predict, and --target the accuracy to reach."""
+    iris = load_iris(as_frame=True)
+    iris.data.assign(species=iris.target_names[iris.target]).to_csv(tmp_path / "t.csv", index=False)
+    how = ("--hidden", "--optimizers", "sgd", "--batch-sizes", "8", "--method", "halton", "--points", "2", "--seeds",
+           "1", "--fresh-seeds", "1", "--max-steps", "200", "--target", "0.8")  # fmt: skip
+    code, out, err = call(
+        "study", "--dataset", tmp_path / "t.csv", "--column", "species", *how, "--out", tmp_path / "table", "--json"
+    )
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert 0 < found["steps_to_target"]["sgd"]["8"] < 200
+    workload = Config(dataset="iris", hidden=(), validation=0.2)
+    same = dataclasses.replace(STUDY, workload=workload, fresh_seeds=1, max_steps=200, target=0.8)
+    findings = studies.find(same, tmp_path / "iris", quiet=True, write=False).findings
+    assert findings is not None
+    expected = to_json(findings)
+    for name in ("steps_to_target", "best_learning_rate", "definition", "trials"):
+        assert found[name] == expected[name]
 
 
 @pytest.mark.slow
