@@ -32,6 +32,7 @@ from mlp_jax.machine.files import finite
 
 Options = TypeVar("Options")
 LONGEST = 2000  # characters of a message
+COLUMN = "perhaps --column, which names the column to predict"  # where --target is not what was meant
 _raised: list[int] = []  # signals that were raised as KeyboardInterrupt; code that imports or compiles may swallow it
 
 
@@ -257,16 +258,15 @@ def _reworded(complaint: str) -> str:
         r"Error parsing (\S+): no type matching (.+?) could be instantiated from \['(.*?)'\]", complaint
     ):
         option, kinds, given = wrong.groups()
-        return (
-            f"{option} {given!r} is not allowed; give {kinds.replace('{None}|', '').replace('|', ' or ').strip('{}')}"
-        )
+        kind = kinds.replace("{None}|", "").replace("|", " or ").strip("{}")
+        return f"{option} {given!r} is not allowed; give {kind}" + (f", or {COLUMN}" if option == "--target" else "")
     if wrong := re.match(r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]", complaint):
         return f"{wrong[1]} {wrong[2]} is not allowed; give values of its kind"
     unknown = re.match(r"Unrecognized (?:or misplaced )?options: (.*?)(?: Arguments are applied.*)?$", complaint)
     if unknown is None:
         return complaint
     words = re.sub(r" \(applied to [^)]*\)|,(?= )", "", unknown[1])
-    column = ", perhaps --column, which names the column to predict," if "--target" in words.split() else ""
+    column = f", {COLUMN}," if "--target" in words.split() else ""
     return f"unknown option {words}; give another{column} or leave it out"
 
 

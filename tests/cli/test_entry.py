@@ -102,7 +102,7 @@ def test_a_traceback_is_printed_when_it_is_asked_for(capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["train", "--epochs", "x"], "--epochs 'x' is not allowed; give FLOAT"),
-        (["study", "--target", "price"], "--target 'price' is not allowed; give FLOAT"),
+        (["study", "--target", "price"], "--target 'price' is not allowed; give FLOAT, or perhaps --column, which"),
         (["train", "--target", "price"], "unknown option --target price; give another, perhaps --column, which names"),
         (["data", "list", "--nonsense"], "unknown option --nonsense; give another or leave it out"),
     ],
