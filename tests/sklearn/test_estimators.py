@@ -18,9 +18,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from mlp_jax import Config, Dataset, optimizers, train
+from mlp_jax import Config, Dataset, optimizers, predict, train
 from mlp_jax.losses import RegressionSums
 from mlp_jax.sklearn import MLPClassifier, MLPRegressor, fitting
 
@@ -44,6 +44,37 @@ def test_a_fit_is_the_run_of_its_config():
     for W, b, layer in zip(ours._fitted.params, ours._fitted.params, run.params):
         np.testing.assert_allclose(W.W, layer.W, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(b.b, layer.b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_run_on_a_table_predicts_new_rows_as_a_pipeline_of_one_hot_categories(tmp_path):
+    """The run lies elsewhere, its table is gone, and the new rows have their columns in another order."""
+    draw = np.random.default_rng(0)
+    frame = pandas.DataFrame({"age": draw.integers(18, 90, 260), "town": draw.choice(["Rome", "Oslo", "Bern"], 260)})
+    frame = frame.assign(height=draw.normal(1.7, 0.1, 260).round(2), pet=draw.choice(["cat", "dog"], 260))
+    number = frame["age"] / 20 + 2 * (frame["town"] == "Rome") - (frame["pet"] == "cat") + draw.normal(0, 0.5, 260)
+    frame["kind"] = np.array(["low", "middle", "high"])[np.digitize(number, [2, 4])]
+    known, new = frame[:200], frame[200:].drop(columns="kind")
+    known.to_csv(tmp_path / "known.csv", index=False)
+    config = Config(
+        dataset=str(tmp_path / "known.csv"), column="kind", validation=0, test=0, hidden=(8,), steps=20 * 7,
+        l2=1e-4 / 32, evaluations=1,
+    )  # fmt: skip
+    train(config, out=tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").rename(tmp_path / "elsewhere/moved")
+    (tmp_path / "known.csv").unlink()
+    new[["pet", "height", "town", "age"]].to_csv(tmp_path / "new.csv", index=False)
+    answers = predict(tmp_path / "elsewhere/moved", file=tmp_path / "new.csv")
+
+    encode = OneHotEncoder(sparse_output=False, dtype=np.float32)
+    as_number = FunctionTransformer(lambda column: column.astype(np.float32))
+    kinds = {"age": as_number, "town": encode, "height": as_number, "pet": encode}
+    columns = make_column_transformer(*((kind, [name]) for name, kind in kinds.items()))
+    pipe = make_pipeline(columns, MLPClassifier(**SMALL, max_iter=20)).fit(known[list(kinds)], known["kind"])
+    assert [answer.label for answer in answers] == pipe.predict(new).tolist()
+    assert len(set(pipe.predict(new))) == 3
+    shares = [[answer.probabilities[name] for name in pipe.classes_] for answer in answers]
+    np.testing.assert_allclose(shares, pipe.predict_proba(new), atol=1e-4)
 
 
 @pytest.mark.parametrize(
