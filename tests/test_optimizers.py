@@ -139,10 +139,10 @@ def _torch_cases(torch) -> dict:
 
 @pytest.mark.parametrize(
     "case",
-    ["nesterov", "rmsprop with momentum", "adam"]
+    ["rmsprop with momentum", "adam"]
     + [
         pytest.param(case, marks=pytest.mark.slow)
-        for case in ("sgd", "momentum", "adagrad", "rmsprop", "adadelta", "adamw", "adamax", "nadam")
+        for case in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adamw", "adamax", "nadam")
     ],
 )
 def test_trajectories_equal_torch(case: str) -> None:

@@ -133,7 +133,7 @@ def momentum_in_numpy(params, batches: np.ndarray, x: np.ndarray, y: np.ndarray)
         yield -np.mean(np.log((f * label).sum(axis=1))), ((W1, b1), (W2, b2))
 
 
-@pytest.mark.parametrize("kind", sampling.SAMPLINGS)
+@pytest.mark.parametrize("kind", ["epochs", pytest.param("replacement", marks=pytest.mark.slow)])
 def test_steps_equal_the_slides_written_out(kind: str) -> None:
     n, batch_size, num_steps = 23, 5, 12  # through two ends of an epoch
     cell = Cell(network=NETWORK, optimizer="momentum", batch_size=batch_size, sampling=kind)
@@ -272,7 +272,7 @@ def test_a_trial_is_a_pure_function_that_can_be_mapped_over_its_values() -> None
             close(jax.tree.map(lambda leaf, place=place: leaf[place], together), alone)
 
 
-@pytest.mark.parametrize("kind", sampling.SAMPLINGS)
+@pytest.mark.parametrize("kind", ["epochs", pytest.param("replacement", marks=pytest.mark.slow)])
 def test_the_indices_of_many_steps_can_be_drawn_at_once(kind: str) -> None:
     cell, data, num_steps = Cell(network=NETWORK, batch_size=4, sampling=kind), make_data(21), 32
     hyper = trial.complete(cell)

@@ -92,6 +92,7 @@ def test_intervals_hold_the_truth_of_the_shipped_table():
     assert min(share["held"] for pair in score["differences"].values() for share in pair.values()) >= 85
 
 
+@pytest.mark.slow
 def test_the_short_form_of_the_self_test_says_the_same_twice():
     tables = {name: table for name, table in testbed.shipped().items() if name != "rmsprop"}
     one, other = (selftest.score(tables, 4, resamples=50) for _ in range(2))

@@ -40,6 +40,7 @@ def test_the_record_is_whole_and_survives_the_disk(measured, tmp_path):
     assert "small network, batch size 64" in said
 
 
+@pytest.mark.slow
 def test_each_batch_size_has_its_rates_and_its_share_of_the_roofline(measured):
     network = measured[0]["networks"]["small"]
     assert [row["batch_size"] for row in network["batch"]] == [1, 64]

@@ -130,6 +130,7 @@ def test_the_record_of_one_batch_size(small):
     assert "–" in small.table(record)
 
 
+@pytest.mark.slow
 def test_every_optimizer_is_timed(small, monkeypatch):
     monkeypatch.setattr(small.optimizers, "CLASSICAL", {name: small.optimizers.CLASSICAL[name] for name in ("adam",)})
     monkeypatch.setattr(small, "OPTIMIZER_BATCH_SIZE", 4)

@@ -53,6 +53,7 @@ def test_a_missing_contender_is_none_and_a_note(script, monkeypatch, capsys):
     assert "–" in script.table(record)
 
 
+@pytest.mark.slow
 def test_another_network_is_refused(script, monkeypatch):
     other = script.Contender(loss=lambda: 2.0, run=lambda count: None)
     monkeypatch.setitem(script.CONTENDERS, "sklearn", lambda *_: other)

@@ -40,6 +40,7 @@ def test_a_trial_meets_the_target_about_where_ours_does(tuned_answer, rows, name
     assert np.median(theirs) == pytest.approx(np.median(ours), rel=1 / 3)
 
 
+@pytest.mark.slow
 def test_a_trial_is_missed_at_its_limit_and_a_pruner_may_end_it(tuned_answer, rows):
     cell, seen = cell_of("sgd"), []
     assert tuned_answer.trained(cell, rows, 1e-6, 0, 30, lambda look, score: seen.append(look)) == np.inf

@@ -16,6 +16,7 @@ from mlp_jax.rows import Data
 
 optimize = pytest.importorskip("scipy.optimize")
 SEARCHING = ["gradient_descent_line_search", "cg_polak_ribiere", "lbfgs"]  # one of each kind of chain
+ONE_IS_QUICK = ["cg_polak_ribiere", *(pytest.param(n, marks=pytest.mark.slow) for n in SEARCHING if "cg" not in n)]
 MATRIX = np.diag([1.0, 3.0, 10.0, 30.0]).astype(np.float32)
 CALLS = []
 
@@ -78,7 +79,7 @@ def test_softmax_reaches_the_minimum_that_scipy_finds(softmax, scipy_minimum, na
     assert solution.history.gradient_norm[-1] <= 3e-4
 
 
-@pytest.mark.parametrize("name", SEARCHING)
+@pytest.mark.parametrize("name", ONE_IS_QUICK)
 def test_bowl_converges_and_every_evaluation_is_counted(name):
     solution, calls = solve_counted(name, landscape(), budget=2000, tolerance=1e-3)
     assert solution.status == "CONVERGED"
@@ -128,7 +129,7 @@ def test_fixed_rate_is_gradient_descent():
     np.testing.assert_allclose(solution.history.loss[0], 22)
 
 
-@pytest.mark.parametrize("name", SEARCHING)
+@pytest.mark.parametrize("name", ONE_IS_QUICK)
 def test_a_failed_line_search_is_a_status(name):
     solution = solve(name, landscape(0.0, 1.0), jnp.full(4, 0.3), budget=500)
     assert solution.status == "LINE_SEARCH_FAILED"
@@ -181,7 +182,7 @@ def test_one_compilation_serves_every_rate_start_and_data(softmax):
     assert full_gradient._iterate._cache_size() == before
 
 
-@pytest.mark.parametrize(("rows", "hidden"), [(7, ()), (1024, ()), (1200, (5,))])
+@pytest.mark.parametrize(("rows", "hidden"), [(7, ()), (1024, ()), pytest.param(1200, (5,), marks=pytest.mark.slow)])
 def test_mean_loss_in_pieces_is_the_mean_over_rows(rows, hidden):
     network = model.Network(inputs=4, hidden=hidden, outputs=3)
     x, y = np.random.default_rng(0).integers(0, 255, (rows, 4), np.uint8), jnp.arange(rows) % 3

@@ -202,7 +202,7 @@ def exact(w, x, y, rate) -> dict[str, Fraction]:
 
 
 @pytest.mark.parametrize(
-    ("hidden", "seed", "rate"), [((32, 16), 0, 0.1), pytest.param((), 5, 0.5, marks=pytest.mark.slow)]
+    ("hidden", "seed", "rate"), [pytest.param((32, 16), 0, 0.1, marks=pytest.mark.slow), ((), 5, 0.5)]
 )
 def test_l15_against_numpy(hidden, seed, rate):
     values = shown("L15", hidden=hidden, seed=seed, rate=rate).values

@@ -19,7 +19,7 @@ from mlp_jax.trial import Cell, Data
 
 STEPS, BATCH, SEED = 100, 32, jnp.uint32(3)
 NETWORK = Network(inputs=64, hidden=(12,), outputs=10, activation="tanh")
-QUICK = ("lars", "adafactor", "muon", "schedule_free_adamw", "prodigy")
+QUICK = ("lars", "schedule_free_adamw")
 EVERY = pytest.mark.parametrize(
     "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in optimizers.RECENT if n not in QUICK)]
 )

@@ -86,6 +86,7 @@ def test_what_is_wrong_is_what_is_counted_where_two_probabilities_round_to_one(t
     assert tied.label == run.dataset.classes[1]
 
 
+@pytest.mark.slow
 def test_a_table_of_two_classes_has_no_pictures(tmp_path, monkeypatch):
     _, seen, _ = written(tmp_path, monkeypatch, dataset="breast_cancer")
     assert seen.figures == ["loss", "score", "confusion", "network"]

@@ -123,7 +123,8 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
-@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.slow
 def test_a_study_that_dies_at_every_second_write_ends_the_same(tmp_path, monkeypatch, whole, when, parts):
     replace, attempts = store.files.replace, 0
 

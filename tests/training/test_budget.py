@@ -58,6 +58,7 @@ def test_it_may_be_interrupted_before_and_after_and_grow_twice(tmp_path, whole, 
     assert_same(rest, whole)
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_two_files_that_say_it_loses_nothing(tmp_path, whole, monkeypatch):
     run.train(SMALL, out=tmp_path)
     with monkeypatch.context() as patch:

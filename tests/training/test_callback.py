@@ -59,7 +59,7 @@ def test_a_callback_that_fails_ends_the_training():
         train(CONFIG, callback=fail)
 
 
-@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+@pytest.mark.parametrize("name", [pytest.param("wandb", marks=pytest.mark.slow), "mlflow"])
 def test_the_recipes_log_every_evaluation(monkeypatch, name):
     recipes = re.findall(r"```py\n(.*?)```", README.read_text(), re.DOTALL)
     (recipe,) = [code for code in recipes if f"import {name}" in code]

@@ -57,7 +57,11 @@ def test_clocks_add_up_to_the_wall_time():
 
 @pytest.mark.parametrize(
     ("budget", "steps"),
-    [({"steps": 30}, 30), ({"epochs": 0.5}, 21), ({"steps": 30, "epochs": 0.5}, 21), ({"steps": 5, "epochs": 9.0}, 5)],
+    [
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (({"steps": 30}, 30), ({"epochs": 0.5}, 21))),
+        ({"steps": 30, "epochs": 0.5}, 21),
+        ({"steps": 5, "epochs": 9.0}, 5),
+    ],
 )
 def test_the_first_budget_to_run_out_binds(budget, steps):
     result = train(**{"epochs": None, **budget})
