@@ -293,12 +293,12 @@ def harm(directory: Path, rng: random.Random) -> list[str]:
 def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> list[str]:
     """Start the command and end it at a random moment."""
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    after = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0]))
+    after, there = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0])), out.exists()
     ended = call(subject.command(out), cache, kill=(after, number), fresh=rng.random() < 0.5)
     said = [f"{number.name} after {after:.2f} s: {ended.code}"]
     ours = entry.__file__ if subject.name == "population" else str(PACKAGE)
-    if not out.exists() and ours not in ended.err and ended.code in (-number, 1, 130):
-        return said  # Python itself had not come to the program's first line
+    if out.exists() == there and ours not in ended.err and ended.code in (-number, 1, 130):
+        return said  # as far as can be told, Python itself had not come to the program's first line
     if number != signal.SIGKILL and ended.code not in (0, 130):
         said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
     return said + wrong_words(ended)
