@@ -103,6 +103,21 @@ def test_anything_else_in_its_place_is_damage(path, put, said):
         assert parts.read(path) is None
 
 
+def test_rows_are_compared_with_their_checksum_once_and_again_when_the_file_is_another(path, monkeypatch):
+    counted, checksum = [], parts._checksum
+    monkeypatch.setattr(parts, "_checksum", lambda rows: counted.append(len(rows)) or checksum(rows))
+    parts.write(path, ROWS)
+    counted.clear()
+    assert parts.read(path) is not None
+    assert parts.read(path) is not None
+    assert counted == [3]
+    changed(path)
+    counted.clear()
+    with pytest.warns(parts.Damage, match="its rows are not those that were written"):
+        assert parts.read(path) is None
+    assert counted == [3]
+
+
 def test_a_folder_may_have_a_name_that_is_no_text(tmp_path):
     path = tmp_path / b"\xff".decode(errors="surrogateescape") / "tuning" / "cell-0-0123456789abcdef.parquet"
     path.parent.mkdir(parents=True)
