@@ -45,8 +45,10 @@ def run_state(directory: Path) -> str:
     Raises:
         ValueError, OSError: one of the files is missing or damaged.
     """
-    history = hashlib.sha256((directory / "metrics.parquet").read_bytes()).hexdigest()
-    return state([prediction.identity(directory), history])
+    history = directory / "metrics.parquet"
+    if not history.is_file():  # a pipe has no end that can be waited for, and a link to /dev/zero none at all
+        raise ValueError(f"{history} is no regular file")
+    return state([prediction.identity(directory), hashlib.sha256(history.read_bytes()).hexdigest()])
 
 
 def check_run(directory: Path) -> list[Looked]:

@@ -1,5 +1,6 @@
 """The page of a run: what it says is what the run has found, for classes, pictures and real targets alike."""
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -138,9 +139,12 @@ def test_a_page_that_was_changed_is_noticed(tmp_path, monkeypatch):
     parquet.write(history, {"step": np.arange(3)})
     (looked,) = seal.check_run(path.parent)
     assert (looked.said.partition(";")[0], looked.wrong) == ("sound, but not made from what is there now", False)
+    for other in (lambda: None, lambda: os.mkfifo(history), lambda: history.symlink_to("/dev/zero")):
+        history.unlink(missing_ok=True)
+        other()
+        (looked,) = seal.check_run(path.parent)
+        assert (looked.said, looked.wrong) == ("sound; what it was made from can't be read now", False)
     history.unlink()
-    (looked,) = seal.check_run(path.parent)
-    assert (looked.said, looked.wrong) == ("sound; what it was made from can't be read now", False)
     history.write_bytes(kept)
     path.write_text(path.read_text().replace("COMPLETE", "complete"))
     (looked,) = seal.check_run(path.parent)
