@@ -299,6 +299,8 @@ def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> l
     ours = entry.__file__ if subject.name == "population" else str(PACKAGE)
     if out.exists() == there and ours not in ended.err and ended.code in (-number, 1, 130):
         return said  # as far as can be told, Python itself had not come to the program's first line
+    if ended.code == -number and ended.out and not ended.err:
+        return said  # it had printed its result, and Python had taken the handlers away
     if number != signal.SIGKILL and ended.code not in (0, 130):
         said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
     return said + wrong_words(ended)
