@@ -35,7 +35,7 @@ import pandas  # noqa: F401
 import psutil
 
 from mlp_jax import Config, cli, train_many
-from mlp_jax.cli import commands, entry  # noqa: F401
+from mlp_jax.cli import commands, entry
 from mlp_jax.machine import checkpoint, environment, parquet  # noqa: F401
 from mlp_jax.report import page  # noqa: F401
 from mlp_jax.study import contents
@@ -56,7 +56,6 @@ dataset = "iris"
 hidden = [8]
 validation = 0.2
 """
-PACKAGE = Path(cli.__file__).parents[1]
 PAGE = "other.html"  # what the command of a report is asked for by name
 CLOCKS = ("seconds", "training_seconds", "step_seconds")
 
@@ -296,7 +295,7 @@ def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> l
     after, there = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0])), out.exists()
     ended = call(subject.command(out), cache, kill=(after, number), fresh=rng.random() < 0.5)
     said = [f"{number.name} after {after:.2f} s: {ended.code}"]
-    ours = entry.__file__ if subject.name == "population" else str(PACKAGE)
+    ours = (entry if subject.name == "population" else commands).__file__
     if out.exists() == there and ours not in ended.err and ended.code in (-number, 1, 130):
         return said  # as far as can be told, Python itself had not come to the program's first line
     if ended.code == -number and ended.out and not ended.err:
