@@ -15,13 +15,13 @@ Measured on the 20 fresh seeds, mean [95 % interval]:
     relu      squared   0.003  55.3 [54.2, 56.5]  44.6 [43.5, 45.7]  0.46 [0.43, 0.49]
     relu      absolute  0.003  55.6 [54.3, 57.0]  44.6 [43.4, 45.9]  0.45 [0.42, 0.49]
 
-Paired by seed, the absolute loss is worse than the squared one on RMSE, by 0.34 [0.01, 0.73] with the identity output
-and 0.35 [0.01, 0.73] with ReLU; on MAE, 0.09 [−0.21, 0.39] and 0.08 [−0.22, 0.38], it is neither better nor worse: with
-319 training examples the noise of the fit weighs as much as the aim. ReLU's output neither costs nor gains, for it
-starts at the mean of the targets and stays positive: its RMSE with the squared loss is 0.01 [0.00, 0.02] less. With
-He's weights, which start larger, all four were worse, by 1 to 2 on RMSE. The splits share their 442 patients, so the
-intervals are about splits and weights, not about other patients. 20 s on 2 cores of a shared AMD EPYC machine, with
-others at work.
+Paired by seed, the absolute loss is worse than the squared one by little on RMSE, by 0.34 [0.01, 0.73] with the
+identity output and 0.35 [0.01, 0.73] with ReLU; on MAE, 0.09 [−0.21, 0.39] and 0.08 [−0.22, 0.38], it is neither better
+nor worse: with 319 training examples the noise of the fit weighs as much as the aim. ReLU's output neither costs nor
+gains, for it starts at the mean of the targets and stays positive: its RMSE with the squared loss is 0.01 [0.00, 0.02]
+less. With He's weights, which start larger, all four were worse, by 1 to 2 on RMSE. The splits share their 442
+patients, so the intervals are about splits and weights, not about other patients. 20 s on 2 cores of a shared AMD EPYC
+machine, with others at work.
 """
 
 import sys

@@ -76,14 +76,17 @@ def test_regression(measured):
     apart = {(tuple(each["first"]), tuple(each["second"])): each for each in result["differences"]}
     squared = apart[("identity", "absolute"), ("identity", "squared")]
     relu = apart[("relu", "absolute"), ("relu", "squared")]
+    signed = r"(−?[\d.]+) \[(−?[\d.]+), (−?[\d.]+)\]"
     said = numbers(
         doc,
-        rf"on RMSE by {estimate} with the identity output and {estimate} with ReLU, "
-        rf"and on MAE too, by {estimate} and {estimate}",
+        rf"on RMSE, by {signed} with the identity output and {signed} with ReLU; "
+        rf"on MAE, {signed} and {signed}, it is neither better nor worse",
     )
     got = [each[name][end] for name in ("rmse", "mae") for each in (squared, relu) for end in ("value", "low", "high")]
     assert said == pytest.approx(got, abs=0.3)
-    assert all(each[name]["low"] > 0 for each in (squared, relu) for name in ("rmse", "mae"))  # as the sentence has it
+    for each in (squared, relu):  # as the sentence has it
+        assert each["rmse"]["value"] > 0
+        assert each["mae"]["low"] < 0 < each["mae"]["high"]
 
 
 def spreads(doc: str, pattern: str, found: list[dict[str, float]], tolerance: float) -> None:
