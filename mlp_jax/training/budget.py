@@ -23,13 +23,13 @@ def total_steps(config: Config, n: int, batch_size: int, task: str = "multiclass
     Raises:
         ValueError: there are more steps than a program can count.
     """
-    if (config.steps, config.epochs, config.seconds) == (None, None, None):
-        return default_steps(n, batch_size, task)
-    epochs = config.epochs
     limits = [config.steps] if config.steps is not None else []
-    if epochs is not None:
-        limits.append(max(1, math.ceil(min(epochs * n / batch_size, 2.0**31))))
+    if config.epochs is not None:
+        limits.append(max(1, math.ceil(min(config.epochs * n / batch_size, 2.0**31))))
+    if (config.steps, config.epochs, config.seconds) == (None, None, None):
+        limits.append(default_steps(n, batch_size, task))
     if limits and min(limits) >= 2**31:
+        epochs = DEFAULT[_kind(task)][0] if config.epochs is None else config.epochs
         raise ValueError(
             f"epochs {epochs!r} take more than 2**31 - 1 steps of {batch_size} examples; give fewer epochs, or steps"
         )
@@ -41,8 +41,12 @@ def default_steps(n: int, batch_size: int, task: str) -> int:
 
     As many make the defaults as good as scikit-learn's on 20 data sets, by benchmarks/defaults.py.
     """
-    epochs, least = DEFAULT["regression" if task == "regression" else "classes"]
+    epochs, least = DEFAULT[_kind(task)]
     return max(least, math.ceil(epochs * n / batch_size))
+
+
+def _kind(task: str) -> str:
+    return task if task in DEFAULT else "classes"
 
 
 def check_growth(where: str, before: Config, after: Config, schedule: str, n: int, batch_size: int, task: str) -> None:

@@ -141,3 +141,5 @@ def test_budgets_count_steps_by_what_binds():
 def test_a_budget_that_nobody_gave_is_in_epochs_but_no_fewer_steps(task, epochs, least):
     assert budget.total_steps(Config(), 10_000, 10, task) == epochs * 1000
     assert budget.total_steps(Config(), 20, 10, task) == least
+    with pytest.raises(ValueError, match=rf"^epochs {epochs}.0 take more than 2\*\*31 - 1 steps of 1 examples"):
+        budget.total_steps(Config(), 2**31 // epochs + 1, 1, task)
