@@ -35,7 +35,7 @@ import pandas  # noqa: F401
 import psutil
 
 from mlp_jax import Config, cli, train_many
-from mlp_jax.cli import commands, entry
+from mlp_jax.cli import commands, entry, signals
 from mlp_jax.machine import checkpoint, environment, parquet  # noqa: F401
 from mlp_jax.report import page  # noqa: F401
 from mlp_jax.study import contents
@@ -161,7 +161,7 @@ def population(out: str) -> None:
     config = Config(dataset="iris", hidden=(8,), steps=3000, evaluations=10)
 
     def run(_: Any) -> None:
-        with entry.interrupts() as interrupted:
+        with signals.interrupts() as interrupted:
             rates = {"learning_rate": np.geomspace(1e-3, 0.3, 6)}
             how = {"evaluation_share": 1.0, "out": out, "resume": True, "interrupted": interrupted}
             found = train_many(config, rates, np.arange(6), **how)

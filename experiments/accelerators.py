@@ -27,7 +27,7 @@ import tyro
 
 from mlp_jax import tables
 from mlp_jax.checks import Count
-from mlp_jax.cli import entry, experiment
+from mlp_jax.cli import experiment, signals
 from mlp_jax.cli.experiment import script
 from mlp_jax.machine import devices
 from mlp_jax.report import canvas, figures, joined, page
@@ -150,7 +150,7 @@ def run(environment: dict[str, str], *arguments: str) -> None:
         ValueError: it failed; it has said why.
     """
     command = [sys.executable, "-m", "mlp_jax", *arguments]
-    with entry.interrupts() as interrupted:
+    with signals.interrupts() as interrupted:
         child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, process_group=0)
         code, told = None, False
         while code is None:

@@ -12,7 +12,7 @@ import tyro
 
 import mlp_jax
 from mlp_jax import tables
-from mlp_jax.cli import entry
+from mlp_jax.cli import entry, signals
 from mlp_jax.cli.checks import check
 from mlp_jax.cli.lectures import lecture
 from mlp_jax.cli.live import follow
@@ -58,7 +58,7 @@ def train(
         devices.start_cpu_devices()
     cache.enable_compilation_cache()
     clock = clocks.Clock(startup=clocks.process_age())
-    with entry.interrupts() as interrupted, logged(log, out) as callback, live_line(quiet=json) as show:
+    with signals.interrupts() as interrupted, logged(log, out) as callback, live_line(quiet=json) as show:
         told = {"progress": show, "callback": callback, "interrupted": interrupted}
         result = run.train(config, out=out, resume=resume, mesh=mesh, clock=clock, **told)
     shown = {}

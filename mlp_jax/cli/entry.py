@@ -13,18 +13,17 @@ import itertools
 import json
 import os
 import re
-import signal
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import tyro
 from tyro.extras import subcommand_cli_from_dict
 
+from mlp_jax.cli import signals
 from mlp_jax.cli.manual import laid_out, listed, tidied
 from mlp_jax.cli.pairs import PAIRS
 from mlp_jax.machine import cache, controls, devices
@@ -33,7 +32,6 @@ from mlp_jax.machine.files import finite
 Options = TypeVar("Options")
 LONGEST = 2000  # characters of a message
 COLUMN = "perhaps --column, which names the column to predict"  # where --target is not what was meant
-_raised: list[int] = []  # signals that were raised as KeyboardInterrupt; code that imports or compiles may swallow it
 
 
 def program(name: str, commands: Sequence[Callable[..., int]], arguments: list[str] | None, about: str) -> NoReturn:
@@ -66,61 +64,6 @@ def script(function: Callable[[Options], None], options: type[Options]) -> NoRet
         return 0
 
     sys.exit(_code(run))
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether a SIGINT or SIGTERM came; a second signal ends the program as usual.
-
-    The function is also true if a signal came earlier and its exception was swallowed.
-    """
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        for signal_, handler in before.items():
-            signal.signal(signal_, handler)
-
-    before = {signal_: signal.signal(signal_, note) for signal_ in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received or _raised)
-    finally:
-        for signal_, handler in before.items():
-            signal.signal(signal_, handler)
-
-
-def swallowed() -> bool:
-    """Return whether the program was interrupted, but other code caught the exception."""
-    return bool(_raised)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and lose neither of them where Python swallows exceptions."""
-
-    def raise_(number: int, _: object) -> NoReturn:
-        _raised.append(number)
-        raise KeyboardInterrupt
-
-    def unraisable(found: Any) -> None:
-        if issubclass(found.exc_type, KeyboardInterrupt):
-            print("interrupted", file=sys.stderr, flush=True)
-            os._exit(130)
-        hook(found)
-
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    main, hook = threading.current_thread() is threading.main_thread(), sys.unraisablehook
-    before = {number: signal.signal(number, raise_) for number in numbers} if main else {}
-    sys.unraisablehook = unraisable
-    _raised.clear()
-    try:
-        yield
-    finally:
-        _raised.clear()
-        if sys.unraisablehook is unraisable:  # otherwise someone replaced it, and still needs theirs
-            sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Stream:
@@ -186,7 +129,7 @@ def _code(run: Callable[[], int]) -> int:
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
     out, before = _open_streams()
     try:
-        with _ended_by_signals():
+        with signals.end_the_program():
             code = run()
         out.flush()
         if out.error is not None:  # the code that wrote it ignored the error

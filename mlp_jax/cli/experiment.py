@@ -22,7 +22,7 @@ import tyro
 from mlp_jax import checks, data
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Domain
-from mlp_jax.cli import entry, progress, studies
+from mlp_jax.cli import entry, progress, signals, studies
 from mlp_jax.machine import files
 from mlp_jax.report import canvas
 from mlp_jax.study import Findings, Study
@@ -61,7 +61,7 @@ class Parts:
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))["made"]
-        if entry.swallowed():
+        if signals.swallowed():
             raise KeyboardInterrupt
         if time.monotonic() - self._told > QUIET_SECONDS:
             print(name, file=sys.stderr, flush=True)
@@ -79,7 +79,7 @@ def found(options: Asked, name: str, study: Study) -> tuple[Findings, Path]:
         ValueError, OSError: as `studies.find`.
     """
     folder = options.out / f"{name}-{study.id}"
-    with entry.interrupts() as interrupted:
+    with signals.interrupts() as interrupted:
         whole = studies.find(study, folder, interrupted=interrupted, quiet=options.json)
     if whole.findings is None or whole.page is None:
         raise SystemExit(entry.interrupted(folder, "run the same command"))

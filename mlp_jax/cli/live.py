@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mlp_jax.cli import entry
+from mlp_jax.cli import signals
 from mlp_jax.machine.loopback import Loopback
 from mlp_jax.report.reading import Reading
 
@@ -73,7 +73,7 @@ def follow(directory: Path, out: Path, reading: Reading, port: int | None) -> bo
     from mlp_jax.study import read_plan
 
     read_plan(directory)
-    with entry.interrupts() as interrupted, served(directory, port) as server:
+    with signals.interrupts() as interrupted, served(directory, port) as server:
         done = following.follow(directory, out, server.show, reading, interrupted)
         if done:
             _finish(server, out)

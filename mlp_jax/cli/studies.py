@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from mlp_jax.cli import entry, logs
+from mlp_jax.cli import entry, logs, signals
 from mlp_jax.cli.logs import Kind
 from mlp_jax.cli.progress import live_table
 from mlp_jax.data.options import Options
@@ -256,7 +256,7 @@ def study(
     cache.enable_compilation_cache()
     clock, directory = clocks.Clock(startup=clocks.process_age()), out or Path("runs") / f"study-{asked.id}"
     took = ""
-    with entry.interrupts() as interrupted, _watched(live, directory, port) as finish:
+    with signals.interrupts() as interrupted, _watched(live, directory, port) as finish:
         how = {"run": run, "interrupted": interrupted, "quiet": json}
         if until is None:
             found = find(asked, directory, **how)

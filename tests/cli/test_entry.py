@@ -1,15 +1,12 @@
 """The way out of a program: what can't be written, exit codes, tracebacks for those who ask."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from mlp_jax.cli import entry
@@ -116,71 +113,6 @@ def test_complaints_of_the_parser_are_a_sentence(arguments, message, capsys):
     assert printed.startswith(f"error: {message}")
     assert printed.count("\n") == 1
     assert "applied to" not in printed
-
-
-STARTING = """
-import sys
-from mlp_jax.cli import main
-assert "jax" not in sys.modules and "numpy" not in sys.modules
-print("here", flush=True)
-main(["train", "--dataset", "iris", "--hidden", "4", "--steps", "100000000"])
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_program_from_its_first_line_on(number):
-    for after in np.random.default_rng(0).uniform(0.02, 4, 12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", STARTING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
-        time.sleep(after)
-        process.send_signal(number)
-        try:
-            _, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 130, (after, err)
-        assert "Traceback" not in err
-        assert "interrupted" in err
-
-
-def test_an_interrupt_that_a_library_swallows_is_answered_where_it_is_asked_for():
-    """While it compiles, say: the training that follows once went on for ever."""
-    code = """
-import contextlib, os, signal
-from mlp_jax.cli import entry
-
-def run():
-    with contextlib.suppress(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
-    with entry.interrupts() as interrupted:
-        return 77 if interrupted() else 0
-
-entry.sys.exit(entry._code(run))
-"""
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 77
-
-
-def test_an_interrupt_that_python_swallows_ends_the_program():
-    code = """
-import os, signal
-from mlp_jax.cli import entry
-
-class Careless:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-def run():
-    Careless()
-    return 0
-
-entry._code(run)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -95,7 +95,7 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(module, tmp_pa
 
 def test_an_interruption_that_was_swallowed_ends_before_the_next_part(module, tmp_path, monkeypatch):
     parts = experiment.Parts(options(tmp_path), module)
-    monkeypatch.setattr(experiment.entry, "swallowed", lambda: True)
+    monkeypatch.setattr(experiment.signals, "swallowed", lambda: True)
     with pytest.raises(KeyboardInterrupt):
         parts("a", never)
 

@@ -32,6 +32,6 @@ def test_the_page_of_a_run_goes_where_the_run_has_gone_on_and_has_not_ended(call
     asked = ("train", "--dataset", "iris", "--hidden", "4", "--schedule", "constant", "--out", tmp_path / "run")
     assert call(*asked, "--steps", "4").code == 0
     assert (tmp_path / "run" / "report.html").exists()
-    monkeypatch.setattr(commands.entry, "interrupts", lambda: contextlib.nullcontext(lambda: True))
+    monkeypatch.setattr(commands.signals, "interrupts", lambda: contextlib.nullcontext(lambda: True))
     assert call(*asked, "--steps", "8", "--resume").code == 130
     assert not (tmp_path / "run" / "report.html").exists()
