@@ -35,7 +35,7 @@ import pandas  # noqa: F401
 import psutil
 
 from mlp_jax import Config, cli, train_many
-from mlp_jax.cli import commands, entry, signals
+from mlp_jax.cli import entry, signals
 from mlp_jax.machine import checkpoint, environment, parquet  # noqa: F401
 from mlp_jax.report import page  # noqa: F401
 from mlp_jax.study import contents
@@ -66,11 +66,15 @@ class Nothing:
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code (None: it hung), and what it printed."""
+    """How a command ended: its exit code (None: it hung), and what it printed.
+
+    `answers` is whether it had handlers of its own when it got a signal: before them Python starts, after them it ends.
+    """
 
     code: int | None
     out: str
     err: str
+    answers: bool = False
 
 
 class Subject(NamedTuple):
@@ -101,15 +105,22 @@ def call(
                 become(command, cache, room, fresh)
             finally:
                 os._exit(99)
-        code = None
+        code, answers = None, False
         if kill is not None and (code := waited(child, kill[0])) is None:
+            answers = catches(child, signal.SIGTERM)
             os.kill(child, kill[1])
         if code is None and (code := end_of(child)) is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         out.seek(0)
         err.seek(0)
-        return Ended(code, out.read(), err.read())
+        return Ended(code, out.read(), err.read(), answers)
+
+
+def catches(child: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal, of which Linux keeps a bit each."""
+    status = Path(f"/proc/{child}/status").read_text()
+    return bool(int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16) >> (number - 1) & 1)
 
 
 def end_of(child: int) -> int | None:
@@ -292,16 +303,14 @@ def harm(directory: Path, rng: random.Random) -> list[str]:
 def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> list[str]:
     """Start the command and end it at a random moment."""
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    after, there = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0])), out.exists()
+    after = rng.uniform(0.0, rng.choice([0.3, 3.0, 10.0]))
     ended = call(subject.command(out), cache, kill=(after, number), fresh=rng.random() < 0.5)
     said = [f"{number.name} after {after:.2f} s: {ended.code}"]
-    ours = (entry if subject.name == "population" else commands).__file__
-    if out.exists() == there and ours not in ended.err and ended.code in (-number, 1, 130):
-        return said  # as far as can be told, Python itself had not come to the program's first line
-    if ended.code == -number and ended.out and not ended.err:
-        return said  # it had printed its result, and Python had taken the handlers away
-    if number != signal.SIGKILL and ended.code not in (0, 130):
-        said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
+    if number != signal.SIGKILL:
+        if not ended.answers and ended.code in (-number, 1, 130):
+            return said  # of Python itself, which had not come to the program, or had left it
+        if ended.code not in (0, 130):
+            said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
     return said + wrong_words(ended)
 
 
