@@ -63,6 +63,7 @@ def test_what_was_not_timed_has_no_share():
     assert machine._reached({"step_seconds": 2.0}, need)["share"] == 0.5
 
 
+@pytest.mark.slow
 def test_the_table_shows_every_batch_size(measured):
     text = bench.table(measured[0])
     assert "share of ceiling" in text

@@ -31,6 +31,7 @@ def test_noise_is_the_same_every_time_and_fits_the_network():
     assert set(Y.tolist()) == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_a_trial_alone_takes_the_steps_of_training():
     alone = workloads.Alone(CELL, VALUES, workloads.held(X, Y))
     alone.run(2)

@@ -49,6 +49,7 @@ def test_the_file_of_a_study_is_read_as_it_was_written_whatever_the_machine_s_en
     assert from_file(file).workload.column == "größe"
 
 
+@pytest.mark.slow
 def test_a_table_is_studied_as_the_data_that_it_holds(call, tmp_path):
     """--column names what to predict, and --target the accuracy to reach."""
     iris = load_iris(as_frame=True)

@@ -67,10 +67,8 @@ def scipy_minimum(softmax) -> float:
     return min(ends)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in CONJUGACY if name != "cg_polak_ribiere"]
-
-
-@pytest.mark.parametrize("name", ["lbfgs", pytest.param("cg_polak_ribiere", marks=pytest.mark.slow), *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lbfgs", *CONJUGACY])
 def test_softmax_reaches_the_minimum_that_scipy_finds(softmax, scipy_minimum, name):
     solution = solve(name, *softmax, budget=1500, tolerance=3e-4)
     assert solution.status == "CONVERGED"

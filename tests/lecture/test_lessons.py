@@ -221,6 +221,7 @@ def test_l9_counts_as_the_slides_do():
     assert "785·500 + 500·200 + 200·10" in shown("L9", hidden=(500, 200)).text
 
 
+@pytest.mark.slow
 def test_l11_collapses_and_l2_agrees():
     values = shown("L11").values
     assert values["difference"] < 1e-5 < 0.1 < values["relu_difference"]

@@ -184,6 +184,7 @@ def test_a_target_nobody_reaches_is_said_plainly(tmp_path: Path) -> None:
     assert not {"nan", "inf", "-inf"} & set(seen.text.lower().split())
 
 
+@pytest.mark.slow
 def test_one_optimizer_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     asked = plan.changed(STUDY, {}, {"optimizers": ("sgd",)})
     seen = read(page.write([study(tmp_path / "a", asked)], tmp_path / "page.html"))
@@ -191,6 +192,7 @@ def test_one_optimizer_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     assert "nothing to compare it with" in seen.text
 
 
+@pytest.mark.slow
 def test_a_regression_speaks_of_its_error(tmp_path: Path) -> None:
     asked = plan.changed(STUDY, {}, {"target": 50.0})
     seen = read(page.write([study(tmp_path / "a", asked, facts=REAL)], tmp_path / "page.html"))

@@ -44,6 +44,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch | None = None, **ask
     return run, Reader(path.read_text(encoding="utf-8")), path
 
 
+@pytest.mark.slow
 def test_the_page_of_a_classifier_of_pictures(tmp_path):
     run, seen, path = written(tmp_path, dataset="digits")
     assert path == tmp_path / "run" / "report.html"
@@ -78,6 +79,7 @@ def test_the_examples_that_are_listed_are_the_surest_mistakes(tmp_path, monkeypa
     assert f"24 of {len(found)}" in seen.text
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_what_is_counted_where_two_probabilities_round_to_one(tmp_path, monkeypatch):
     z = np.tile(np.array([0, 1e-9, 0], np.float32), (30, 1))
     monkeypatch.setattr(runs.classes, "scores", lambda *_: z)
@@ -113,6 +115,7 @@ def test_a_run_that_failed_says_so_and_has_no_results_per_class(tmp_path, monkey
     assert not {"nan", "inf"} & set(seen.text.lower().split())
 
 
+@pytest.mark.slow
 def test_without_a_test_part_the_page_speaks_of_the_validation_part(tmp_path, monkeypatch):
     _, seen, _ = written(tmp_path, monkeypatch, dataset="iris", test=0)
     assert "validation examples" in seen.text

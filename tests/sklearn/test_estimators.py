@@ -46,6 +46,7 @@ def test_a_fit_is_the_run_of_its_config():
         np.testing.assert_allclose(b.b, layer.b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_table_predicts_new_rows_as_a_pipeline_of_one_hot_categories(tmp_path):
     """The run lies elsewhere, its table is gone, and the new rows have their columns in another order."""
     draw = np.random.default_rng(0)
@@ -113,6 +114,7 @@ def test_every_optimizer_fits(solver):
     assert fitted(solver=solver, learning_rate_init=None, max_iter=1000).score(IRIS, SPECIES) > 0.85
 
 
+@pytest.mark.slow
 def test_defaults_fit():
     assert fitted(hidden_layer_sizes=(100,)).score(IRIS, SPECIES) > 0.97
     assert fitted(MLPRegressor, SUGAR, PROGRESS).score(SUGAR, PROGRESS) > 0.5
@@ -130,6 +132,7 @@ def test_weights_are_repeats_and_zeros_are_absent():
             MLPClassifier(**how).fit(IRIS, SPECIES, sample_weight=bad)
 
 
+@pytest.mark.slow
 def test_balanced_classes_count_the_same():
     rare = np.r_[0:50, 50:55]
     X, y = IRIS[50:][rare], np.where(rare < 50, "common", "rare")
@@ -225,6 +228,7 @@ def test_what_people_pass():
     assert fitted(y=np.zeros(150)).predict(IRIS).tolist() == [0] * 150
 
 
+@pytest.mark.slow
 def test_time_stamps_and_large_numbers_are_scaled_in_64_bits():
     t = 1_700_000_000_000 + 60.0 * np.arange(1000)[:, None]
     assert fitted(MLPRegressor, t, np.arange(1000) / 1000).score(t, np.arange(1000) / 1000) > 0.99

@@ -177,6 +177,7 @@ def test_a_damaged_part_is_made_again(tmp_path, whole, parts):
     assert_frame_equal(table(tmp_path), table(whole))
 
 
+@pytest.mark.slow
 def test_a_part_that_is_deleted_meanwhile_is_made_again(tmp_path, monkeypatch, whole, parts):
     write, deleted = store.Store.write, []
 

@@ -104,6 +104,7 @@ def test_a_report_whose_module_is_gone_says_so(own_module, tmp_path, capsys) -> 
     assert "there is no module 'mine.own'; start in the folder that holds it, or install it" in captured.err
 
 
+@pytest.mark.slow
 def test_a_study_asks_for_a_schedule_and_searches_its_hyperparameters(tmp_path) -> None:
     space = {
         "learning_rate": Space(low=0.1, high=10), "final_factor": Space(low=1e-3, high=1.0),

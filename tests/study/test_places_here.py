@@ -91,6 +91,7 @@ def test_what_has_not_been_compiled_at_the_end_is_left(monkeypatch, dataset, ord
     assert begun == [order[1].id]
 
 
+@pytest.mark.slow
 def test_a_fault_while_compiling_behind_shows_nowhere(tmp_path, monkeypatch):
     assert here.run(SMALL, tmp_path / "whole") == (True, 4)
     tried = []

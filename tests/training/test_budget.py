@@ -70,6 +70,7 @@ def test_a_kill_between_the_two_files_that_say_it_loses_nothing(tmp_path, whole,
     assert_same(run.train(LARGE, out=tmp_path, resume=True), whole)
 
 
+@pytest.mark.slow
 def test_other_points_change_the_history_alone(tmp_path, whole):
     run.train(dataclasses.replace(SMALL, evaluations=5), out=tmp_path)
     rest = run.train(dataclasses.replace(LARGE, evaluations=3, spacing="log"), out=tmp_path, resume=True)

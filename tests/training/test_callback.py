@@ -28,6 +28,7 @@ def test_a_run_tells_its_history_and_at_last_its_ends():
     assert quiet.metrics == run.metrics
 
 
+@pytest.mark.slow
 def test_many_trials_tell_each_evaluation_once_in_the_order_of_their_steps():
     told: list[Evaluation] = []
     rates = [0.01, 0.1, 1e30]

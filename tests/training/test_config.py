@@ -129,7 +129,7 @@ DIGITS, DIGIT_IDS = load_digits(return_X_y=True)
 @pytest.mark.parametrize(
     ("x", "y", "file", "accuracy"),
     [
-        (MASKS, MASK_IDS, "masks.npz", 1.0),
+        pytest.param(MASKS, MASK_IDS, "masks.npz", 1.0, marks=pytest.mark.slow),
         (MASKS.astype(bool), MASK_IDS, "bool.npz", 1.0),
         (DIGITS.astype(np.uint8), DIGIT_IDS, "digits.npz", 0.97),
         (DIGITS.astype(np.uint8), DIGIT_IDS, "digits.csv", 0.97),

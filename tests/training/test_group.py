@@ -96,6 +96,7 @@ def test_finished_lanes_are_compacted_away_to_powers_of_two_or_blocks(on_devices
     assert found.compilations == len(set(sizes))
 
 
+@pytest.mark.slow
 def test_a_lane_that_has_ended_keeps_its_state_beside_those_that_go_on(on_devices):
     on_devices(1)
     config = dataclasses.replace(IRIS, epochs=8.0, evaluations=8, stop_at=0.9)

@@ -113,6 +113,7 @@ def test_the_mesh_is_chosen_by_trials_and_batch_size_or_given(monkeypatch):
     assert shapes == [(4, 2), (8, 1), (4, 2), (8, 1)]
 
 
+@pytest.mark.slow
 def test_a_mesh_with_a_data_axis_compiles_once_too(compilations):
     config = dataclasses.replace(IRIS, hidden=(11,))
     assert train(config, mesh=(4, 2)).compilations == 1

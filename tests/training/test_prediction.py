@@ -130,6 +130,7 @@ def test_a_network_that_is_not_finite_predicts_nothing(tmp_path):
     assert not (tmp_path / "net.npz").exists()
 
 
+@pytest.mark.slow
 def test_an_example_beyond_what_can_be_scaled_is_refused(tmp_path):
     np.savez(tmp_path / "small.npz", x=1e-3 * np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
     run.train(Config(dataset=str(tmp_path / "small.npz"), epochs=1.0, evaluations=1), out=tmp_path / "run")

@@ -58,8 +58,10 @@ def test_clocks_add_up_to_the_wall_time():
 @pytest.mark.parametrize(
     ("budget", "steps"),
     [
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in (({"steps": 30}, 30), ({"epochs": 0.5}, 21))),
-        ({"steps": 30, "epochs": 0.5}, 21),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (({"steps": 30}, 30), ({"epochs": 0.5}, 21), ({"steps": 30, "epochs": 0.5}, 21))
+        ),
         ({"steps": 5, "epochs": 9.0}, 5),
     ],
 )
@@ -161,6 +163,7 @@ def test_divergence_is_a_status():
     assert "smaller learning rate" in result.table()
 
 
+@pytest.mark.slow
 def test_a_diverged_run_meets_no_target_whatever_the_largest_class():
     rng = np.random.default_rng(0)
     rare = rng.random(400) > 0.97  # nan > 0 is never true: a broken network says the large class of all
@@ -181,12 +184,14 @@ def test_full_batch_and_every_kind_of_task(optimizer, rate):
         assert result.metrics[f"train_{metric}"] > (0.25 if metric == "r2" else 0.85)
 
 
+@pytest.mark.slow
 def test_regression_metrics_are_in_the_unit_of_the_target():
     result = train(dataset="diabetes", epochs=30.0, learning_rate=0.01)
     run_metrics = result.metrics
     assert 40 < run_metrics["test_mae"] < run_metrics["test_rmse"] < 90
 
 
+@pytest.mark.slow
 def test_relu_output_warns_of_negative_targets(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3))
     np.savez(tmp_path / "d.npz", x=x, y=x @ [1.0, 2.0, -1.0])
