@@ -1,7 +1,7 @@
 """Forecast from a study how many trials, how much training and how much money a desired precision takes.
 
-Invariant: a forecast rests on the spread of the study's trials, which is assumed to shrink like 1/√trials; a wish that
-is out of reach is called so.
+Invariant: a forecast rests on the spread of the study's trials, which is assumed to shrink like 1/√trials, but for the
+luck in it; a wish that is out of reach is called so.
 """
 
 import math
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 FEW = 22
 """Trials of a cell from which on intervals shrink like 1/√trials, within 13 % on six of seven tables of real trials
 (32 % on the seventh). After one round, 16 trials, they are 1.25 to 2 times as wide as that."""
+KEPT = 0.6
+"""Share of the logarithm of the factor by which trials are to grow; the rest is the luck of the interval at hand.
+
+Of an interval that is wider than wished, part is chance, and a study that adds rounds until its interval is narrow
+enough stops at the first that is. Of 150 drawn studies of momentum and of sgd on two tables of real trials, looked at
+after 22 trials of a cell, those that needed more took what was forecast within 30 % in 77 to 97 % for a width of 1.75
+(42 to 97 % without this), and in 54 to 98 % for 1.5 (16 to 85 %)."""
 
 
 class Forecast(NamedTuple):
@@ -67,7 +74,7 @@ def wishes(
             made.append(Forecast(wished, math.inf, trials, math.inf, math.inf, None))
             continue
         line = np.array(sizes)[there], steps[there], samples[:, there]
-        needed = precision.trials_for_ends(*line, trials, width)
+        needed = likely(trials, precision.trials_for_ends(*line, trials, width))
         seconds = sum(each[name, size] for size in sizes)
         made.append(_priced(wished, precision.ends(*line), trials, needed, seconds, price))
     tried = {(row["optimizer"], row["batch_size"]): int(row["trials"]) for row in found.cells.to_dict("records")}
@@ -80,6 +87,11 @@ def wishes(
         seconds = sum(each[name, size] for name in names)
         made.append(_priced(wished, pair.least_ratio, trials, needed, seconds, price))
     return made
+
+
+def likely(trials: int, needed: float) -> float:
+    """Return how many trials an interval probably takes, of which those at hand say that it takes `needed`."""
+    return math.ceil(trials * (needed / trials) ** KEPT) if math.isfinite(needed) else math.inf
 
 
 def text(made: list[Forecast]) -> str:
@@ -101,7 +113,7 @@ def caution(made: list[Forecast]) -> str:
     if least >= FEW:
         return ""
     return (
-        f"these rest on {least} trials of a cell and may ask for up to four times too many: intervals shrink like "
+        f"these rest on {least} trials of a cell and may ask for more than twice too many: intervals shrink like "
         f"1/√trials from {FEW} on; go on with --rounds 2, then plan again"
     )
 

@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 from study_by_hand import EXAMPLES, STUDY, table
 
+from mlp_jax.analysis import bootstrap, critical_batch_size, precision, response, testbed
 from mlp_jax.study import forecast, plan
 from mlp_jax.study.evidence import findings
 
 ROWS = table()
 FOUND = findings(ROWS, STUDY)
+MOST, WIDTH = 7, 1.75  # rounds of a drawn study, and the ratio of the ends of B_crit's interval that it is run for
 
 
 def wished(**wishes) -> list[forecast.Forecast]:
@@ -83,3 +86,41 @@ def test_forecasts_from_few_trials_are_cautioned():
 def test_bad_wishes_are_refused(wishes, message):
     with pytest.raises(ValueError, match=message):
         wished(**wishes)
+
+
+def after(trials: list, table: testbed.Table, rounds: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the batch sizes, steps and samples of a drawn study's cells, had it ended after so many of its rounds."""
+    ends, later = (float(table.rates[0]), float(table.rates[-1])), 6 * (MOST - rounds)
+    upto = [(rates[: len(rates) - later], steps[: len(steps) - later]) for rates, steps in trials]
+    cells = [response.fit(*of, ends, resamples=400, seed=seed + k) for k, of in enumerate(upto)]
+    steps, samples = np.array([cell.steps for cell in cells]), [cell.samples_steps for cell in cells]
+    there = np.isfinite(steps)
+    return table.sizes[there], steps[there], bootstrap.joined(samples, seed)[:, there]
+
+
+def narrow(sizes: np.ndarray, steps: np.ndarray, samples: np.ndarray) -> bool:
+    found = critical_batch_size.fit_samples(sizes, steps, samples).b_crit
+    return bool(np.isfinite(found.value) and 0 < found.high <= WIDTH * found.low)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["momentum", "sgd"])
+def test_most_forecasts_are_within_a_third_of_what_a_study_then_takes(name):
+    """Studies drawn from real trials: looked at after two rounds, then run until their interval is narrow enough."""
+    table, off = testbed.shipped()[name], []
+    for seed in range(30):
+        trials = testbed.draw(table, testbed.Design(rounds=MOST), np.random.default_rng([1, seed]))
+        needed = precision.trials_for_ends(*after(trials, table, 2, seed), 22, WIDTH)
+        taken = next((r for r in range(2, MOST + 1) if narrow(*after(trials, table, r, seed))), None)
+        if taken is not None and taken > 2 and math.isfinite(needed):
+            off.append(math.log(forecast.likely(22, needed) / (10 + 6 * taken)))
+    assert len(off) > 10
+    assert np.mean(np.abs(off) < math.log(1.3)) >= 0.7
+    assert abs(np.median(off)) < math.log(1.3)
+
+
+def test_luck_is_taken_off_what_is_to_grow_and_what_may_shrink():
+    assert forecast.likely(22, 22) == 22
+    assert forecast.likely(22, 88) == math.ceil(22 * 4**forecast.KEPT) < 88
+    assert 11 < forecast.likely(22, 11) < 22
+    assert math.isinf(forecast.likely(22, math.inf))
