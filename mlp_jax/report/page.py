@@ -89,7 +89,6 @@ def write(sources: Sequence[Path], out: Path, reading: Reading = AS_ASKED, price
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is no page; name a file that ends in .html")
     asked = list(dict.fromkeys(map(Path, sources)))
-    files.make_folder(out.parent / "figures")
     text, _ = _made(asked, out, reading, prices)
     files.replace(out, lambda path: path.write_text(text, encoding="utf-8"), follow=out.parent not in asked)
     return out
@@ -112,6 +111,8 @@ def _made(asked: list[Path], out: Path | None, reading: Reading, prices: Sequenc
     measured, timed = records(asked)
     entries = labelled([read(path, reading) for path in asked if not path.is_file()])
     on = devices(entries, timed, prices)
+    if out is not None:
+        files.make_folder(out.parent / "figures")  # not before: a source that is refused leaves nothing
     several = len(entries) > 1
     sections = [_section(entry, f"{i}-" if several else "", out) for i, entry in enumerate(entries, 1)]
     options = [*reading.options, *(["--price", *(f"{price:g}" for price in prices)] if prices else [])]
