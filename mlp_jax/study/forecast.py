@@ -91,7 +91,7 @@ def wishes(
 
 def likely(trials: int, needed: float) -> float:
     """Return how many trials an interval probably takes, of which those at hand say that it takes `needed`."""
-    return math.ceil(trials * (needed / trials) ** KEPT) if math.isfinite(needed) else math.inf
+    return float(math.ceil(trials * (needed / trials) ** KEPT)) if math.isfinite(needed) else math.inf
 
 
 def text(made: list[Forecast]) -> str:
