@@ -29,8 +29,9 @@ from mlp_jax import tables
 from mlp_jax.checks import Count
 from mlp_jax.cli import experiment, signals
 from mlp_jax.cli.experiment import script
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import devices
-from mlp_jax.report import canvas, figures, joined, page
+from mlp_jax.report import figures, joined, page
 from mlp_jax.study import Findings, findings, read_plan, read_study
 from mlp_jax.study.evidence import where
 from mlp_jax.study.summary import interval

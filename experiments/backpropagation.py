@@ -40,10 +40,10 @@ import mlp_jax
 from mlp_jax import losses, model, tables
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
+from mlp_jax.drawing.canvas import COLORS, save
 from mlp_jax.lecture import backpropagation, filmstrip, scalar
 from mlp_jax.lecture.backpropagation import Memory
 from mlp_jax.model import Network
-from mlp_jax.report.canvas import COLORS, save
 
 LOSS = "cross_entropy"
 BATCH_SIZE = 64

@@ -49,8 +49,8 @@ from mlp_jax.analysis import bootstrap, comparison
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import Asked, Parts, script
 from mlp_jax.data import Dataset
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import devices, files
-from mlp_jax.report import canvas
 from mlp_jax.training.trials import NEVER, Cutoff, Trials
 
 RATES, LEAST, LARGEST, SEEDS = 36, 1e-5, 1e2, 10

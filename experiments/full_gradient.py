@@ -53,8 +53,8 @@ from mlp_jax import losses, model, rows, tables
 from mlp_jax.checks import Count
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
+from mlp_jax.drawing.canvas import COLORS, save
 from mlp_jax.lecture import full_gradient
-from mlp_jax.report.canvas import COLORS, save
 
 L2 = 1e-4
 RATES = {1: (0.001, 0.003, 0.01, 0.03), 64: (0.03, 0.1, 0.3, 1.0), "full": (0.1, 0.3, 1.0, 3.0)}  # by batch size

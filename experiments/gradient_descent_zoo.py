@@ -45,8 +45,8 @@ from mlp_jax.checks import Count, Positive
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
 from mlp_jax.cli.progress import live_table
+from mlp_jax.drawing.canvas import save
 from mlp_jax.machine import devices
-from mlp_jax.report.canvas import save
 from mlp_jax.report.looks import LOOKS
 
 QUICK = ("sgd", "momentum", "adam")

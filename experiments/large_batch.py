@@ -48,9 +48,9 @@ from mlp_jax.analysis.critical_batch_size import Range
 from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import Asked, script, show
+from mlp_jax.drawing import canvas
+from mlp_jax.drawing.canvas import GREY
 from mlp_jax.machine import devices
-from mlp_jax.report import canvas
-from mlp_jax.report.canvas import GREY
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import batch_axes, legend, log_y, name_x, sheet
 from mlp_jax.study import Findings, Space, Study

@@ -44,8 +44,8 @@ from mlp_jax.checks import Count
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
 from mlp_jax.cli.progress import live_table
+from mlp_jax.drawing.canvas import GREY, save
 from mlp_jax.machine import devices
-from mlp_jax.report.canvas import GREY, save
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import legend, log_y, name_x, sheet
 from mlp_jax.study.summary import number

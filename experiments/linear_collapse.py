@@ -31,8 +31,8 @@ from mlp_jax.checks import Count
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
 from mlp_jax.cli.progress import live_line
+from mlp_jax.drawing.canvas import COLORS, save
 from mlp_jax.model import Layer, Params
-from mlp_jax.report.canvas import COLORS, save
 
 NETWORKS = {  # name → hidden widths, activation, learning rate
     "softmax classifier": ((), "relu", 0.05),

@@ -33,9 +33,9 @@ from mlp_jax import tables
 from mlp_jax.checks import Count, Domain
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
+from mlp_jax.drawing.canvas import COLORS, save
 from mlp_jax.lecture import momentum
 from mlp_jax.lecture.momentum import Tuning
-from mlp_jax.report.canvas import COLORS, save
 
 EIGENVALUES = 30  # of the quadratic, equally spaced on a logarithmic scale
 NOISY = 0.1  # αλ in the noisy case

@@ -39,8 +39,9 @@ from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.analysis.family import FIRST_LESS, SECOND_LESS
 from mlp_jax.cli import experiment
 from mlp_jax.cli.experiment import script
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import devices
-from mlp_jax.report import canvas, figures
+from mlp_jax.report import figures
 from mlp_jax.report.panels import grid, legend, log_y, name_x
 from mlp_jax.study import Findings, Space, Study
 from mlp_jax.study.evidence import where

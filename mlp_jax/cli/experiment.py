@@ -23,8 +23,8 @@ from mlp_jax import checks, data
 from mlp_jax.analysis.bootstrap import Estimate
 from mlp_jax.checks import Domain
 from mlp_jax.cli import entry, progress, signals, studies
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import files
-from mlp_jax.report import canvas
 from mlp_jax.study import Findings, Study
 
 APART = ("out", "json", "figure", "data_dir")  # options on which no result depends

@@ -91,7 +91,7 @@ def draw(
         weights: Draw the weights of a run's first layer as images instead.
         json: Print one JSON object on stdout.
     """
-    from mlp_jax.report import drawing
+    from mlp_jax import drawing
     from mlp_jax.training import prediction
 
     if run is None and weights:

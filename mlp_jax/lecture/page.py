@@ -8,10 +8,10 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlp_jax.drawing import canvas
 from mlp_jax.lecture import filmstrip, scalar
 from mlp_jax.lecture.lessons import LECTURE, Lesson, Shown
 from mlp_jax.machine import files
-from mlp_jax.report import canvas
 
 SUFFIXES = (".html", ".htm", ".md")
 REM_PER_INCH = 6  # so that letters in figures have the size of the text

@@ -1,1 +1,1 @@
-"""Figures of studies, runs and networks, and the pages that contain them."""
+"""Figures of studies, runs and machines, and the pages that contain them."""

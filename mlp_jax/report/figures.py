@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mlp_jax.analysis import family, power_law
-from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.drawing.canvas import GREY, INK
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import batch_axes, grid, legend, log_y, name_x, number, sheet, shift
 from mlp_jax.study.evidence import Findings, ordered, score_of, where

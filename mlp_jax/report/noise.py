@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter
 
 from mlp_jax.analysis import crossing
 from mlp_jax.analysis.bootstrap import Estimate
-from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.drawing.canvas import GREY, INK
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
 from mlp_jax.study.evidence import Findings, noise_scales, where

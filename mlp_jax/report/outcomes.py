@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from mlp_jax.report.canvas import COLORS, DIVERGING, GREY, INK, blank, write
+from mlp_jax.drawing.canvas import COLORS, DIVERGING, GREY, INK, blank, write
 from mlp_jax.report.panels import legend, log_y, number, sheet
 from mlp_jax.training.config import SPLITS
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import files
 from mlp_jax.report import (
     answer,
-    canvas,
     figures,
     joined,
     leading,

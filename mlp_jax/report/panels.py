@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.drawing.canvas import GREY, INK
 
 WIDTH, PANEL = 5.6, 2.1  # inches
 CHARACTER = 0.062  # inches, of a label at size 8

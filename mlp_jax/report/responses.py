@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from mlp_jax.analysis.crossing import Definition
-from mlp_jax.report.canvas import GREY, INK
+from mlp_jax.drawing.canvas import GREY, INK
 from mlp_jax.report.looks import LOOKS
 from mlp_jax.report.panels import grid, legend, log_y, name_x, number
 from mlp_jax.study import bottoms

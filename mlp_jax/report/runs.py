@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlp_jax import model
+from mlp_jax import drawing, model
 from mlp_jax.data import Split, sentence
+from mlp_jax.drawing import canvas
 from mlp_jax.machine import files
-from mlp_jax.report import canvas, drawing, outcomes, seal
+from mlp_jax.report import outcomes, seal
 from mlp_jax.report.listings import Table, of_number, of_text
 from mlp_jax.report.outcomes import Wrong
 from mlp_jax.report.template import render

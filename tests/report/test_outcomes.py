@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from mlp_jax.report import canvas, outcomes
+from mlp_jax.drawing import canvas
+from mlp_jax.report import outcomes
 from mlp_jax.report.outcomes import OF_SPLIT, Wrong
 
 HISTORY = [

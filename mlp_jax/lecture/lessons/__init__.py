@@ -51,7 +51,7 @@ _ROWS = (
     ("what is to be chosen: layers, widths, activations, loss, batch size, optimizer, its hyper-parameters",
      "mlp_jax.Config", "mlp-jax train --help", networks.choices),
     ("a picture: a node is an entry of x, an edge an entry of W; the same as blocks",
-     "report.drawing.network", "mlp-jax draw", networks.picture),
+     "drawing.network", "mlp-jax draw", networks.picture),
 )  # fmt: skip
 LESSONS = {f"L{number}": Lesson(number, *row) for number, row in enumerate(_ROWS, 1)}
 

@@ -184,7 +184,7 @@ def _written(value: object) -> str:
 
 
 def _drawn(network: Network, params: model.Params | None = None):
-    from mlp_jax.report import drawing
+    from mlp_jax import drawing
 
     return drawing.network(network, params)
 

@@ -14,9 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from pictures import drawn, numbered, texts
 
-from mlp_jax import model
+from mlp_jax import drawing, model
 from mlp_jax.model import BIASES, Network
-from mlp_jax.report import drawing
 
 MNIST = Network(inputs=784, hidden=(128,), outputs=10)
 TINY = Network(inputs=2, hidden=(3,), outputs=1, output="sigmoid")

@@ -14,8 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Circle
 
+from mlp_jax.drawing.canvas import BLUE, DIVERGING, GREY, INK, bar, dots, symmetric, write
 from mlp_jax.model import Layer, Network, Params
-from mlp_jax.report.canvas import BLUE, DIVERGING, GREY, INK, bar, dots, symmetric, write
 
 NODES, LAYERS = 12, 6
 LEFT, PITCH, GAP = 0.7, 2.0, 1.2

@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from pictures import numbered, texts
 from PIL import Image
 
+from mlp_jax import drawing
+from mlp_jax.drawing import canvas
 from mlp_jax.model import Network
-from mlp_jax.report import canvas, drawing, panels
+from mlp_jax.report import panels
 
 TINY = Network(inputs=2, hidden=(3,), outputs=1, output="sigmoid")
 FOUR = Network(inputs=16, hidden=(5,), outputs=3)

@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from pictures import drawn, numbered, texts
 
-from mlp_jax import model
+from mlp_jax import drawing, model
+from mlp_jax.drawing import canvas, graph
 from mlp_jax.model import BIASES, Layer, Network
-from mlp_jax.report import canvas, drawing, graph
 
 MNIST = Network(inputs=784, hidden=(128,), outputs=10)
 TINY = Network(inputs=2, hidden=(3,), outputs=1, output="sigmoid")

@@ -13,11 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from mlp_jax.drawing import graph
+from mlp_jax.drawing.canvas import BLUE, DIVERGING, GREY, INK, SAND, arrow, bar, blank, dots, symmetric, write
 from mlp_jax.model import Layer, Network, Params, parameter_count
-from mlp_jax.report import graph
-from mlp_jax.report.canvas import BLUE, DIVERGING, GREY, INK, SAND, arrow, bar, blank, dots, save, symmetric, write
-
-__all__ = ["blocks", "network", "nodes", "save", "weights"]
 
 RIGHT, BAR = 0.95, 0.7
 BLOCKS, MIDDLE = 1.3, 0.82
