@@ -62,9 +62,7 @@ def train(
         told = {"progress": show, "callback": callback, "interrupted": interrupted}
         result = run.train(config, out=out, resume=resume, mesh=mesh, clock=clock, **told)
     shown = {}
-    if out is not None and result.status == Status.INCOMPLETE:
-        (out / "report.html").unlink(missing_ok=True)  # that of a smaller budget
-    elif out is not None:
+    if out is not None and result.status != Status.INCOMPLETE:
         from mlp_jax.report import runs
 
         shown = {"report": str(runs.write(result, out))}

@@ -25,6 +25,7 @@ from mlp_jax.study.summary import number
 from mlp_jax.training import classes
 from mlp_jax.training import config as configs
 from mlp_jax.training.config import SPLITS
+from mlp_jax.training.prediction import PAGE
 from mlp_jax.training.run import Run
 from mlp_jax.training.trials import Status
 
@@ -59,7 +60,7 @@ def write(run: Run, directory: Path) -> Path:
     Raises:
         OSError: the page can't be written.
     """
-    out, split, cell = directory / "report.html", _last_split(run), run.cell
+    out, split, cell = directory / PAGE, _last_split(run), run.cell
     page = {"title": f"{Path(run.config.dataset).name}: {cell.optimizer}, B = {cell.batch_size:,}", "live": False}
     page |= {"data": sentence(run.dataset), "asked": _asked(run), "again": ""}
     page |= {"network": model.summary(cell.network), "metrics": _metrics(run)}

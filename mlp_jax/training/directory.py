@@ -121,12 +121,13 @@ class Directory:
         return self._checkpoints
 
     def _keep_budget(self, trials: Trials) -> None:
-        """Write into model.json the budget with which a run began, if it gets a larger one now."""
+        """If a run gets a larger budget now, write the one with which it began into model.json, and remove its page."""
         if (self.path / "model.json").exists():
             had, model = (read_json(self.path, name) for name in ("config.json", "model.json"))
             had = {name: had[name] for name in budget.FIELDS}
             if had != {name: getattr(trials.config, name) for name in budget.FIELDS}:
                 write_json(self.path / "model.json", {prediction.BEGUN: had} | model)
+                (self.path / prediction.PAGE).unlink(missing_ok=True)  # it is about the smaller one
 
     def _write_config(self, trials: Trials) -> None:
         make_folder(self.path)
@@ -225,9 +226,8 @@ class RunDirectory(Directory):
         trials.steps[0], trials.failed[0] = state.step, state.failed
         trials.next_point[0] = note.get("next_point", len(history))
         last = history[-1]
-        met = last["step"] if _met(trials, last) else None
-        steps_to_target = note.get("steps_to_target", met)
-        trials.steps_to_target[0] = np.inf if steps_to_target is None else steps_to_target
+        met = note.get("steps_to_target", last["step"] if _met(trials, last) else None)
+        trials.steps_to_target[0] = np.inf if met is None else met
         status = note.get("status") or _status(trials, last)
         goes_on = status == Status.COMPLETE and trials.steps_to_target[0] == np.inf and _has_budget(trials, last)
         trials.status[0] = Status.RUNNING if goes_on else status

@@ -24,6 +24,7 @@ from mlp_jax.trial import Cell
 if TYPE_CHECKING:
     import pandas
 
+PAGE = "report.html"  # about a training that has ended
 BEGUN = "begun"  # in model.json: the budget with which the training began, if it was given a larger one
 
 

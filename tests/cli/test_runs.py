@@ -6,6 +6,7 @@ import json
 import pytest
 
 from mlp_jax.cli import commands
+from mlp_jax.training import loop
 
 QUICK = ("--hidden", "16", "--epochs", "2", "--evaluations", "2")
 
@@ -28,10 +29,22 @@ def test_draw(call, refused, tmp_path):
     assert "holds no run" in refused("draw", tmp_path / "none")
 
 
-def test_the_page_of_a_run_goes_where_the_run_has_gone_on_and_has_not_ended(call, tmp_path, monkeypatch):
+def stopped(monkeypatch):
+    monkeypatch.setattr(commands.signals, "interrupts", lambda: contextlib.nullcontext(lambda: True))
+
+
+def killed(monkeypatch):
+    def end(*_):
+        raise OSError("as if it were killed")
+
+    monkeypatch.setattr(loop.Loop, "_run", end)
+
+
+@pytest.mark.parametrize(("ended", "code"), [(stopped, 130), (killed, 2)])
+def test_the_page_of_a_run_goes_where_the_run_has_gone_on_and_has_not_ended(call, tmp_path, monkeypatch, ended, code):
     asked = ("train", "--dataset", "iris", "--hidden", "4", "--schedule", "constant", "--out", tmp_path / "run")
     assert call(*asked, "--steps", "4").code == 0
     assert (tmp_path / "run" / "report.html").exists()
-    monkeypatch.setattr(commands.signals, "interrupts", lambda: contextlib.nullcontext(lambda: True))
-    assert call(*asked, "--steps", "8", "--resume").code == 130
+    ended(monkeypatch)
+    assert call(*asked, "--steps", "8", "--resume").code == code
     assert not (tmp_path / "run" / "report.html").exists()
