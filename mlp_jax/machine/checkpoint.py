@@ -136,13 +136,14 @@ class Checkpoints:
     def _read(self, step: int, like: Callable[[dict], Any] | None = None) -> tuple[Any, dict]:
         _silence_readers()
         note = self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"]
-        checksum = note.pop(CHECKSUM, None)  # None: it was saved before there were checksums
+        if (checksum := note.pop(CHECKSUM, None)) is None:
+            raise ValueError("its note has no checksum")
         shapes = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like(note)) if like else None
         tree = self._manager.restore(step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(shapes)))["tree"]
         shape = lambda tree: [leaf.shape for leaf in jax.tree.leaves(tree)]
         if like and shape(tree) != shape(shapes):
             raise ValueError("it holds arrays of other shapes")
-        if checksum not in (None, _checksum(tree, note)):
+        if checksum != _checksum(tree, note):
             raise ValueError("it has changed on disk since it was saved")
         of = note.pop(OF, "")
         if of and self._of and of != self._of:

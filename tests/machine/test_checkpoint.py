@@ -112,6 +112,20 @@ def test_a_flipped_bit_is_never_taken_for_what_was_saved(checkpoints, tmp_path):
     assert passed_over > 3, "how many flips matter depends on what is written beside the arrays, such as the time"
 
 
+@pytest.mark.parametrize("where", ["note/metadata", "_CHECKPOINT_METADATA"])
+def test_a_note_without_a_checksum_is_damage_whatever_else_it_holds(checkpoints, tmp_path, where):
+    """It was once taken for one that is older than checksums, so that other JSON in its place was believed."""
+    for step in (1, 2):
+        checkpoints.save(step, TREE, {"step": step})
+    note = tmp_path / "checkpoints/2/note/metadata"
+    content = (tmp_path / "checkpoints/2" / where).read_text()
+    note.write_text(content.replace('"sha256"', '"sha257"'))
+    again = Checkpoints(tmp_path / "checkpoints")
+    with pytest.warns(UserWarning, match="can't read checkpoint 2 .* has no checksum; going by checkpoint 1 instead"):
+        assert again.restore(lambda _: TREE)[1] == {"step": 1}
+    again.close()
+
+
 def test_training_goes_on_from_the_sound_one_and_the_damaged_one_goes(checkpoints, tmp_path):
     for step in (10, 20):
         checkpoints.save(step, TREE | {"step": jnp.int32(step)}, {})
