@@ -53,7 +53,7 @@ def run_state(directory: Path) -> str:
 
 def check_run(directory: Path) -> list[Looked]:
     """Check whether the page of a run is undamaged, and made from the history that exists now."""
-    path = directory / "report.html"
+    path = directory / prediction.PAGE
     if not path.exists():
         return []
     if (made := made_from(path)) is None:
