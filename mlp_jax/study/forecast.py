@@ -28,7 +28,7 @@ KEPT = 0.5
 Of an interval that is wider than wished, part is chance, and a study that adds rounds until its interval is narrow
 enough stops at the first that is. Of 150 drawn studies of momentum and of sgd on two tables of real trials, looked at
 after 22 trials of a cell, those that needed more and got there in seven rounds took what was forecast within 30 % in 78
-to 97 % for a width of 1.75 (42 to 97 % without this; momentum on the second table needed no more), and in 66 to 99 %
+to 97 % for a width of 1.75 (42 to 97 % without this; on the second table 3 of momentum needed more), and in 66 to 99 %
 for 1.5 (16 to 85 %). In six studies of digits that were really run for 1.75, with seeds of their own, 11 of the 12
 forecasts of sgd and momentum were, 5 of the 6 that needed more; the other said 65 trials, not 46."""
 
